@@ -1,0 +1,136 @@
+package openai
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// chatBody is a chat request of about size bytes whose prompt repeats text.
+func chatBody(size int, text string) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"model":"gpt-4o","stream":true,"temperature":0.7,"max_tokens":256,"messages":[{"role":"system","content":"You are a helpful assistant."}`)
+	for b.Len() < size-200 {
+		n := max(1, min(4000, size-200-b.Len())/len(text))
+		fmt.Fprintf(&b, `,{"role":"user","content":"%s"}`, strings.Repeat(text, n))
+	}
+	b.WriteString(`],"user":"u-1"}`)
+	return b.Bytes()
+}
+
+const (
+	prose    = `The quick brown fox jumps over the lazy dog, and then it says: \"good night\".\n`
+	japanese = `吾輩は猫である。名前はまだ無い。`
+	escaped  = `\u543e\u8f29\u306f\u732b\u3067\u3042\u308b\ud83d\ude00` // as Python's json.dumps writes it
+	german   = `Die Bäume drüben grünen wieder, sagt die Frau für alle Fälle. `
+)
+
+func BenchmarkParseRequest(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		body []byte
+	}{
+		{"2KB", chatBody(2<<10, prose)},
+		{"400KB", chatBody(400<<10, prose)},
+		{"1MB", chatBody(1<<20, prose)},
+		{"400KB japanese", chatBody(400<<10, japanese)},
+		{"400KB german", chatBody(400<<10, german)},
+		{"400KB escaped", chatBody(400<<10, escaped)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(c.body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ParseRequest(ChatCompletions, c.body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkPatch(b *testing.B) {
+	r, err := ParseRequest(ChatCompletions, chatBody(400<<10, prose))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if r.Body(Patch{Model: "gpt-4o-ptu", IncludeUsage: true}).Length == 0 {
+			b.Fatal("empty")
+		}
+	}
+}
+
+func BenchmarkNextEvent(b *testing.B) {
+	stream := []byte(strings.Repeat("data: "+contentChunk+"\n\n", 100))
+	b.SetBytes(int64(len(stream)))
+	b.ReportAllocs()
+	for b.Loop() {
+		for rest := stream; len(rest) > 0; {
+			_, n := NextEvent(rest)
+			if n == 0 {
+				b.Fatal("stuck")
+			}
+			rest = rest[n:]
+		}
+	}
+}
+
+func BenchmarkParseChunk(b *testing.B) {
+	ev := Event{Data: []byte(contentChunk)}
+	b.SetBytes(int64(len(ev.Data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if ParseChunk(ChatCompletions, ev).Kind != Content {
+			b.Fatal("not content")
+		}
+	}
+}
+
+func BenchmarkAppendDelta(b *testing.B) {
+	data := []byte(contentChunk)
+	var dst []byte
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if dst = AppendDelta(dst[:0], data, 1<<10); len(dst) == 0 {
+			b.Fatal("nothing")
+		}
+	}
+}
+
+func BenchmarkUsageScanner(b *testing.B) {
+	answer := embeddingsAnswer()
+	b.SetBytes(int64(len(answer)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var s UsageScanner
+		for rest := answer; len(rest) > 0; {
+			n := min(len(rest), 32<<10)
+			_, _ = s.Write(rest[:n])
+			rest = rest[n:]
+		}
+		if _, ok := s.Usage(); !ok {
+			b.Fatal("not found")
+		}
+	}
+}
+
+// embeddingsAnswer is the answer to an embeddings request with 16 inputs, about 300 KB.
+func embeddingsAnswer() []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"object":"list","data":[`)
+	for i := range 16 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"object":"embedding","index":%d,"embedding":[%s0]}`, i, strings.Repeat("-0.006929283495992422,", 1535))
+	}
+	b.WriteString(`],"model":"text-embedding-3-small","usage":{"prompt_tokens":80,"total_tokens":80}}`)
+	return b.Bytes()
+}
+
+// contentChunk is a content chunk as Azure writes it.
+const contentChunk = `{"id":"chatcmpl-9abcdefghijklmnopqrstuvwxyz12","object":"chat.completion.chunk","created":1718345600,"model":"gpt-4o-2024-08-06","system_fingerprint":"fp_abc1234567","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"}}}],"usage":null}`

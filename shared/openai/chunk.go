@@ -1,0 +1,211 @@
+package openai
+
+import "bytes"
+
+// ChunkKind is what an event of a stream is.
+type ChunkKind uint8
+
+// The kinds of chunks.
+const (
+	Malformed ChunkKind = iota // data that is no JSON object
+	Empty                      // no data: a comment, a keep-alive
+	Preamble                   // neither choices nor usage: Azure's first chunk, with prompt_filter_results
+	Content                    // at least one choice
+	UsageOnly                  // usage and no choices: the chunk that include_usage asks for
+	Failure                    // {"error": …}, or an event named error
+	Done                       // [DONE]
+)
+
+// String is the kind's name in logs.
+func (k ChunkKind) String() string {
+	switch k {
+	case Malformed:
+		return "malformed"
+	case Empty:
+		return "empty"
+	case Preamble:
+		return "preamble"
+	case Content:
+		return "content"
+	case UsageOnly:
+		return "usage"
+	case Failure:
+		return "failure"
+	case Done:
+		return "done"
+	}
+	return ""
+}
+
+// Chunk is what a gateway needs to know of an event of a stream.
+type Chunk struct {
+	Kind     ChunkKind
+	HasUsage bool // also of a Content chunk: some services send usage along
+	Usage    Usage
+	Text     Text   // characters of generated text, those that AppendDelta appends
+	Err      *Error // of a Failure, never nil there; its Status is 0 where nothing tells
+}
+
+// ParseChunk reads an event of the stream that answers a request for the operation. It allocates nothing but the error
+// of a Failure. Chat completions and completions are told apart by their members, so the operation does not matter to
+// them.
+func ParseChunk(_ Operation, ev Event) Chunk {
+	if string(ev.Name) == "error" {
+		return Chunk{Kind: Failure, Err: ParseError(0, ev.Data)}
+	}
+	switch data := bytes.TrimSpace(ev.Data); {
+	case len(data) == 0:
+		return Chunk{Kind: Empty}
+	case string(data) == "[DONE]":
+		return Chunk{Kind: Done}
+	default:
+		return parseChunk(data)
+	}
+}
+
+// parseChunk reads a chunk's JSON.
+func parseChunk(data []byte) Chunk {
+	d := deltaReader{scanner: scanner{buf: data}}
+	var c Chunk
+	choices, failed := 0, false
+	if d.peek() != '{' {
+		return Chunk{}
+	}
+	for more := d.open('{'); more; more = d.next('}') {
+		switch name := d.key(); {
+		case string(name) == "choices" && d.peek() == '[':
+			choices = d.choices()
+		case string(name) == "usage" && d.peek() == '{':
+			c.Usage, c.HasUsage = d.usage()
+		case string(name) == "error":
+			failed = kindOf(d.peek()) != kindNull
+			d.skip()
+		default:
+			d.skip()
+		}
+	}
+	switch {
+	case !d.end():
+		return Chunk{}
+	case failed:
+		return Chunk{Kind: Failure, Err: ParseError(0, data)}
+	case choices > 0:
+		c.Kind, c.Text = Content, d.text
+	case c.HasUsage:
+		c.Kind = UsageOnly
+	default:
+		c.Kind = Preamble
+	}
+	return c
+}
+
+// AppendDelta appends the generated text of a chunk's data to dst: content, reasoning, refusal, text, and the names
+// and arguments of tool calls, decoded. It appends whole characters, and only as long as dst stays within max bytes.
+// What it appends of malformed data is unspecified. An answer that is not streamed can be given too: its messages are
+// read like deltas.
+func AppendDelta(dst, data []byte, max int) []byte {
+	if len(dst) >= max {
+		return dst
+	}
+	d := deltaReader{scanner: scanner{buf: data}, collect: true, dst: dst, max: max}
+	d.space()
+	for more := d.open('{'); more; more = d.next('}') {
+		if string(d.key()) == "choices" && d.peek() == '[' {
+			d.choices()
+		} else {
+			d.skip()
+		}
+	}
+	return d.dst
+}
+
+// deltaPlace is where in a choice a value stands; it decides which members are generated text.
+type deltaPlace uint8
+
+const (
+	inOther  deltaPlace = iota // nothing in it counts
+	inChoice                   // {"delta": {…}} or {"text": "…"}
+	inDelta                    // {"content": …, "tool_calls": …}
+	inCalled                   // {"function": {"name": …, "arguments": …}}
+	inOutput                   // generated text, or parts {"text": "…"} of it
+)
+
+// deltaReader walks the choices of a chunk, and counts or collects the generated text.
+type deltaReader struct {
+	scanner
+	text Text
+
+	collect bool
+	dst     []byte
+	max     int
+}
+
+// choices reads the array of choices and returns how many there are.
+func (d *deltaReader) choices() (n int) {
+	for more := d.open('['); more; more = d.next(']') {
+		d.value(inChoice)
+		n++
+	}
+	return n
+}
+
+// value reads a value that stands at a place.
+func (d *deltaReader) value(at deltaPlace) {
+	switch c := d.peek(); {
+	case at == inOther:
+		d.skip()
+	case c == '{':
+		for more := d.open('{'); more; more = d.next('}') {
+			d.value(memberPlace(at, d.key()))
+		}
+	case c == '[':
+		for more := d.open('['); more; more = d.next(']') {
+			d.value(at)
+		}
+	case c == '"' && at == inOutput:
+		d.take(d.str())
+	default:
+		d.skip()
+	}
+}
+
+// memberPlace is the place of a member of an object that stands at a place.
+func memberPlace(at deltaPlace, name []byte) deltaPlace {
+	switch at {
+	case inChoice:
+		switch string(name) {
+		case "delta", "message":
+			return inDelta
+		case "text":
+			return inOutput
+		}
+	case inDelta:
+		switch string(name) {
+		case "content", "reasoning_content", "reasoning", "refusal":
+			return inOutput
+		case "tool_calls", "function_call":
+			return inCalled
+		}
+	case inCalled:
+		switch string(name) {
+		case "function", "custom":
+			return inCalled
+		case "name", "arguments", "input":
+			return inOutput
+		}
+	case inOutput:
+		if string(name) == "text" {
+			return inOutput
+		}
+	}
+	return inOther
+}
+
+// take counts or collects a text.
+func (d *deltaReader) take(t token) {
+	if !d.collect {
+		d.text = d.text.Plus(t.text)
+		return
+	}
+	d.dst = appendDecoded(d.dst, t.raw, d.max-len(d.dst))
+}
