@@ -1,0 +1,195 @@
+package aztable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"spillway/shared/store"
+)
+
+var errMalformed = errors.New("malformed answer")
+
+// Error is the failure of one request. It says what happened without any text
+// that came from a URL, a header or a body, because those may hold secrets.
+type Error struct {
+	// Operation is what was asked, such as "replace".
+	Operation string
+	// Status is the HTTP status of the answer, 0 if there was none.
+	Status int
+	// Code is the service's error code, such as "UpdateConditionNotSatisfied".
+	Code string
+	// Reason says in a few words why there was no usable answer.
+	Reason string
+	// Kind is the error of package store that the caller acts on.
+	Kind error
+
+	cause error // context.Canceled, context.DeadlineExceeded or nil.
+	sent  bool  // The service may have seen the request.
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "aztable: %s: ", e.Operation)
+	if e.Kind != nil {
+		fmt.Fprintf(&b, "%v: ", e.Kind)
+	}
+	if e.Status != 0 {
+		fmt.Fprintf(&b, "status %d %s", e.Status, e.Code)
+	}
+	b.WriteString(e.Reason)
+	return strings.TrimSpace(b.String())
+}
+
+// Unwrap gives the Kind, and the context's error if that was the reason.
+func (e *Error) Unwrap() []error {
+	var causes []error
+	for _, err := range []error{e.Kind, e.cause} {
+		if err != nil {
+			causes = append(causes, err)
+		}
+	}
+	return causes
+}
+
+// newError describes a failed request.
+func newError(operation string, progress *exchange, err error) *Error {
+	e := &Error{Operation: operation, sent: progress.sent()}
+	var answer *azcore.ResponseError
+	var credential *credentialError
+	var network net.Error
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &answer):
+		e.Status = answer.StatusCode
+		e.Code = cleanCode(answer.ErrorCode)
+	case errors.As(err, &credential):
+		e.Reason = "no token: " + credential.reason
+	case errors.Is(err, context.Canceled):
+		e.Reason, e.cause = "canceled", context.Canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		e.Reason, e.cause = "timeout", context.DeadlineExceeded
+	case errors.As(err, &dial) && dial.Op == "dial":
+		e.Reason, e.sent = "cannot connect", false
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		e.Reason = "connection reset"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.Reason = "connection closed"
+	case errors.Is(err, errMalformed):
+		e.Reason = "malformed answer"
+	default:
+		e.Reason = fmt.Sprintf("transport error (%T)", err)
+	}
+	return e
+}
+
+// readError gives the failure of a read its kind: a read has no effect, so all
+// that is not "not found" is "not available".
+func readError(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.Kind = store.ErrUnavailable
+	if e.missing() {
+		e.Kind = store.ErrNotFound
+	}
+	return e
+}
+
+// writeError gives the failure of a write its kind. Only an answer of the
+// service that refuses the write proves that nothing was written:
+//
+//	404 of a row or table       not found
+//	409 of a row, 412           conflict
+//	400, 413                    invalid
+//	other 4xx but 408           unavailable: refused before anything was written
+//	408, 5xx, anything else     ambiguous, as is no answer to a request that
+//	                            was sent; also 503, which the front end may give
+//	                            for a write that is still on its way
+func writeError(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.Kind = e.writeKind()
+	return e
+}
+
+func (e *Error) writeKind() error {
+	switch {
+	case e.Status == 0 && e.sent:
+		return store.ErrAmbiguous
+	case e.Status == 0:
+		return store.ErrUnavailable
+	case e.missing():
+		return store.ErrNotFound
+	}
+	switch e.Status {
+	case http.StatusPreconditionFailed:
+		return store.ErrConflict
+	case http.StatusConflict:
+		if e.Code == "EntityAlreadyExists" {
+			return store.ErrConflict
+		}
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		return store.ErrInvalid
+	case http.StatusRequestTimeout:
+		return store.ErrAmbiguous
+	}
+	if e.Status < 400 || e.Status >= 500 {
+		return store.ErrAmbiguous
+	}
+	return store.ErrUnavailable
+}
+
+// missing tells whether the service says that the row, or its table, does not
+// exist. A 404 without a code of the service comes from something else.
+func (e *Error) missing() bool {
+	if e.Status != http.StatusNotFound {
+		return false
+	}
+	switch e.Code {
+	case "ResourceNotFound", "EntityNotFound", "EntityDoesNotExist", "TableNotFound":
+		return true
+	}
+	return false
+}
+
+// isMissing tells whether the service answered that the row or the table does
+// not exist.
+func isMissing(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.missing()
+}
+
+// unavailable marks any failure as one that wrote no row.
+func unavailable(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.Kind = store.ErrUnavailable
+	return e
+}
+
+// cleanCode keeps an error code if it looks like one.
+func cleanCode(code string) string {
+	if len(code) > 64 {
+		return ""
+	}
+	for _, c := range code {
+		if letter := 'a' <= c|0x20 && c|0x20 <= 'z'; !letter && (c < '0' || '9' < c) {
+			return ""
+		}
+	}
+	return code
+}
