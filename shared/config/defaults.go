@@ -1,0 +1,55 @@
+package config
+
+import "strings"
+
+// deriveDefaults gives absent keys the defaults that depend on other keys.
+// Application ids are brought to lower case, as tokens carry them.
+func deriveDefaults(c *Config, r *report) {
+	for i := range c.Backends {
+		b := &c.Backends[i]
+		for j := range b.Deployments {
+			d := &b.Deployments[j]
+			if d.Deployment == "" {
+				d.Deployment = d.Model
+			}
+			if d.Accounting == "" {
+				d.Accounting = "azure"
+				if b.API == "openai" {
+					d.Accounting = "actual"
+				}
+			}
+		}
+	}
+	for i := range c.Pools {
+		if c.Pools[i].Name == "" {
+			c.Pools[i].Name = c.Pools[i].Model
+		}
+	}
+	for i := range c.Consumers {
+		ids := c.Consumers[i].Entra.AppIDs
+		for j := range ids {
+			ids[j] = strings.ToLower(ids[j])
+		}
+	}
+	for i := range c.Prices {
+		if !r.written(at("prices", i, "cachedInputPerMillion")) {
+			c.Prices[i].CachedInputPerMillion = c.Prices[i].InputPerMillion
+		}
+	}
+	t := &c.Timeouts
+	if !r.written(at("timeouts", "connect")) {
+		t.Connect = min(t.Connect, t.Total)
+	}
+	if !r.written(at("timeouts", "responseHeaders")) {
+		t.ResponseHeaders = min(t.ResponseHeaders, t.Total)
+	}
+	if !r.written(at("timeouts", "streamIdle")) {
+		t.StreamIdle = min(t.StreamIdle, t.Total)
+	}
+}
+
+// written reports whether a key is in the file.
+func (r *report) written(p *path) bool {
+	_, exact := r.document.find(p)
+	return exact
+}

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// field is what the struct tags say about one key.
+type field struct {
+	name     string // the key in the file
+	index    int    // of the struct field
+	typ      reflect.Type
+	required bool
+	standard string // the default, as it would be written; "" is none
+	enum     []string
+	format   string
+	min, max string
+	minItems string
+	doc      string
+}
+
+// fieldsOf returns the keys of a struct type, in the order they are declared.
+func fieldsOf(t reflect.Type) []field {
+	var fields []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag
+		name := tag.Get("yaml")
+		if name == "-" {
+			continue
+		}
+		fields = append(fields, field{
+			name:     name,
+			index:    i,
+			typ:      f.Type,
+			required: tag.Get("required") == "true",
+			standard: tag.Get("default"),
+			enum:     strings.Fields(tag.Get("enum")),
+			format:   tag.Get("format"),
+			min:      tag.Get("min"),
+			max:      tag.Get("max"),
+			minItems: tag.Get("minItems"),
+			doc:      tag.Get("doc"),
+		})
+	}
+	return fields
+}
+
+// keysOf lists the names of fields.
+func keysOf(fields []field) []string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.name
+	}
+	return names
+}
