@@ -1,0 +1,27 @@
+package azureopenai_test
+
+import (
+	"io"
+	"testing"
+
+	"spillway/tests/fakes/azureopenai"
+)
+
+// BenchmarkInMemory is what one simulated request costs.
+func BenchmarkInMemory(b *testing.B) {
+	for name, body := range map[string]string{"plain": hello, "stream": streamed} {
+		b.Run(name, func(b *testing.B) {
+			s := one(azureopenai.Deployment{Output: &azureopenai.Output{Exact: 50}}, func(o *azureopenai.Options) { o.RecordRequests = -1 })
+			for b.Loop() {
+				resp, err := trySend(b.Context(), s, chatPath, body)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+					b.Fatal(err)
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+}
