@@ -1,0 +1,176 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"spillway/shared/openai"
+)
+
+// Credential authenticates us to a backend. It is safe for concurrent use.
+type Credential interface {
+	// Apply sets the fields that authenticate a request. An error means that the
+	// request must not be sent; it never holds a secret.
+	Apply(ctx context.Context, h http.Header) error
+}
+
+// None is the Credential of a backend that asks for none.
+type None struct{}
+
+// Apply sets nothing.
+func (None) Apply(context.Context, http.Header) error { return nil }
+
+// APIKey is the Credential that sends a key.
+type APIKey struct {
+	name  string
+	value []string
+}
+
+// NewAPIKey makes an APIKey that is sent as the dialect wants it: as api-key to
+// Azure, as a bearer token to others.
+func NewAPIKey(key string, d openai.Dialect) *APIKey {
+	if d == openai.OpenAI {
+		return &APIKey{"Authorization", []string{"Bearer " + key}}
+	}
+	return &APIKey{"Api-Key", []string{key}}
+}
+
+// Apply sets the key.
+func (k *APIKey) Apply(_ context.Context, h http.Header) error {
+	h[k.name] = k.value
+	return nil
+}
+
+// Format keeps the key out of whatever is printed.
+func (k *APIKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
+
+// DefaultScope is the scope of tokens for Azure OpenAI.
+const DefaultScope = "https://cognitiveservices.azure.com/.default"
+
+const (
+	// tokenFetch bounds one fetch of a token.
+	tokenFetch = 10 * time.Second
+	// tokenMargin is how long before its end a token is not used any more.
+	tokenMargin = 30 * time.Second
+	// tokenAhead is how long before its end a token is replaced, if whoever
+	// issued it has no advice.
+	tokenAhead = 5 * time.Minute
+	// tokenPause is the time after a failed fetch in which no other is made.
+	tokenPause = 5 * time.Second
+)
+
+// ManagedIdentity is the Credential that sends a token of Microsoft Entra, most
+// often that of the host's managed identity. The token is kept, and replaced in
+// the background ahead of its end; any number of requests that need one wait for
+// the same fetch.
+type ManagedIdentity struct {
+	source azcore.TokenCredential
+	scopes []string
+
+	mu       sync.Mutex
+	value    []string      // guarded by mu; the Authorization field, nil before the first token
+	until    time.Time     // guarded by mu; when value is no longer to be used
+	renew    time.Time     // guarded by mu; when a new one is to be fetched
+	fetching chan struct{} // guarded by mu; closed when the fetch under way has ended
+	err      error         // guarded by mu; of the last fetch
+	pause    time.Time     // guarded by mu; no fetch before
+}
+
+// NewManagedIdentity makes a ManagedIdentity of a source of tokens. An empty
+// scope means DefaultScope. Nothing is fetched yet.
+func NewManagedIdentity(source azcore.TokenCredential, scope string) *ManagedIdentity {
+	if scope == "" {
+		scope = DefaultScope
+	}
+	return &ManagedIdentity{source: source, scopes: []string{scope}}
+}
+
+// Apply sets the token. It waits only while there is none that is valid, for one
+// fetch at most.
+func (c *ManagedIdentity) Apply(ctx context.Context, h http.Header) error {
+	value, wait, err := c.current(time.Now())
+	if wait != nil {
+		select {
+		case <-wait:
+			value, _, err = c.current(time.Now())
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if value == nil {
+		if err == nil {
+			err = errNoToken
+		}
+		return err
+	}
+	h["Authorization"] = value
+	return nil
+}
+
+var errNoToken = errors.New("no token")
+
+// current returns the token, or what to wait for, or why there is none. It
+// starts a fetch where one is due.
+func (c *ManagedIdentity) current(now time.Time) (value []string, wait <-chan struct{}, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	valid := c.value != nil && now.Before(c.until)
+	if c.fetching == nil && (!valid || !now.Before(c.renew)) && !now.Before(c.pause) {
+		c.fetching = make(chan struct{})
+		go c.fetch(c.fetching)
+	}
+	switch {
+	case valid:
+		return c.value, nil, nil
+	case c.fetching != nil:
+		return nil, c.fetching, nil
+	default:
+		return nil, nil, c.err
+	}
+}
+
+// fetch gets a new token. It belongs to no request, so that one which leaves
+// does not take the token away from those that wait.
+func (c *ManagedIdentity) fetch(ended chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), tokenFetch)
+	defer cancel()
+	token, err := c.source.GetToken(ctx, policy.TokenRequestOptions{Scopes: c.scopes})
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fetching = nil
+	close(ended)
+	if err == nil && token.Token == "" {
+		err = errNoToken
+	}
+	if c.err = err; err != nil {
+		c.pause = now.Add(tokenPause)
+		return
+	}
+	c.value = []string{"Bearer " + token.Token}
+	c.until = token.ExpiresOn.Add(-min(tokenMargin, token.ExpiresOn.Sub(now)/2))
+	c.renew = renewal(token, now)
+}
+
+// renewal is when to replace a token that was issued now.
+func renewal(t azcore.AccessToken, now time.Time) time.Time {
+	if t.RefreshOn.After(now) && t.RefreshOn.Before(t.ExpiresOn) {
+		return t.RefreshOn
+	}
+	ahead := min(tokenAhead, t.ExpiresOn.Sub(now)/2)
+	return t.ExpiresOn.Add(-ahead)
+}
+
+var (
+	_ Credential    = None{}
+	_ Credential    = (*APIKey)(nil)
+	_ Credential    = (*ManagedIdentity)(nil)
+	_ fmt.Formatter = (*APIKey)(nil)
+)

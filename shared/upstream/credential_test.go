@@ -1,0 +1,248 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"spillway/shared/openai"
+)
+
+// tokenSource is a source of tokens that counts how often it is asked.
+type tokenSource struct {
+	fetches atomic.Int64
+	get     func(ctx context.Context, n int64) (azcore.AccessToken, error)
+}
+
+func (s *tokenSource) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	if len(o.Scopes) != 1 || o.Scopes[0] != DefaultScope {
+		return azcore.AccessToken{}, fmt.Errorf("scopes %q", o.Scopes)
+	}
+	return s.get(ctx, s.fetches.Add(1))
+}
+
+// issue gives out token-1, token-2, …, each for an hour, after a second.
+func issue(ctx context.Context, n int64) (azcore.AccessToken, error) {
+	select {
+	case <-time.After(time.Second):
+		return azcore.AccessToken{Token: fmt.Sprint("token-", n), ExpiresOn: time.Now().Add(time.Hour)}, nil
+	case <-ctx.Done():
+		return azcore.AccessToken{}, ctx.Err()
+	}
+}
+
+func apply(t *testing.T, c Credential) string {
+	t.Helper()
+	h := http.Header{}
+	if err := c.Apply(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	return h.Get("Authorization")
+}
+
+func TestKeyIsSentAsTheDialectWantsIt(t *testing.T) {
+	tests := []struct {
+		dialect openai.Dialect
+		header  http.Header
+	}{
+		{openai.Azure, http.Header{"Api-Key": {"secret"}}},
+		{openai.AzureV1, http.Header{"Api-Key": {"secret"}}},
+		{openai.OpenAI, http.Header{"Authorization": {"Bearer secret"}}},
+	}
+	for _, test := range tests {
+		h := http.Header{}
+		if err := NewAPIKey("secret", test.dialect).Apply(t.Context(), h); err != nil || fmt.Sprint(h) != fmt.Sprint(test.header) {
+			t.Errorf("%v: %v, %v", test.dialect, h, err)
+		}
+	}
+}
+
+func TestKeyIsNotPrinted(t *testing.T) {
+	backend := Backend{Name: "b", Credential: NewAPIKey("secret", openai.Azure)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		for _, value := range []any{backend, &backend, backend.Credential} {
+			if text := fmt.Sprintf(verb, value); strings.Contains(text, "secret]") != strings.Contains(text, "secret") || strings.Contains(text, fmt.Sprintf("%x", "secret")) {
+				t.Errorf("%s prints %s", verb, text)
+			}
+		}
+	}
+}
+
+// A key with a line break at its end, as files have one, cannot be sent. The
+// error must not show it.
+func TestUnsendableKeyIsNotShown(t *testing.T) {
+	client, backend := serve(t, answer(200, "application/json", chatAnswer))
+	backend.Credential = NewAPIKey("secret\n", openai.Azure)
+	r := client.Do(t.Context(), backend, chat())
+	defer r.Close()
+	checkResult(t, r)
+	if r.Outcome != Broken || r.Reason != ReasonCredential || strings.Contains(r.Err.Error(), "secret") {
+		t.Errorf("got %v: %v", r.Outcome, r.Err)
+	}
+}
+
+func TestOneFetchServesAllThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &tokenSource{get: issue}
+		c := NewManagedIdentity(source, "")
+		var waiting sync.WaitGroup
+		for range 100 {
+			waiting.Go(func() {
+				if got := apply(t, c); got != "Bearer token-1" {
+					t.Errorf("got %q", got)
+				}
+			})
+		}
+		waiting.Wait()
+		if n := source.fetches.Load(); n != 1 {
+			t.Errorf("%d fetches", n)
+		}
+	})
+}
+
+func TestTokenIsReplacedAheadOfItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &tokenSource{get: issue}
+		c := NewManagedIdentity(source, DefaultScope)
+		steps := []struct {
+			wait    time.Duration
+			token   string
+			blocks  bool
+			fetches int64
+		}{
+			{0, "Bearer token-1", true, 1},
+			{50 * time.Minute, "Bearer token-1", false, 1},
+			{5 * time.Minute, "Bearer token-1", false, 2}, // replaced in the background
+			{2 * time.Second, "Bearer token-2", false, 2},
+			{2 * time.Hour, "Bearer token-3", true, 3}, // nobody asked while it was valid
+		}
+		for i, step := range steps {
+			<-time.After(step.wait)
+			start := time.Now()
+			token := apply(t, c)
+			blocked := time.Since(start) > 0
+			synctest.Wait()
+			if token != step.token || blocked != step.blocks || source.fetches.Load() != step.fetches {
+				t.Errorf("step %d: %q, blocked %t, %d fetches", i, token, blocked, source.fetches.Load())
+			}
+		}
+	})
+}
+
+func TestRenewalFollowsTheIssuersAdvice(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	tests := []struct {
+		name    string
+		life    time.Duration
+		refresh time.Duration // 0: no advice
+		want    time.Duration
+	}{
+		{"advice", 24 * time.Hour, 12 * time.Hour, 12 * time.Hour},
+		{"no advice", 24 * time.Hour, 0, 24*time.Hour - 5*time.Minute},
+		{"advice beyond the end", time.Hour, 2 * time.Hour, 55 * time.Minute},
+		{"short life", 4 * time.Minute, 0, 2 * time.Minute},
+	}
+	for _, test := range tests {
+		token := azcore.AccessToken{ExpiresOn: now.Add(test.life)}
+		if test.refresh != 0 {
+			token.RefreshOn = now.Add(test.refresh)
+		}
+		if got := renewal(token, now).Sub(now); got != test.want {
+			t.Errorf("%s: after %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// A client that leaves does not take the token away from the others.
+func TestFetchOutlivesTheRequestThatBeganIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &tokenSource{get: issue}
+		c := NewManagedIdentity(source, "")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := c.Apply(ctx, http.Header{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if got := apply(t, c); got != "Bearer token-1" || source.fetches.Load() != 1 {
+			t.Errorf("got %q after %d fetches", got, source.fetches.Load())
+		}
+	})
+}
+
+func TestTokenThatCannotBeHad(t *testing.T) {
+	refused := errors.New("identity not found")
+	tests := []struct {
+		name  string
+		get   func(context.Context, int64) (azcore.AccessToken, error)
+		after time.Duration
+		cause error
+	}{
+		{"refused", func(context.Context, int64) (azcore.AccessToken, error) { return azcore.AccessToken{}, refused }, 0, refused},
+		{"empty", func(context.Context, int64) (azcore.AccessToken, error) { return azcore.AccessToken{}, nil }, 0, errNoToken},
+		{"silence", func(ctx context.Context, _ int64) (azcore.AccessToken, error) {
+			<-ctx.Done()
+			return azcore.AccessToken{}, ctx.Err()
+		}, tokenFetch, context.DeadlineExceeded},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				source := &tokenSource{get: test.get}
+				client, backend, stop := servePipe(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("sent") })
+				defer stop()
+				backend.Credential = NewManagedIdentity(source, "")
+				for i := range 3 {
+					start := time.Now()
+					r := client.Do(t.Context(), backend, chat())
+					checkResult(t, r)
+					if r.Outcome != Broken || r.Reason != ReasonCredential || r.Sent || !r.CountsOnBreaker() || !errors.Is(r.Err, test.cause) {
+						t.Errorf("got %v, %q, sent %t: %v", r.Outcome, r.Reason, r.Sent, r.Err)
+					}
+					r.Close()
+					want := test.after
+					if i > 0 {
+						want = 0 // the failure is remembered for a while
+					}
+					if after := time.Since(start); after != want {
+						t.Errorf("attempt %d took %v", i, after)
+					}
+				}
+				if n := source.fetches.Load(); n != 1 {
+					t.Errorf("%d fetches", n)
+				}
+				<-time.After(tokenPause)
+				source.get = issue
+				if got := apply(t, backend.Credential); got != "Bearer token-2" {
+					t.Errorf("afterwards %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestClientLeavesWhileTheTokenIsFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, backend, stop := servePipe(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("sent") })
+		defer stop()
+		backend.Credential = NewManagedIdentity(&tokenSource{get: issue}, "")
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, cancel)
+		r := client.Do(ctx, backend, chat())
+		defer r.Close()
+		checkResult(t, r)
+		if r.Outcome != Canceled || r.Reason != ReasonCanceled {
+			t.Errorf("got %v, %q: %v", r.Outcome, r.Reason, r.Err)
+		}
+		<-time.After(2 * time.Second) // the fetch goes on, and ends
+	})
+}

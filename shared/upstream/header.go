@@ -1,0 +1,75 @@
+package upstream
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// notSent are the fields of a client's request that a backend does not get,
+// beside those that Connection names: the hop-by-hop fields of RFC 9110, section
+// 7.6.1, what the transport writes itself, and credentials, which are not the
+// backend's business even if whoever called Do forgot to remove them.
+var notSent = map[string]bool{
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
+	"Transfer-Encoding": true, "Upgrade": true, "Http2-Settings": true, "Proxy-Authenticate": true,
+	"Proxy-Authorization": true, "Proxy-Authentication-Info": true,
+	"Host": true, "Content-Length": true, "Expect": true, "Accept-Encoding": true,
+	"Authorization": true, "Api-Key": true, "Cookie": true,
+}
+
+// notReturned are the fields of a backend's answer that a client does not get.
+// A backend's cookie would be sent to every other backend.
+var notReturned = map[string]bool{
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
+	"Transfer-Encoding": true, "Upgrade": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
+	"Set-Cookie": true, "Alt-Svc": true,
+}
+
+var (
+	identity = []string{"identity"} // not packed: the usage has to be readable
+	noAgent  = []string{""}         // keeps the transport from naming itself
+)
+
+// requestHeader is what of a client's header goes to a backend. The values are
+// shared with client, the map is not.
+func requestHeader(client http.Header) http.Header {
+	header := make(http.Header, len(client)+4)
+	copyExcept(header, client, notSent)
+	header["Accept-Encoding"] = identity
+	if _, ok := header["User-Agent"]; !ok {
+		header["User-Agent"] = noAgent
+	}
+	if header["Idempotency-Key"] == nil && header["X-Idempotency-Key"] == nil {
+		// Present without a value, it lets the transport send the request again on
+		// a new connection when a kept one turns out to be closed, and is not sent.
+		header["X-Idempotency-Key"] = []string{}
+	}
+	return header
+}
+
+// CopyHeaders copies the fields of a backend's answer that are meant for the
+// client: all but the hop-by-hop ones, those that Connection names, and
+// Set-Cookie. Values in dst are replaced.
+func CopyHeaders(dst, src http.Header) { copyExcept(dst, src, notReturned) }
+
+func copyExcept(dst, src http.Header, except map[string]bool) {
+	connection := src["Connection"]
+	for name, values := range src {
+		if !except[name] && !namedBy(connection, name) {
+			dst[name] = values
+		}
+	}
+}
+
+// namedBy tells whether one of the Connection fields names the field.
+func namedBy(connection []string, name string) bool {
+	for _, list := range connection {
+		for option := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(textproto.TrimString(option), name) {
+				return true
+			}
+		}
+	}
+	return false
+}

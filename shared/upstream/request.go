@@ -1,0 +1,108 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"spillway/shared/openai"
+)
+
+var errNoEndpoint = errors.New("the backend has no endpoint")
+
+// request builds the HTTP request. Its error is the credential's.
+func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
+	header := requestHeader(call.Header)
+	if b.Credential != nil {
+		if err := b.Credential.Apply(r.ctx, header); err != nil {
+			return nil, err
+		}
+	}
+	version := b.APIVersion
+	if version == "" {
+		version = call.APIVersion
+	}
+	url := openai.URL(b.Endpoint, b.Dialect, call.Operation, call.Deployment, version)
+	if call.Body == nil {
+		call.Body = new(openai.Body)
+	}
+	r.sent = &requestBody{body: call.Body, started: time.Now()}
+	first, err := r.sent.open()
+	if err != nil {
+		return nil, err
+	}
+	request := &http.Request{
+		Method:        http.MethodPost,
+		URL:           url,
+		Host:          url.Host,
+		Header:        header,
+		Body:          first,
+		ContentLength: call.Body.Length,
+		GetBody:       r.sent.open,
+	}
+	return request.WithContext(r.ctx), nil
+}
+
+// A connection that the backend closed while it was idle fails at once, and only
+// then is the same request sent again on another connection.
+const (
+	staleWithin = 2 * time.Second
+	maxReplays  = 10
+)
+
+// errNotStale ends the replays of a request: the connection was not merely stale.
+var errNotStale = errors.New("the connection was lost while the request was being answered")
+
+// requestBody hands out readers of the request's body, and takes them back: a
+// transport may go on reading from another goroutine after it has returned. It
+// is safe for concurrent use.
+type requestBody struct {
+	body    *openai.Body
+	started time.Time
+	read    atomic.Bool // whether a transport has read any of it
+
+	mu       sync.Mutex
+	readers  []io.Closer // guarded by mu; all that were handed out
+	detached bool        // guarded by mu
+}
+
+// detach ends all reading: when it has returned, the bytes are the caller's.
+func (b *requestBody) detach() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.detached = true
+	for _, reader := range b.readers {
+		_ = reader.Close()
+	}
+	b.readers = nil
+}
+
+// open is called for the first sending, and by a transport that found its
+// connection closed.
+func (b *requestBody) open() (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.detached || len(b.readers) > maxReplays || time.Since(b.started) > staleWithin {
+		return nil, errNotStale
+	}
+	reader := b.body.NewReader()
+	b.readers = append(b.readers, reader)
+	return &bodyReader{ReadCloser: reader, read: &b.read}, nil
+}
+
+// bodyReader notes that it was read from.
+type bodyReader struct {
+	io.ReadCloser
+	read *atomic.Bool
+}
+
+// Read reads on.
+func (r *bodyReader) Read(p []byte) (int, error) {
+	r.read.Store(true)
+	return r.ReadCloser.Read(p)
+}
+
+var _ io.ReadCloser = (*bodyReader)(nil)

@@ -1,0 +1,174 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"spillway/shared/openai"
+)
+
+var dialectTests = []struct {
+	name    string
+	dialect openai.Dialect
+	version string // of the backend's configuration
+	url     string
+	auth    string
+}{
+	{"azure, the client's version", openai.Azure, "", "/base/openai/deployments/gpt-4o-ptu/chat/completions?api-version=2024-10-21", "Api-Key"},
+	{"azure, its own version", openai.Azure, "2025-01-01-preview", "/base/openai/deployments/gpt-4o-ptu/chat/completions?api-version=2025-01-01-preview", "Api-Key"},
+	{"azure v1", openai.AzureV1, "", "/base/openai/v1/chat/completions", "Api-Key"},
+	{"openai", openai.OpenAI, "", "/base/v1/chat/completions", "Authorization"},
+}
+
+func TestWhatTheBackendGets(t *testing.T) {
+	for _, test := range dialectTests {
+		t.Run(test.name, func(t *testing.T) {
+			client, backend := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if r.Method != http.MethodPost || r.RequestURI != test.url || string(body) != chatRequest || r.ContentLength != int64(len(chatRequest)) {
+					t.Errorf("%s %s, %d bytes: %q", r.Method, r.RequestURI, r.ContentLength, body)
+				}
+				if r.Host != r.Context().Value(http.LocalAddrContextKey).(net.Addr).String() {
+					t.Errorf("host %q", r.Host)
+				}
+				want := http.Header{
+					"Accept": {"*/*"}, "Accept-Encoding": {"identity"}, "Content-Type": {"application/json"},
+					"Content-Length": {fmt.Sprint(len(chatRequest))}, "Traceparent": {"00-1-2-01"}, "X-Many": {"a", "b"},
+					test.auth: {"ours"},
+				}
+				if test.auth == "Authorization" {
+					want[test.auth] = []string{"Bearer ours"}
+				}
+				if fmt.Sprint(r.Header) != fmt.Sprint(want) {
+					t.Errorf("got  %v\nwant %v", r.Header, want)
+				}
+				answer(200, "application/json", chatAnswer)(w, r)
+			})
+			backend.Dialect, backend.APIVersion = test.dialect, test.version
+			backend.Endpoint.Path = "/base"
+			backend.Credential = NewAPIKey("ours", test.dialect)
+			call := chat()
+			call.Header = http.Header{
+				"Accept": {"*/*"}, "Content-Type": {"application/json"}, "Traceparent": {"00-1-2-01"}, "X-Many": {"a", "b"},
+				// None of these goes on.
+				"Authorization": {"Bearer theirs"}, "Api-Key": {"theirs"}, "Cookie": {"theirs"}, "Proxy-Authorization": {"theirs"},
+				"Connection": {"keep-alive, x-private", "X-Other"}, "X-Private": {"1"}, "X-Other": {"1"}, "Keep-Alive": {"timeout=5"},
+				"Te": {"trailers"}, "Trailer": {"X-Sum"}, "Transfer-Encoding": {"chunked"}, "Upgrade": {"h2c"}, "Http2-Settings": {"x"},
+				"Expect": {"100-continue"}, "Accept-Encoding": {"gzip"}, "Content-Length": {"7"}, "Host": {"gateway"}, "Proxy-Connection": {"x"},
+			}
+			before := fmt.Sprint(call.Header)
+			r := client.Do(t.Context(), backend, call)
+			defer r.Close()
+			checkResult(t, r)
+			if r.Outcome != OK {
+				t.Errorf("got %v: %v", r.Outcome, r.Err)
+			}
+			if fmt.Sprint(call.Header) != before {
+				t.Errorf("the client's header was changed: %v", call.Header)
+			}
+		})
+	}
+}
+
+func TestWhatTheClientGets(t *testing.T) {
+	src := http.Header{
+		"Content-Type": {"application/json"}, "Content-Length": {"7"}, "Apim-Request-Id": {"r"}, "X-Ms-Region": {"Sweden Central"},
+		"X-Ratelimit-Remaining-Tokens": {"7"}, "X-Many": {"a", "b"}, "X-Request-Id": {"theirs"},
+		"Connection": {"close, X-Hop"}, "X-Hop": {"1"}, "Keep-Alive": {"timeout=5"}, "Transfer-Encoding": {"chunked"},
+		"Trailer": {"X"}, "Upgrade": {"h2c"}, "Set-Cookie": {"affinity=1"}, "Alt-Svc": {"h3"}, "Proxy-Authenticate": {"Basic"},
+	}
+	dst := http.Header{"X-Hop": {"ours"}, "X-Request-Id": {"ours"}, "X-Spillway-Backend": {"b"}}
+	CopyHeaders(dst, src)
+	want := http.Header{
+		"Content-Type": {"application/json"}, "Content-Length": {"7"}, "Apim-Request-Id": {"r"}, "X-Ms-Region": {"Sweden Central"},
+		"X-Ratelimit-Remaining-Tokens": {"7"}, "X-Many": {"a", "b"}, "X-Request-Id": {"theirs"},
+		"X-Hop": {"ours"}, "X-Spillway-Backend": {"b"},
+	}
+	if fmt.Sprint(dst) != fmt.Sprint(want) {
+		t.Errorf("got  %v\nwant %v", dst, want)
+	}
+}
+
+// A backend may close a kept connection just as a request is sent on it. Without
+// GetBody, and without being told that it may, net/http gives the error to the
+// caller: "server closed idle connection", a failure where nothing failed.
+func TestStaleConnectionIsHealed(t *testing.T) {
+	var served atomic.Int64
+	backend := rawBackend(t, func(c net.Conn) {
+		readRequest(c)
+		served.Add(1)
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(chatAnswer), chatAnswer)
+		readRequest(c) // the next one gets no answer: the connection is closed
+	})
+	client := New(Options{})
+	defer client.CloseIdleConnections()
+	for i := range 5 {
+		r := client.Do(t.Context(), backend, chat())
+		checkResult(t, r)
+		if text, _ := relayed(r); r.Outcome != OK || text != chatAnswer {
+			t.Errorf("request %d: %v, %q: %v", i, r.Outcome, r.Reason, r.Err)
+		}
+		r.Close()
+	}
+	if served.Load() != 5 {
+		t.Errorf("%d answers", served.Load())
+	}
+}
+
+// A request that kills whatever reads it must not be sent for ever.
+func TestReplaysAreBounded(t *testing.T) {
+	body := &requestBody{body: bodyOf(chatRequest), started: time.Now()}
+	for i := range maxReplays + 1 {
+		if _, err := body.open(); err != nil {
+			t.Fatalf("opening %d: %v", i, err)
+		}
+	}
+	if _, err := body.open(); err != errNotStale {
+		t.Errorf("one more: %v", err)
+	}
+	late := &requestBody{body: bodyOf(chatRequest), started: time.Now().Add(-2 * staleWithin)}
+	if _, err := late.open(); err != errNotStale {
+		t.Errorf("too late: %v", err)
+	}
+}
+
+// A connection is used again after every answer that was read to its end.
+func TestConnectionsAreReused(t *testing.T) {
+	var connections atomic.Int64
+	handlers := map[string]http.HandlerFunc{
+		"plain":            answer(200, "application/json", chatAnswer),
+		"long":             answer(200, "application/json", `{"data":"`+strings.Repeat("x", 2*maxWhole)+`"}`),
+		"stream":           events(delta("a"), finish, done),
+		"client's fault":   answer(400, "application/json", `{"error":{"message":"no"}}`),
+		"throttled":        answer(429, "application/json", `{"error":{"message":"no"}}`),
+		"failed":           answer(503, "text/plain", ""),
+		"misconfigured":    answer(404, "text/html", "<html></html>"),
+		"error in a plain": answer(200, "application/json", `{"error":{"message":"no"}}`),
+	}
+	for name, handler := range handlers {
+		t.Run(name, func(t *testing.T) {
+			connections.Store(0)
+			client, backend := serve(t, handler)
+			dial := client.options.Transport.(*http.Transport).DialContext
+			client.options.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				connections.Add(1)
+				return dial(ctx, network, address)
+			}
+			for range 5 {
+				r := client.Do(t.Context(), backend, stream())
+				relayed(r)
+				r.Close()
+			}
+			if n := connections.Load(); n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}

@@ -1,0 +1,145 @@
+// Package upstream makes one attempt on one deployment: it builds the request,
+// sends it, reads as much of the answer as is needed to judge it, and then
+// relays it. Nothing of an answer reaches the client before it has been judged
+// good, so that every failure up to then can be made good by another attempt
+// elsewhere.
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"spillway/shared/openai"
+)
+
+// Backend is one endpoint. It is not changed after it has been made, and is
+// safe for concurrent use.
+type Backend struct {
+	// Name is for logs.
+	Name string
+	// Endpoint is the scheme, the host and an optional path prefix.
+	Endpoint *url.URL
+	Dialect  openai.Dialect
+	// APIVersion is the api-version to ask for; empty: the client's.
+	APIVersion string
+	// Credential authenticates us to the backend; nil: nothing is sent.
+	Credential Credential
+}
+
+// Call is one attempt's request. Neither Header nor Body is changed, so that
+// the same ones serve all attempts of a request.
+type Call struct {
+	Operation openai.Operation
+	// Deployment is the deployment's name on the backend.
+	Deployment string
+	// APIVersion is what the client sent, "" if nothing.
+	APIVersion string
+	// Header is the client's. Hop-by-hop fields and credentials in it are not
+	// sent on.
+	Header http.Header
+	Body   *openai.Body
+	// Stream says that the client asked for an event stream.
+	Stream bool
+	// DropUsage says that we asked for the stream's usage and the client did
+	// not: the chunk that carries nothing else is kept from it.
+	DropUsage bool
+	// Within, if positive, bounds the time until the answer has begun (of a
+	// stream: until its first good event), on top of the Client's own timeouts.
+	// It is for trials, which must end before their claim does.
+	Within time.Duration
+}
+
+// Options are the settings of a Client. The zero value is usable.
+type Options struct {
+	// Transport sends the requests; nil: NewTransport(Connect). It must not
+	// follow redirects.
+	Transport http.RoundTripper
+	// Connect bounds the dial, and once more the TLS handshake. Default 5 s.
+	Connect time.Duration
+	// ResponseHeaders bounds the time from the start of an attempt to the
+	// headers of its answer. Default 120 s.
+	ResponseHeaders time.Duration
+	// StreamIdle bounds the wait for the next bytes of an answer once its
+	// headers have come. Default 60 s.
+	StreamIdle time.Duration
+	// FailureStatus tells which statuses count on a deployment's breaker.
+	// Default: 500 to 599.
+	FailureStatus func(status int) bool
+}
+
+// Client makes attempts. It is safe for concurrent use.
+type Client struct {
+	options Options
+	buffers buffers
+}
+
+// New makes a Client.
+func New(o Options) *Client {
+	o.Connect = cmp.Or(max(o.Connect, 0), 5*time.Second)
+	o.ResponseHeaders = cmp.Or(max(o.ResponseHeaders, 0), 120*time.Second)
+	o.StreamIdle = cmp.Or(max(o.StreamIdle, 0), 60*time.Second)
+	if o.Transport == nil {
+		o.Transport = NewTransport(o.Connect)
+	}
+	if o.FailureStatus == nil {
+		o.FailureStatus = func(status int) bool { return status >= 500 && status <= 599 }
+	}
+	return &Client{options: o}
+}
+
+// Do makes one attempt and judges it. It returns
+//
+//   - for an event stream: with the first good event in hand,
+//   - for any other answer of up to 256 KiB: with all of it in hand,
+//   - for a larger one: with its beginning in hand,
+//   - or with the reason why there is none.
+//
+// The Result is never nil and must be closed. The answer lives under ctx until
+// then: when ctx ends, so does the backend's request.
+func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
+	r := &Result{client: c, parent: ctx, dropUsage: call.DropUsage, op: call.Operation, RateLimit: unknownRateLimit}
+	if ctx.Err() != nil {
+		return r.fail(r.interrupted(ctx.Err(), ReasonReset))
+	}
+	if b.Endpoint == nil {
+		return r.fail(Broken, ReasonEndpoint, errNoEndpoint)
+	}
+	r.start(ctx, c.options.ResponseHeaders, call.Within)
+	req, err := r.request(b, &call)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return r.fail(r.interrupted(err, ReasonCredential))
+	case err != nil:
+		return r.fail(Broken, ReasonCredential, err)
+	}
+	started := time.Now()
+	response, err := c.options.Transport.RoundTrip(req)
+	r.TimeToFirstByte = time.Since(started)
+	r.rest()
+	r.Sent = r.sent.read.Load()
+	if err != nil {
+		outcome, reason, cause := r.unanswered(err)
+		// A transport may read a body before it has a connection to send it on.
+		r.Sent = r.Sent && reason != ReasonDial && reason != ReasonTLS
+		return r.fail(outcome, reason, cause)
+	}
+	r.Sent = true
+	r.body = response.Body
+	r.Status, r.Header = response.StatusCode, response.Header
+	r.RateLimit = ParseRateLimit(response.Header)
+	if r.Status >= 400 {
+		r.RetryAfter, r.HasRetryAfter = RetryAfter(response.Header, time.Now())
+	}
+	r.receive(response, call.Stream)
+	return r
+}
+
+// CloseIdleConnections closes the connections that no attempt uses.
+func (c *Client) CloseIdleConnections() {
+	if t, ok := c.options.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
