@@ -1,0 +1,149 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// claimTime bounds how long a request may wait for the store in a claim.
+	claimTime = 150 * time.Millisecond
+	// claimTries bounds the rounds of a claim, each a read and a write.
+	claimTries = 4
+)
+
+// errSlow is the cause of a context that this package ended.
+var errSlow = errors.New("breaker: the store did not answer in time")
+
+// claim makes the caller the owner of the next trial, if the store agrees. All
+// other requests of this instance that ask meanwhile are told no.
+func (d *Deployment) claim(ctx context.Context, early bool) (Pass, bool) {
+	if d.trying() || !d.occupy() {
+		return Pass{}, false
+	}
+	pass, ok, happened := d.negotiate(ctx, early)
+	d.release()
+	d.board.tell(happened)
+	return pass, ok
+}
+
+// trying tells whether this instance's own trial is still under way.
+func (d *Deployment) trying() bool {
+	now := d.board.clock.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return now.Before(d.mine)
+}
+
+// negotiate reads the row, decides on what it says and writes the claim, again
+// after a conflict and after an answer that was lost. The caller holds busy.
+func (d *Deployment) negotiate(ctx context.Context, early bool) (Pass, bool, Event) {
+	ctx, cancel := context.WithTimeoutCause(ctx, claimTime, errSlow)
+	defer cancel()
+	nonce := d.nonce()
+	for range claimTries {
+		if d.board.Degraded() {
+			return d.take(nonce, early)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		row, err := d.get(ctx)
+		if err != nil {
+			continue
+		}
+		if pass, ok, happened := d.recognize(row, nonce); ok {
+			return pass, true, happened
+		}
+		d.learn(row)
+		next, pass, ok := d.prepare(nonce, early)
+		if !ok || pass.kind != trial {
+			return pass, ok, Event{}
+		}
+		if _, err := d.write(ctx, next, row.etag); err == nil {
+			pass, happened := d.own(next, false)
+			return pass, true, happened
+		}
+	}
+	if d.board.Degraded() {
+		return d.take(nonce, early)
+	}
+	return Pass{}, false, Event{}
+}
+
+// nonce returns the nonce of the next claim. The one of an earlier claim whose
+// outcome is unknown is used again: no request was given it, and whichever of
+// the writes comes to be applied is ours.
+func (d *Deployment) nonce() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.link.nonce == "" {
+		d.link.nonce = d.board.newNonce()
+	}
+	return d.link.nonce
+}
+
+// prepare decides on the present facts. It returns the facts of the claim and
+// an unfinished trial pass, or an ordinary pass if the breaker has closed, or
+// false.
+func (d *Deployment) prepare(nonce string, early bool) (facts, Pass, bool) {
+	now := d.board.clock.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.facts.state == Closed:
+		return facts{}, Pass{d: d, epoch: d.epoch}, true
+	case !d.facts.claimable(now, early || !d.invited.IsZero()):
+		return facts{}, Pass{}, false
+	}
+	return d.facts.claim(now, d.board.instance, nonce), Pass{kind: trial}, true
+}
+
+// recognize finds a claim of this very call in the row: the write whose answer
+// was lost had been applied.
+func (d *Deployment) recognize(row shared, nonce string) (Pass, bool, Event) {
+	now := d.board.clock.Now()
+	seen := decode(row.columns, now, &d.board.rules)
+	fresh := seen.until.Sub(now) > trialTime-2*claimTime
+	if seen.state != HalfOpen || seen.nonce != nonce || !fresh {
+		return Pass{}, false, Event{}
+	}
+	d.board.answered(writing)
+	d.mu.Lock()
+	d.link.known, d.link.etag, d.link.throttledUntil = true, row.etag, seen.throttledUntil
+	seen.throttledUntil = later(seen.throttledUntil, d.facts.throttledUntil)
+	d.mu.Unlock()
+	pass, happened := d.own(seen, false)
+	return pass, true, happened
+}
+
+// take claims the trial without the store, for this instance alone.
+func (d *Deployment) take(nonce string, early bool) (Pass, bool, Event) {
+	next, pass, ok := d.prepare(nonce, early)
+	if !ok || pass.kind != trial {
+		return pass, ok, Event{}
+	}
+	pass, happened := d.own(next, true)
+	return pass, true, happened
+}
+
+// own makes this instance the owner of a claimed trial. News tells whether the
+// store does not know of it.
+func (d *Deployment) own(next facts, news bool) (Pass, Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := &d.link
+	l.nonce = ""
+	l.news = news
+	l.version++
+	// What outcomes have taught meanwhile about throttling stays.
+	next.throttledUntil = later(next.throttledUntil, d.facts.throttledUntil)
+	d.openUntil = time.Time{}
+	if d.facts.state == Open {
+		d.openUntil = d.facts.until
+	}
+	d.mine = next.until.Add(-trialMargin)
+	happened := d.set(next, ReasonTrialClaimed)
+	return Pass{d: d, epoch: d.epoch, kind: trial, deadline: d.mine}, happened
+}

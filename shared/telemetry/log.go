@@ -1,0 +1,54 @@
+// Package telemetry names what the gateway says about itself: the keys of its
+// log lines. One name per fact, so that a query written for one line works for
+// all of them.
+package telemetry
+
+import (
+	"io"
+
+	"github.com/rs/zerolog"
+)
+
+// The keys of log lines.
+const (
+	KeyRequestID  = "request_id"
+	KeyTraceID    = "trace_id"
+	KeyBackendID  = "backend_request_id"
+	KeyConsumer   = "consumer"
+	KeyOperation  = "operation"
+	KeyModel      = "model"
+	KeyPool       = "pool"
+	KeyBackend    = "backend"
+	KeyDeployment = "deployment"
+	KeyStream     = "stream"
+	KeyStatus     = "status"
+	KeyRefused    = "refused"
+	KeySpillover  = "spillover"
+	KeyAttempts   = "attempts"
+	KeyReason     = "reason"
+
+	KeyEvent = "event"
+	KeyUntil = "until"
+	KeyOpens = "opens"
+	KeyLimit = "limit"
+	KeyUnits = "units"
+	KeyStack = "stack"
+
+	KeyEstimated  = "tokens_estimated"
+	KeyPrompt     = "tokens_prompt"
+	KeyCached     = "tokens_cached"
+	KeyCompletion = "tokens_completion"
+	KeyReasoning  = "tokens_reasoning"
+	KeyMeasured   = "tokens_measured"
+	KeyCost       = "cost"
+
+	KeyWaited    = "waited_ms"
+	KeyFirstByte = "first_byte_ms"
+	KeyDuration  = "duration_ms"
+)
+
+// NewLogger writes one JSON object per line. A Functions host reads every line
+// of stderr as an error, so w is stdout in all of the programs.
+func NewLogger(w io.Writer) zerolog.Logger {
+	return zerolog.New(w).With().Timestamp().Logger()
+}

@@ -1,0 +1,69 @@
+// Package usage says what one request was and what it took: the usage record.
+// Every admitted request makes exactly one record, whichever way it ended.
+package usage
+
+import "time"
+
+// Tokens are the tokens of one request by kind. Cached tokens are part of
+// Prompt, reasoning tokens part of Completion, as in the OpenAI API.
+type Tokens struct {
+	Prompt     int64
+	Cached     int64
+	Completion int64
+	Reasoning  int64
+}
+
+// Total is what a limit is charged with: prompt and completion.
+func (t Tokens) Total() int64 { return t.Prompt + t.Completion }
+
+// Attempt is one try on one deployment, with the reason it ended for.
+type Attempt struct {
+	Deployment string
+	Status     int    // HTTP status of the backend, 0 if it never answered
+	Reason     string // "ok", or why the request went elsewhere
+	Duration   time.Duration
+}
+
+// Record is one request as the ledger and the log see it. It holds no content
+// and no credential.
+type Record struct {
+	Start      time.Time
+	RequestID  string
+	TraceID    string // of the caller's traceparent, empty if there was none
+	BackendID  string // apim-request-id or x-request-id of the backend's answer
+	Consumer   string
+	Operation  string
+	Model      string // as the client asked for it
+	Pool       string
+	Backend    string // who served; empty if nobody did
+	Deployment string
+	Stream     bool
+	Status     int    // status sent to the client; 499 if it had left
+	Refused    string // why no backend was asked: the error's code; else empty
+	Spillover  string // why a lower priority served; empty if none did
+
+	Estimated int64 // tokens reserved for the consumer before sending
+	Tokens    Tokens
+	Measured  bool // Tokens were reported by the backend; else counted here
+	Cost      float64
+
+	Attempts  []Attempt
+	Waited    time.Duration // held for capacity before the first attempt
+	FirstByte time.Duration // from arrival to the first byte to the client
+	Duration  time.Duration
+}
+
+// Price is what a model's tokens cost, in any one currency per million tokens.
+type Price struct {
+	InputPerMillion       float64
+	CachedInputPerMillion float64
+	OutputPerMillion      float64
+}
+
+// Cost is the price of t. Cached prompt tokens are charged at their own price.
+func (p Price) Cost(t Tokens) float64 {
+	cached := min(t.Cached, t.Prompt)
+	return (float64(t.Prompt-cached)*p.InputPerMillion +
+		float64(cached)*p.CachedInputPerMillion +
+		float64(t.Completion)*p.OutputPerMillion) / 1e6
+}
