@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -47,11 +48,39 @@ func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
 }
 
 // A connection that the backend closed while it was idle fails at once, and only
-// then is the same request sent again on another connection.
+// then is the same request sent again on another connection: by the transport
+// up to maxReplays times, and by send up to maxRewrites times.
 const (
 	staleWithin = 2 * time.Second
 	maxReplays  = 10
+	maxRewrites = 3
 )
+
+// send sends the request. net/http by itself sends a request again that waited
+// in vain for an answer on a kept connection, but not one whose body was still
+// being written when the loss showed. That is done here. It cannot be seen
+// whether the connection was a kept one, so there are few such tries.
+func (r *Result) send(request *http.Request) (*http.Response, error) {
+	for tries := 0; ; tries++ {
+		response, err := r.client.options.Transport.RoundTrip(request)
+		if err == nil || tries == maxRewrites || !lostInWriting(err) || r.ctx.Err() != nil {
+			return response, err
+		}
+		body, notStale := r.sent.open()
+		if notStale != nil {
+			return nil, err
+		}
+		request = request.WithContext(r.ctx) // a copy: the transport may still look at the first
+		request.Body = body
+	}
+}
+
+// lostInWriting tells whether a request failed because its connection was
+// closed while it was being written.
+func lostInWriting(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "write" || op.Op == "readfrom")
+}
 
 // errNotStale ends the replays of a request: the connection was not merely stale.
 var errNotStale = errors.New("the connection was lost while the request was being answered")

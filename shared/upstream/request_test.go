@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -119,6 +120,43 @@ func TestStaleConnectionIsHealed(t *testing.T) {
 	}
 	if served.Load() != 5 {
 		t.Errorf("%d answers", served.Load())
+	}
+}
+
+// The same where the loss shows earlier, while the body is still being written: net/http sends a body of
+// a type that it does not know apart from the headers, and gives an error of that second write to the caller.
+func TestConnectionLostWhileWritingIsHealed(t *testing.T) {
+	server := httptest.NewServer(answer(200, "application/json", chatAnswer))
+	defer server.Close()
+	client, backend := New(Options{}), backendAt(t, server.URL)
+	defer client.CloseIdleConnections()
+	for i := range 200 {
+		r := client.Do(t.Context(), backend, chat())
+		checkResult(t, r)
+		if r.Outcome != OK {
+			t.Errorf("request %d: %v, %q: %v", i, r.Outcome, r.Reason, r.Err)
+		}
+		r.Close()
+		server.CloseClientConnections()
+	}
+}
+
+// What hangs up on every request is not merely stale.
+func TestBackendThatHangsUpIsGivenUp(t *testing.T) {
+	var connections atomic.Int64
+	backend := rawBackend(t, func(net.Conn) { connections.Add(1) }) // closes at once
+	client := New(Options{})
+	defer client.CloseIdleConnections()
+	call := chat()
+	call.Body = bodyOf(`{"model":"gpt-4o","messages":[{"role":"user","content":"` + strings.Repeat("a", 8<<20) + `"}]}`)
+	r := client.Do(t.Context(), backend, call)
+	checkResult(t, r)
+	if r.Outcome != Failed || r.Reason != ReasonReset {
+		t.Errorf("%v, %q: %v", r.Outcome, r.Reason, r.Err)
+	}
+	r.Close()
+	if n := connections.Load(); n > 1+maxRewrites {
+		t.Errorf("%d connections were made for one attempt", n)
 	}
 }
 

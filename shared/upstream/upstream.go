@@ -116,7 +116,7 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 		return r.fail(Broken, ReasonCredential, err)
 	}
 	started := time.Now()
-	response, err := c.options.Transport.RoundTrip(req)
+	response, err := r.send(req)
 	r.TimeToFirstByte = time.Since(started)
 	r.rest()
 	r.Sent = r.sent.read.Load()

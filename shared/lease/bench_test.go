@@ -1,0 +1,97 @@
+package lease_test
+
+import (
+	"context"
+	"testing"
+
+	"spillway/shared/lease"
+	"spillway/shared/quota"
+	"spillway/shared/store/memory"
+)
+
+// warmLimit is a limit whose lease never runs dry during a benchmark.
+func warmLimit(tb testing.TB) *lease.Limit {
+	tb.Helper()
+	e, err := lease.New(lease.Options{Store: memory.New(), Instance: "bench"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l := e.Limit("consumer!bench!tokens", quota.MaxUnits, quota.Month)
+	r, v := l.Reserve(context.Background(), quota.MaxUnits/2)
+	if !v.OK() {
+		tb.Fatalf("warming up: %v", v)
+	}
+	r.Settle(0)
+	return l
+}
+
+func BenchmarkReserveSettle(b *testing.B) {
+	l := warmLimit(b)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		r, v := l.Reserve(ctx, 1000)
+		if !v.OK() {
+			b.Fatal(v)
+		}
+		r.Settle(400)
+	}
+}
+
+func BenchmarkReserveSettleParallel(b *testing.B) {
+	l := warmLimit(b)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		ctx := context.Background()
+		for pb.Next() {
+			r, v := l.Reserve(ctx, 1000)
+			if !v.OK() {
+				b.Error(v)
+				return
+			}
+			r.Settle(400)
+		}
+	})
+}
+
+// BenchmarkAcquire is the slow path: every reservation takes units from the store.
+func BenchmarkAcquire(b *testing.B) {
+	e, err := lease.New(lease.Options{Store: memory.New(), Instance: "bench"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := e.Limit("consumer!bench!tokens", quota.MaxUnits, quota.Month)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		r, v := l.Reserve(ctx, 1000)
+		if !v.OK() {
+			b.Fatal(v)
+		}
+		r.Settle(2000) // The debt empties the lease.
+	}
+}
+
+func BenchmarkHeadroom(b *testing.B) {
+	l := warmLimit(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Headroom()
+	}
+}
+
+// TestWarmReserveDoesNotAllocate holds the path of every request to no garbage.
+func TestWarmReserveDoesNotAllocate(t *testing.T) {
+	l := warmLimit(t)
+	ctx := context.Background()
+	allocs := testing.AllocsPerRun(1000, func() {
+		r, v := l.Reserve(ctx, 10)
+		if !v.OK() {
+			t.Fatal(v)
+		}
+		r.Settle(5)
+	})
+	if allocs != 0 {
+		t.Errorf("Reserve and Settle on a warm lease allocate %v times, want 0", allocs)
+	}
+}

@@ -1,0 +1,292 @@
+package lease
+
+import (
+	"errors"
+	"time"
+
+	"spillway/shared/quota"
+	"spillway/shared/store"
+)
+
+const (
+	// maxTries bounds the conflicts of work that no request waits for.
+	maxTries = 4
+	// firstPause is the longest pause after the first conflict; it doubles twice.
+	firstPause = 10 * time.Millisecond
+	// maxAhead is how far a row may be ahead of the clock; beyond, it is garbage.
+	maxAhead = 5 * time.Minute
+)
+
+// errUnusable says that what the store holds is not a row to work with.
+var errUnusable = errors.New("lease: unusable row")
+
+// flight is the one conversation a limit has with the store. It belongs to
+// whoever has taken the limit's flight slot (supply.flying, under mu): then its
+// fields need no lock.
+type flight struct {
+	limit   *Limit
+	tries   int          // Failures since the last success.
+	fresh   bool         // cached was read or written in this flight.
+	cached  *stored      // A row and its ETag as last seen; nil: read it.
+	settled quota.Row    // Shard 0 as last stored: how many shards there are.
+	pending *plan        // A write whose answer was lost.
+	joined  quota.Window // The last window in which this instance holds of its home shard.
+	visited quota.Window // The last window in which it holds of another shard.
+	trimmed quota.Window // The last window in which it asked for fewer shards.
+}
+
+// launch starts a flight if none is under way.
+func (l *Limit) launch() {
+	if !l.supply.flying {
+		l.supply.flying = true
+		go l.supply.own.fly()
+	}
+}
+
+// land frees the flight slot.
+func (s *supply) land() {
+	s.flying = false
+	s.own.fresh, s.own.tries = false, 0
+	if s.landed != nil {
+		close(s.landed)
+		s.landed = nil
+	}
+}
+
+// fly works until nobody waits and nothing is left to do: each waiter leaves
+// within the budget, other work is given up after a few tries.
+func (f *flight) fly() {
+	for f.step() {
+	}
+}
+
+// task is what a step of a flight does.
+type task uint8
+
+const (
+	idle   task = iota
+	refill      // Take units of this window.
+	reap        // Take units of the next window.
+)
+
+// step does one task: at most one write to the row. It returns false once it has
+// freed the flight slot.
+func (f *flight) step() bool {
+	l := f.limit
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	l.serve(now)
+	var what task
+	switch s := l.supply; {
+	case len(s.waiters) > 0 || s.probe || s.prefetch:
+		what = refill
+	case s.ahead:
+		what = reap
+	default:
+		s.land()
+		l.mu.Unlock()
+		return false
+	}
+	window, amount := l.window, l.amount()
+	l.mu.Unlock()
+
+	if f.pending != nil {
+		if err := f.recall(window); err != nil {
+			return f.after(err)
+		}
+		return true // Says nothing about writes: tries stands.
+	}
+	return f.after(f.work(what, window, amount))
+}
+
+// after draws the conclusions from a step's error.
+func (f *flight) after(err error) bool {
+	l := f.limit
+	if errors.Is(err, store.ErrConflict) {
+		l.engine.emit(Event{Kind: EventConflict, Key: l.key})
+	}
+	if errors.Is(err, errUnusable) || errors.Is(err, store.ErrInvalid) {
+		l.engine.emit(Event{Kind: EventUnusable, Key: l.key, Err: err})
+		f.giveUp(true)
+		return false
+	}
+	if errors.Is(err, errShut) {
+		f.giveUp(false)
+		return false
+	}
+	l.mu.Lock()
+	s := l.supply
+	s.conflicted = errors.Is(err, store.ErrConflict)
+	if err == nil {
+		f.tries = 0
+		l.mu.Unlock()
+		return true
+	}
+	f.tries++
+	if !s.conflicted || f.tries >= maxTries {
+		s.probe, s.prefetch, s.ahead = false, false, false
+	}
+	l.mu.Unlock()
+	if f.pending == nil || f.tries > 1 { // A doubt is settled at once, before others write over its nonce.
+		time.Sleep(l.engine.jitter(firstPause << min(f.tries-1, 2)))
+	}
+	return true
+}
+
+// giveUp answers all waiters by the policy and frees the flight slot. unusable
+// keeps the limit from asking for its row again for a while.
+func (f *flight) giveUp(unusable bool) {
+	l := f.limit
+	now := l.engine.clock.Read()
+	pause := shutFor + l.engine.jitter(shutJitter)
+	var total int64
+	l.mu.Lock()
+	s := l.supply
+	for _, w := range s.waiters {
+		r, v, unmetered := l.alone(w.units, now)
+		w.resolve(r, v)
+		total += unmetered
+	}
+	clear(s.waiters)
+	s.waiters = s.waiters[:0]
+	s.probe, s.prefetch, s.ahead = false, false, false
+	if unusable {
+		f.cached = nil
+		s.unusable = now.Until(now.Time().Add(pause))
+	}
+	s.land()
+	l.mu.Unlock()
+	if total > 0 {
+		l.engine.emit(Event{Kind: EventUnmetered, Key: l.key, Units: total})
+	}
+}
+
+// work reads the home row, plans and writes.
+func (f *flight) work(what task, window quota.Window, amount int64) error {
+	target := window
+	if what == reap {
+		target = f.limit.period.Next(window)
+	}
+	home, shards, err := f.homeRow(window, target, amount)
+	if err != nil {
+		return err
+	}
+	p, err := f.plan(what, home, window, false)
+	if err != nil || p == nil {
+		return err
+	}
+	if p.units > 0 {
+		return f.carryOut(p)
+	}
+	if p.short && shards > 1 {
+		if err := f.visit(home.shard, shards, window); err != nil {
+			return err
+		}
+		if err := f.trim(shards, window, amount); err != nil {
+			return err
+		}
+	}
+	f.conclude(what, window, p.short)
+	return nil
+}
+
+// visit tries one other shard for those whom the home shard cannot serve.
+func (f *flight) visit(home, shards int64, window quota.Window) error {
+	other := (home + 1 + int64(f.limit.engine.random(uint64(shards-1)))) % shards
+	row, err := f.read(other)
+	if err != nil {
+		return err
+	}
+	p, err := f.plan(refill, row, window, true)
+	if err != nil || p == nil || p.units == 0 {
+		return err
+	}
+	return f.carryOut(p)
+}
+
+// carryOut writes a plan. A lost answer leaves it pending.
+func (f *flight) carryOut(p *plan) error {
+	l := f.limit
+	err := f.write(p.before, p.row)
+	if err == nil {
+		f.apply(p)
+	}
+	if errors.Is(err, store.ErrAmbiguous) {
+		f.pending = p
+		l.engine.emit(Event{Kind: EventAmbiguous, Key: l.key, Units: p.units, Err: err})
+	}
+	return err
+}
+
+// recall reads whether the pending write happened. If the row carries its nonce
+// its units are ours; else they count as lost for good, even if the write should
+// still happen: nobody will spend them.
+func (f *flight) recall(window quota.Window) error {
+	l, p := f.limit, f.pending
+	if p.window >= window {
+		row, err := f.read(p.before.shard)
+		if err != nil {
+			return err
+		}
+		if row.etag != "" && row.row.Nonce == p.row.Nonce && row.row.By == p.row.By {
+			f.pending = nil
+			f.apply(p)
+			return nil
+		}
+	}
+	f.pending = nil
+	l.engine.emit(Event{Kind: EventLost, Key: l.key, Units: p.units})
+	return nil
+}
+
+// apply adds granted units to the lease they are for.
+func (f *flight) apply(p *plan) {
+	l := f.limit
+	kind := EventGrant
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	s := l.supply
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	switch {
+	case p.window == l.window:
+		l.granted += p.units
+		l.remaining += p.units
+		l.low = max(p.units/4, 2*l.largest)
+		s.seen, s.left = true, max(p.row.Left(p.before.shard), p.elsewhere)
+	case p.window > l.window:
+		s.next = ahead{window: p.window, units: p.units}
+	default:
+		kind = EventLost
+	}
+	if p.guest {
+		f.visited = max(f.visited, p.window)
+	} else {
+		f.joined = max(f.joined, p.window)
+	}
+	s.probe, s.prefetch = false, false
+	if p.ahead {
+		s.ahead = false
+	}
+	l.serve(now)
+	l.mu.Unlock()
+	l.engine.emit(Event{Kind: kind, Key: l.key, Units: p.units})
+}
+
+// conclude ends a task that took nothing. short says that the row cannot serve
+// those who wait: in this window nobody asks it again for more than it has left.
+func (f *flight) conclude(what task, window quota.Window, short bool) {
+	l := f.limit
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.supply
+	if what == reap {
+		s.ahead = false
+		return
+	}
+	s.probe, s.prefetch = false, false
+	if short && s.seen && l.window == window {
+		s.exhausted = true
+	}
+}

@@ -1,0 +1,189 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"spillway/shared/quota"
+	"spillway/shared/store"
+)
+
+// givers is how many limits give back at once.
+const givers = 8
+
+// GiveBack returns to the store what this instance holds and does not need: before
+// it ends, or while it is idle. It returns when that is done or ctx has ended;
+// reservations that are still open keep their units. Requests may go on meanwhile.
+func (e *Engine) GiveBack(ctx context.Context) {
+	e.GiveBackIdle(ctx, 0)
+}
+
+// GiveBackIdle is GiveBack for the limits that nobody reserved from for a time.
+func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
+	e.mu.RLock()
+	limits := make([]*Limit, 0, len(e.limits))
+	for _, l := range e.limits {
+		limits = append(limits, l)
+	}
+	e.mu.RUnlock()
+
+	var group sync.WaitGroup
+	slots := make(chan struct{}, givers)
+	for _, l := range limits {
+		if ctx.Err() != nil || !l.holds(idle) {
+			continue
+		}
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			l.giveBack(ctx)
+		})
+	}
+	group.Wait()
+}
+
+// holds tells whether the limit has units to give back and was idle. It takes mu.
+func (l *Limit) holds(idle time.Duration) bool {
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.supply == nil || now.Monotonic-l.lastUsed < int64(idle) {
+		return false
+	}
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	return l.remaining > 0 || l.supply.next.units > 0
+}
+
+// giveBack takes the flight slot, stops the lease from being spent, then writes
+// once; only a conflict, where nothing was written, is tried again. After a lost
+// answer the units count as given back and are never given back a second time. It
+// takes mu.
+func (l *Limit) giveBack(ctx context.Context) {
+	if !l.seize(ctx) {
+		return
+	}
+	f := &l.supply.own
+	var err error
+	for range maxTries {
+		if err = f.giveBackOnce(ctx); !errors.Is(err, store.ErrConflict) {
+			break
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.supply.waiters) > 0 {
+		go f.fly() // They came meanwhile; the slot passes on.
+		return
+	}
+	l.supply.land()
+}
+
+// seize waits for the flight slot and takes it. It takes mu.
+func (l *Limit) seize(ctx context.Context) bool {
+	for {
+		l.mu.Lock()
+		s := l.supply
+		if !s.flying {
+			s.flying = true
+			l.mu.Unlock()
+			return true
+		}
+		if s.landed == nil {
+			s.landed = make(chan struct{})
+		}
+		landed := s.landed
+		l.mu.Unlock()
+		select {
+		case <-landed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// giveBackOnce reads the home row and gives back in one write. What was not
+// written is spendable again, what may have been is not.
+func (f *flight) giveBackOnce(ctx context.Context) error {
+	l := f.limit
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	window, amount := l.window, l.amount()
+	l.mu.Unlock()
+	home, _, err := f.homeRow(window, window, amount)
+	if err != nil || ctx.Err() != nil || home.etag == "" {
+		return err
+	}
+	row := f.rolled(home, window, amount)
+	w := l.withdraw(&row)
+	if w.units+w.next.units == 0 {
+		return nil
+	}
+	row.Nonce, row.By = l.engine.nonce(), l.engine.instance
+	err = f.write(home, row)
+	l.withdrawn(w, err)
+	return err
+}
+
+// withdrawal is units that may not be spent any more, on their way back.
+type withdrawal struct {
+	generation uint64
+	units      int64
+	next       ahead
+}
+
+// withdraw stops the lease, and what was taken ahead, from being spent, and takes
+// both off the row. It takes mu.
+func (l *Limit) withdraw(row *quota.Row) withdrawal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := withdrawal{generation: l.generation}
+	if row.Window != l.window {
+		return w
+	}
+	// Units of another shard may go to the home row as well: the sum over all
+	// rows is what counts.
+	w.units = min(max(l.remaining, 0), row.Granted)
+	*row, _ = row.GiveBack(l.window, w.units)
+	l.remaining -= w.units
+	l.granted -= w.units
+	if next := &l.supply.next; row.Shards == row.NextShards && next.window == l.period.Next(l.window) {
+		// The home shard of the next window is the same.
+		w.next = ahead{window: next.window, units: min(next.units, row.NextGranted)}
+		*row, _ = row.GiveBackNext(l.window, w.next.units)
+		next.units -= w.next.units
+	}
+	return w
+}
+
+// withdrawn ends a withdrawal by what became of its write. It takes mu.
+func (l *Limit) withdrawn(w withdrawal, err error) {
+	kind := EventGiveBack
+	l.mu.Lock()
+	switch s := l.supply; {
+	case errors.Is(err, store.ErrAmbiguous):
+		kind = EventLost
+	case err != nil:
+		kind = 0
+		if l.generation == w.generation {
+			l.remaining += w.units
+			l.granted += w.units
+		}
+		if s.next.window == w.next.window {
+			s.next.units += w.next.units
+		}
+	case l.generation == w.generation:
+		// There is room in the row again: ask it.
+		s.seen, s.exhausted = false, false
+	}
+	l.mu.Unlock()
+	if kind != 0 {
+		l.engine.emit(Event{Kind: kind, Key: l.key, Units: w.units + w.next.units})
+	}
+}

@@ -1,0 +1,204 @@
+package lease_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"spillway/shared/lease"
+	"spillway/shared/quota"
+	"spillway/shared/store"
+)
+
+// TestGiveBack: what an instance holds and does not need is there for others, its
+// open reservations stay its own.
+func TestGiveBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		ea := w.engine(lease.Deny, nil)
+		a := ea.Limit("k", 100, quota.Minute)
+		b := w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute)
+		open := reserve(t, a, 30, lease.Granted)
+		r := reserve(t, a, 60, lease.Granted)
+		r.Settle(10)
+		ea.GiveBack(t.Context())
+		if row := w.row("k", quota.Minute, 0); row.Granted != 40 {
+			t.Fatalf("row granted %d, want 40", row.Granted)
+		}
+		if got := w.log.units(lease.EventGiveBack); got != 50 {
+			t.Errorf("%d units given back, want 50", got)
+		}
+		reserve(t, b, 60, lease.Granted)
+		open.Settle(20)
+		reserve(t, a, 11, lease.Full)
+		reserve(t, a, 10, lease.Granted)
+	})
+}
+
+// TestGiveBackThenGoOn: a single instance that gave back is still exact.
+func TestGiveBackThenGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Deny, nil)
+		l := e.Limit("k", 100, quota.Minute)
+		r := reserve(t, l, 100, lease.Granted)
+		reserve(t, l, 1, lease.Full)
+		r.Settle(20)
+		e.GiveBack(t.Context())
+		e.GiveBack(t.Context()) // Nothing left to give.
+		reserve(t, l, 81, lease.Full)
+		reserve(t, l, 80, lease.Granted)
+		reserve(t, l, 1, lease.Full)
+	})
+}
+
+// TestGiveBackOnlyIdle: limits in use keep their lease.
+func TestGiveBackOnlyIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Deny, nil)
+		idle, busy := e.Limit("idle", 100, quota.Minute), e.Limit("busy", 100, quota.Minute)
+		r := reserve(t, idle, 50, lease.Granted)
+		r.Cancel()
+		pass(5 * time.Second)
+		r = reserve(t, busy, 50, lease.Granted)
+		r.Cancel()
+		e.GiveBackIdle(t.Context(), 5*time.Second)
+		if got := w.row("idle", quota.Minute, 0).Granted; got != 0 {
+			t.Errorf("the idle limit still holds %d", got)
+		}
+		if got := w.row("busy", quota.Minute, 0).Granted; got != 50 {
+			t.Errorf("the busy limit holds %d, want 50", got)
+		}
+	})
+}
+
+// TestGiveBackFails: a write in doubt is never repeated and its units are not spent
+// again; what was certainly not written stays spendable.
+func TestGiveBackFails(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		fault   func(call string) fault
+		granted int64 // What the row has granted afterwards, of 100.
+		left    int64 // What the instance can still reserve.
+	}{
+		{"answer lost, landed", func(string) fault { return fault{lose: true} }, 40, 60},
+		{"answer lost, not landed", func(string) fault { return fault{drop: store.ErrAmbiguous} }, 100, 0},
+		{"store down", func(string) fault { return down }, 100, 60},
+		{"conflict", func(string) fault { return fault{drop: store.ErrConflict} }, 100, 60},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e := w.engine(lease.Deny, nil)
+				l := e.Limit("k", 100, quota.Minute)
+				r := reserve(t, l, 100, lease.Granted)
+				r.Settle(40)
+				writes := 0
+				w.store.set(func(call string) fault {
+					if call == "get" {
+						return fault{}
+					}
+					writes++
+					return c.fault(call)
+				})
+				e.GiveBack(t.Context())
+				if c.name != "conflict" && writes != 1 {
+					t.Errorf("%d writes, want 1", writes)
+				}
+				w.store.set(nil)
+				if got := w.row("k", quota.Minute, 0).Granted; got != c.granted {
+					t.Errorf("row granted %d, want %d", got, c.granted)
+				}
+				if c.left > 0 {
+					reserve(t, l, c.left, lease.Granted)
+				}
+				reserve(t, l, 1, lease.Full)
+				if row := w.row("k", quota.Minute, 0); row.Granted > row.Limit {
+					t.Errorf("row granted %d of %d", row.Granted, row.Limit)
+				}
+			})
+		})
+	}
+}
+
+// TestGiveBackAfterTheEdge: units of a window that is over are not given back.
+func TestGiveBackAfterTheEdge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Deny, nil)
+		l := e.Limit("k", 100, quota.Minute)
+		r := reserve(t, l, 100, lease.Granted)
+		r.Cancel()
+		pass(time.Minute)
+		other := w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute)
+		reserve(t, other, 70, lease.Granted)
+		e.GiveBack(t.Context())
+		if got := w.row("k", quota.Minute, 0).Granted; got != 70 {
+			t.Errorf("row granted %d, want 70", got)
+		}
+	})
+}
+
+// TestGiveBackWithTraffic: requests that come during the write wait for it and are
+// then served exactly.
+func TestGiveBackWithTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Deny, nil)
+		l := e.Limit("k", 1000, quota.Minute)
+		r := reserve(t, l, 500, lease.Granted)
+		r.Settle(0)
+		w.store.set(func(string) fault { return fault{delay: 10 * time.Millisecond} })
+		done := make(chan struct{})
+		go func() {
+			e.GiveBack(context.Background())
+			close(done)
+		}()
+		pass(5 * time.Millisecond)
+		granted, full := storm(t, l, sizes(150, 10))
+		<-done
+		if granted != 1000 || len(full) != 50 {
+			t.Errorf("granted %d, refused %d; want 1000 and 50", granted, len(full))
+		}
+	})
+}
+
+// TestGiveBackWhatWasTakenAhead: an instance that ends also returns its units of the
+// next window.
+func TestGiveBackWhatWasTakenAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Deny, nil)
+		l := e.Limit("k", 1_000_000, quota.Minute)
+		for range 585 {
+			reserve(t, l, 100, lease.Granted)
+			pass(100 * time.Millisecond)
+		}
+		if row := w.row("k", quota.Minute, 0); row.NextGranted == 0 {
+			t.Fatal("nothing was taken ahead")
+		}
+		e.GiveBack(t.Context())
+		if row := w.row("k", quota.Minute, 0); row.NextGranted != 0 || row.Granted != 58500 {
+			t.Errorf("row %+v, want 58500 granted and nothing ahead", row)
+		}
+	})
+}
+
+// TestGiveBackEndsWithItsContext: nothing is started once the context has ended.
+func TestGiveBackEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Deny, nil)
+		r := reserve(t, e.Limit("k", 100, quota.Minute), 50, lease.Granted)
+		r.Cancel()
+		w.store.count()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		e.GiveBack(ctx)
+		if n := w.store.count(); n != 0 {
+			t.Errorf("%d store calls", n)
+		}
+	})
+}

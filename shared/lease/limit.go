@@ -1,0 +1,288 @@
+package lease
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"spillway/shared/clock"
+	"spillway/shared/quota"
+)
+
+// never is a wall time that does not come.
+const never = math.MaxInt64
+
+// Limit is one limit of this engine: the lease this instance holds on it, and how
+// to get more. It is safe for concurrent use.
+//
+// Exported methods take mu; unexported ones expect the caller to hold it, unless
+// they say otherwise.
+type Limit struct {
+	engine *Engine
+	key    string
+	period quota.Period
+
+	mu         sync.Mutex
+	configured int64 // The amount given to Engine.Limit. Guarded by mu, as all below.
+	cut        int64 // The amount a backend admits to, 0 if not less than configured.
+
+	// The lease: units granted to this instance in one window. remaining is below
+	// zero while the instance owes units (settled for more than it had reserved, or
+	// unmetered). A new window or a dead lease is a new generation.
+	window     quota.Window
+	ends       clock.Deadline
+	generation uint64
+	granted    int64
+	remaining  int64
+
+	// The correction: at most ceiling more units until ceilingEnds. ceilings
+	// numbers the corrections; odd while one applies.
+	ceiling     int64
+	ceilingEnds clock.Deadline
+	ceilings    uint32
+
+	largest  int64 // The largest request seen lately.
+	offered  int64 // Units asked for, ever. Only differences count.
+	lastUsed int64 // Monotonic time of the last Reserve.
+	low      int64 // Fewer remaining: time to prefetch.
+	early    int64 // Wall time from which to take units of the next window.
+
+	supply *supply // nil until the first acquisition.
+}
+
+// Reserve sets n units aside. While the lease has room it does no I/O and does
+// not allocate; else it takes units from the store together with all others that
+// wait for this limit, which takes at most 150 ms. A refused request changes no
+// counter. If n is not positive nothing is set aside, and the reservation only
+// serves to settle.
+func (l *Limit) Reserve(ctx context.Context, n int64) (Reservation, Verdict) {
+	n = max(n, 0)
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	if n > l.configured {
+		l.mu.Unlock()
+		return Reservation{}, Verdict{Outcome: TooLarge}
+	}
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	l.offered += n
+	l.lastUsed = now.Monotonic
+	l.largest = max(l.largest, n)
+	if !l.fits(n, now) {
+		return l.acquire(ctx, n, now)
+	}
+	r := l.take(n)
+	if l.remaining < l.low || now.Wall >= l.early {
+		l.replenish(now)
+	}
+	l.mu.Unlock()
+	return r, Verdict{}
+}
+
+// Amount returns the amount in force: the configured one, or less while a backend
+// admits to less.
+func (l *Limit) Amount() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.amount()
+}
+
+// Headroom returns the units believed to be still available to this instance in
+// this window: its own lease plus what the row had left when last seen (never
+// seen: the whole amount, less what this instance used), less corrections; at
+// least 0. It does no I/O.
+func (l *Limit) Headroom() int64 {
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.headroom(now)
+}
+
+// Status is the state of a limit as clients are told it.
+type Status struct {
+	// Amount is the units per window, Remaining what Headroom returns.
+	Amount, Remaining int64
+	// ResetAt is when the window ends.
+	ResetAt time.Time
+}
+
+// Status returns the amount, the headroom and the window's end. It does no I/O.
+func (l *Limit) Status() Status {
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	remaining := l.headroom(now)
+	return Status{Amount: l.amount(), Remaining: remaining, ResetAt: l.period.End(l.window)}
+}
+
+// CorrectRemaining notes that a backend said, in an answer, that only remaining
+// units are left, which holds until the time given (at most the window's end).
+//
+// The backend counted at some moment after the answered request was reserved here,
+// so it may or may not have counted what this instance reserved since. The rule:
+// the figure counts as of this call. What was reserved before the call is taken as
+// counted, so only what others certainly use is subtracted and nothing that fits
+// is refused because our own requests were counted twice; what is reserved after
+// the call counts against it, and comes back if it is settled for less. It never
+// raises: the headroom is the least of all figures that still hold and of the own
+// count, and a later, higher figure changes nothing.
+func (l *Limit) CorrectRemaining(remaining int64, until time.Time) {
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	if end := l.period.End(l.window); until.After(end) {
+		until = end
+	}
+	remaining = max(remaining, 0)
+	ends := now.Until(until)
+	if ends.PassedAt(now) {
+		return
+	}
+	if l.capped(now) {
+		if remaining >= l.ceiling {
+			return
+		}
+		// The lower figure rules, for as long as either holds.
+		ends = ends.Later(l.ceilingEnds)
+		l.ceilings++
+	}
+	l.ceilings++
+	l.ceiling, l.ceilingEnds = remaining, ends
+}
+
+// CorrectAmount notes that a backend admits to amount units per window. Less than
+// the configured amount is a cut and acts at once; any other positive amount lifts
+// the cut, which acts at the next window. An amount that is not positive says
+// nothing.
+func (l *Limit) CorrectAmount(amount int64) {
+	if amount <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = 0
+	if amount < l.configured {
+		l.cut = amount
+	}
+}
+
+// configure sets the configured amount. It takes mu.
+func (l *Limit) configure(amount int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.configured = amount
+	if l.cut >= amount {
+		l.cut = 0
+	}
+}
+
+// amount is the units per window in force.
+func (l *Limit) amount() int64 {
+	if l.cut > 0 {
+		return l.cut
+	}
+	return l.configured
+}
+
+// used is what this instance reserved or settled in the window.
+func (l *Limit) used() int64 {
+	return l.granted - l.remaining
+}
+
+// capped tells whether a correction of the remaining units applies.
+func (l *Limit) capped(now clock.Instant) bool {
+	if l.ceilings&1 == 0 {
+		return false
+	}
+	if l.ceilingEnds.PassedAt(now) {
+		l.ceilings++
+		return false
+	}
+	return true
+}
+
+// fits tells whether the lease covers n units now.
+func (l *Limit) fits(n int64, now clock.Instant) bool {
+	if n == 0 {
+		return true
+	}
+	return n <= l.remaining && l.used()+n <= l.amount() && (!l.capped(now) || n <= l.ceiling)
+}
+
+// take sets n units aside.
+func (l *Limit) take(n int64) Reservation {
+	l.remaining -= n
+	if l.ceilings&1 == 1 {
+		l.ceiling -= n
+	}
+	return Reservation{limit: l, units: n, generation: l.generation, correction: l.ceilings}
+}
+
+// settle gives refund units (fewer than zero: takes more) back to the lease and
+// the correction they came from. It takes mu.
+func (l *Limit) settle(generation uint64, correction uint32, refund int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if refund == 0 || generation != l.generation {
+		return
+	}
+	l.remaining += refund
+	if correction == l.ceilings && correction&1 == 1 {
+		l.ceiling += refund
+	}
+	if l.supply != nil && len(l.supply.waiters) > 0 {
+		l.serve(l.engine.clock.Read())
+	}
+}
+
+// headroom is what Headroom returns.
+func (l *Limit) headroom(now clock.Instant) int64 {
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	room := l.amount() - l.used()
+	if l.supply != nil && l.supply.seen {
+		room = min(room, l.remaining+l.supply.left)
+	}
+	if l.capped(now) {
+		room = min(room, l.ceiling)
+	}
+	return max(room, 0)
+}
+
+// roll starts the lease of the window that it is now.
+func (l *Limit) roll(now clock.Instant) {
+	l.enter(max(l.window, l.period.Window(now.Time())), now)
+}
+
+// enter starts the lease of a window: empty, or what was taken ahead for it. Units
+// and debts of the lease before are dropped; its reservations settle to nothing.
+func (l *Limit) enter(w quota.Window, now clock.Instant) {
+	l.window = w
+	l.ends = now.Until(l.period.End(w))
+	l.generation++
+	l.granted, l.remaining, l.low = 0, 0, 0
+	l.largest -= l.largest / 8
+	l.early = l.earlyTime(now)
+	if l.supply != nil {
+		l.supply.enter(l)
+	}
+}
+
+// earlyTime draws the moment at which to take units of the next window: uniform
+// between half a minute (at most half the period) and a twentieth of that before
+// the edge, so that all instances together spread their writes.
+func (l *Limit) earlyTime(now clock.Instant) int64 {
+	start, end := l.window.Start(), l.period.End(l.window)
+	span := min(end.Sub(start)/2, 30*time.Second)
+	from, to := max(end.Add(-span).UnixNano(), now.Wall), end.Add(-span/10).UnixNano()
+	if from >= to {
+		return never
+	}
+	return from + int64(l.engine.jitter(time.Duration(to-from)))
+}

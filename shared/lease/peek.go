@@ -1,0 +1,39 @@
+package lease
+
+// Peek tells what Reserve of n units would say, as far as it is known without
+// asking the store: Granted, which another instance may yet refute, or a refusal
+// and when it ends. It reserves nothing and does no I/O.
+func (l *Limit) Peek(n int64) Verdict {
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	if l.fits(n, now) {
+		return Verdict{}
+	}
+	if v, refused := l.refusal(n, now); refused {
+		return v
+	}
+	if n > l.headroom(now) {
+		return Verdict{Outcome: Full, RetryAt: l.period.End(l.window)}
+	}
+	return Verdict{}
+}
+
+// Current tells whether the window that the reservation was made in still runs.
+// What a backend said of an earlier window is no news of this one.
+func (r *Reservation) Current() bool {
+	l := r.limit
+	if l == nil {
+		return false
+	}
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	return r.generation == l.generation
+}

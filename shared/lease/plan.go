@@ -1,0 +1,148 @@
+package lease
+
+import (
+	"fmt"
+	"time"
+
+	"spillway/shared/quota"
+)
+
+// plan is one write of a row and what it brings.
+type plan struct {
+	before    stored       // The row as it is stored.
+	row       quota.Row    // The row as it shall be.
+	units     int64        // Units it takes; 0: nothing to write.
+	window    quota.Window // The window they are of.
+	ahead     bool         // That window has not begun.
+	guest     bool         // The row is not of the home shard.
+	elsewhere int64        // Units left in the home shard, for a guest.
+	short     bool         // Nobody who waits can be served from the row.
+}
+
+// plan decides what to take from a row that was read for a window. A nil plan
+// means that the window is over, or that the row is ahead and its window adopted:
+// start again.
+func (f *flight) plan(what task, before stored, window quota.Window, guest bool) (*plan, error) {
+	l := f.limit
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	if w := before.row.Window; before.etag != "" && w > l.window {
+		if w.Start().Sub(now.Time()) > maxAhead {
+			return nil, fmt.Errorf("%w: window %d is far ahead of the clock", errUnusable, w)
+		}
+		l.enter(w, now)
+		return nil, nil
+	}
+	if l.window != window {
+		return nil, nil
+	}
+	p := &plan{before: before, window: window, guest: guest, ahead: what == reap}
+	p.row = f.rolled(before, window, l.amount())
+	if p.ahead {
+		p.window = l.period.Next(window)
+		f.planAhead(p)
+	} else {
+		f.planRefill(p)
+	}
+	if p.units > 0 {
+		if before.shard == 0 && before.etag != "" {
+			p.row = p.row.Reshard(before.row, l.largest)
+		}
+		p.row.Nonce, p.row.By = l.engine.nonce(), l.engine.instance
+	}
+	return p, nil
+}
+
+// rolled is a row as it stands in a window, with the limit in force and the
+// numbers of shards that shard 0 settled.
+func (f *flight) rolled(before stored, window quota.Window, amount int64) quota.Row {
+	p := f.limit.period
+	row := quota.New(window, amount)
+	if before.etag != "" {
+		row = before.row.Roll(p, window).WithLimit(amount)
+	}
+	if before.shard != 0 {
+		if n, ok := f.settled.ShardsAt(p, window); ok {
+			row.Shards = n
+		}
+		if n, ok := f.settled.ShardsAt(p, p.Next(window)); ok {
+			row.NextShards = n
+		}
+	}
+	return row
+}
+
+// planRefill takes what those who wait need, first come first served, plus a chunk
+// for those to come. When nobody who waits can be served it takes nothing for
+// them, only what pays a debt. The caller holds the limit's mu.
+func (f *flight) planRefill(p *plan) {
+	l := f.limit
+	s := l.supply
+	shard := p.before.shard
+	left := p.row.Left(shard)
+	if p.guest {
+		p.elsewhere = s.left
+	}
+	s.seen, s.left = true, max(left, p.elsewhere)
+
+	var need int64
+	for _, w := range s.waiters {
+		if w.units <= l.remaining+left-need && w.units <= l.amount()-l.used()-need {
+			need += w.units
+		}
+	}
+	p.short = need == 0 && len(s.waiters) > 0
+	debt := min(max(-l.remaining, 0), left)
+	switch {
+	case need > 0:
+		p.units = f.chunk(p.row, max(need-l.remaining, 0), left)
+	case s.prefetch && !p.short:
+		// Less than a request is not worth a write, and would strand it here.
+		if p.units = f.chunk(p.row, debt, left); p.units < l.largest {
+			p.units = debt
+		}
+	default:
+		p.units = debt
+	}
+	first := f.joined < p.window
+	if p.guest {
+		first = f.visited < p.window
+	}
+	p.row, _ = p.row.Grant(shard, p.units, first)
+	s.sharers = p.row.Sharers() * p.row.Shards
+}
+
+// planAhead takes a chunk of the next window. The caller holds the limit's mu.
+func (f *flight) planAhead(p *plan) {
+	shard := p.before.shard
+	left := p.row.NextLeft(shard)
+	if p.units = f.chunk(p.row, 0, left); p.units < f.limit.largest {
+		p.units = 0
+	}
+	p.row, _ = p.row.GrantNext(shard, p.units, f.joined < p.window)
+}
+
+// chunk is how much to take where want is needed and left is left. The floor is what
+// the instance spends in a second, at most a quarter of an even share: it keeps the
+// last units of a window from being fetched one request at a time by everyone at
+// once, and is spent before it could be stranded. What goes beyond want is a multiple
+// of the largest request, so that equal requests leave no remainder behind with each
+// instance. The caller holds the limit's mu.
+func (f *flight) chunk(row quota.Row, want, left int64) int64 {
+	l := f.limit
+	now := l.engine.clock.Read()
+	second := l.supply.demand.expect(time.Second, l.offered, now)
+	sharers := row.Sharers()
+	units := quota.Chunk(quota.Ask{
+		Want:    want,
+		Floor:   min(row.Limit/row.Shards/(4*sharers), second),
+		Demand:  l.supply.demand.expect(horizon(l.period), l.offered, now),
+		Left:    left,
+		Holders: sharers,
+	})
+	return units - max(units-want, 0)%max(l.largest, 1)
+}

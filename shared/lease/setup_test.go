@@ -1,0 +1,302 @@
+package lease_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"spillway/shared/clock"
+	"spillway/shared/lease"
+	"spillway/shared/quota"
+	"spillway/shared/store"
+	"spillway/shared/store/memory"
+)
+
+// fault is what happens to one store call.
+type fault struct {
+	delay time.Duration // Before the call reaches the store; ends with the context.
+	drop  error         // The call never reaches the store and fails with this.
+	lose  bool          // The call reaches the store; its answer is lost.
+	late  time.Duration // The call fails as lost and reaches the store that much later.
+	deaf  time.Duration // As delay, but does not obey the context.
+	err   error         // The call reaches the store; this is its answer.
+}
+
+// down is a store that cannot be reached.
+var down = fault{drop: store.ErrUnavailable}
+
+// faultStore is a store whose calls meet faults. The zero fault function means none.
+type faultStore struct {
+	store.Store
+	mu    sync.Mutex
+	fault func(call string) fault // Guarded by mu. call: get, insert, replace.
+	calls map[string]int          // Guarded by mu.
+}
+
+func newFaultStore() *faultStore {
+	return &faultStore{Store: memory.New(), calls: make(map[string]int)}
+}
+
+// set makes all following calls meet a fault.
+func (s *faultStore) set(f func(call string) fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = f
+}
+
+// once makes the next call of a kind meet a fault.
+func (s *faultStore) once(call string, f fault) {
+	done := false
+	s.set(func(c string) fault {
+		if c != call || done {
+			return fault{}
+		}
+		done = true
+		return f
+	})
+}
+
+// count returns how many calls were made, and forgets them.
+func (s *faultStore) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, c := range s.calls {
+		n += c
+	}
+	clear(s.calls)
+	return n
+}
+
+func (s *faultStore) do(ctx context.Context, call string, run func(context.Context) error) error {
+	s.mu.Lock()
+	s.calls[call]++
+	var f fault
+	if s.fault != nil {
+		f = s.fault(call)
+	}
+	s.mu.Unlock()
+	if f.deaf > 0 {
+		<-time.After(f.deaf)
+	}
+	if f.delay > 0 {
+		select {
+		case <-time.After(f.delay):
+		case <-ctx.Done():
+			if call == "get" {
+				return fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+			}
+			return fmt.Errorf("%w: %w", store.ErrAmbiguous, ctx.Err())
+		}
+	}
+	switch {
+	case f.drop != nil:
+		return f.drop
+	case f.late > 0:
+		go func() {
+			<-time.After(f.late)
+			_ = run(context.Background())
+		}()
+		return store.ErrAmbiguous
+	}
+	err := run(ctx)
+	switch {
+	case f.lose:
+		return store.ErrAmbiguous
+	case f.err != nil:
+		return f.err
+	}
+	return err
+}
+
+func (s *faultStore) Get(ctx context.Context, key store.Key) (row store.Row, err error) {
+	err = s.do(ctx, "get", func(ctx context.Context) (err error) {
+		row, err = s.Store.Get(ctx, key)
+		return err
+	})
+	return row, err
+}
+
+func (s *faultStore) Insert(ctx context.Context, key store.Key, c store.Columns) (etag string, err error) {
+	err = s.do(ctx, "insert", func(ctx context.Context) (err error) {
+		etag, err = s.Store.Insert(ctx, key, c)
+		return err
+	})
+	return etag, err
+}
+
+func (s *faultStore) Replace(ctx context.Context, key store.Key, c store.Columns, etag string) (newETag string, err error) {
+	err = s.do(ctx, "replace", func(ctx context.Context) (err error) {
+		newETag, err = s.Store.Replace(ctx, key, c, etag)
+		return err
+	})
+	return newETag, err
+}
+
+func (s *faultStore) Query(ctx context.Context, f store.Filter) iter.Seq2[store.Row, error] {
+	return s.Store.Query(ctx, f)
+}
+
+var _ store.Store = (*faultStore)(nil)
+
+// log collects the events of an engine.
+type log struct {
+	mu     sync.Mutex
+	events []lease.Event
+}
+
+func (g *log) add(e lease.Event) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.events = append(g.events, e)
+}
+
+// units sums the units of all events of a kind; count counts them.
+func (g *log) units(kind lease.EventKind) (units int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range g.events {
+		if e.Kind == kind {
+			units += e.Units
+		}
+	}
+	return units
+}
+
+func (g *log) count(kind lease.EventKind) (n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range g.events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// world is one store and the engines on it.
+type world struct {
+	tb    fataler
+	store *faultStore
+	log   log
+	names int
+	rng   *rand.Rand
+	rngMu sync.Mutex
+}
+
+func newWorld(tb fataler) *world {
+	return &world{tb: tb, store: newFaultStore(), rng: rand.New(rand.NewPCG(1, 2))}
+}
+
+func (w *world) random(n uint64) uint64 {
+	w.rngMu.Lock()
+	defer w.rngMu.Unlock()
+	return w.rng.Uint64N(n)
+}
+
+// engine starts one more instance.
+func (w *world) engine(policy lease.Policy, clk *clock.Clock) *lease.Engine {
+	w.tb.Helper()
+	w.names++
+	e, err := lease.New(lease.Options{
+		Store: w.store, Clock: clk, Instance: fmt.Sprintf("instance-%d", w.names),
+		OnUnavailable: policy, Events: w.log.add, Random: w.random,
+	})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return e
+}
+
+// row reads a shard's row as it is stored.
+func (w *world) row(key string, p quota.Period, shard int64) quota.Row {
+	w.tb.Helper()
+	got, err := w.store.Store.Get(context.Background(), store.Key{Partition: quota.Partition(key, p, shard), Row: quota.RowKey})
+	if err != nil {
+		w.tb.Fatalf("row of %s: %v", key, err)
+	}
+	row, err := quota.Decode(p, got.Columns)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return row
+}
+
+// put replaces a shard's row by force.
+func (w *world) put(key string, p quota.Period, shard int64, columns store.Columns) {
+	w.tb.Helper()
+	ctx := context.Background()
+	id := store.Key{Partition: quota.Partition(key, p, shard), Row: quota.RowKey}
+	var err error
+	if old, getErr := w.store.Store.Get(ctx, id); getErr == nil {
+		_, err = w.store.Store.Replace(ctx, id, columns, old.ETag)
+	} else {
+		_, err = w.store.Store.Insert(ctx, id, columns)
+	}
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+// reserve reserves and fails the test unless the outcome is as expected.
+func reserve(tb testing.TB, l *lease.Limit, n int64, want lease.Outcome) lease.Reservation {
+	tb.Helper()
+	r, v := l.Reserve(context.Background(), n)
+	if v.Outcome != want {
+		tb.Fatalf("Reserve(%d) is %v (retry at %v), want %v", n, v.Outcome, v.RetryAt, want)
+	}
+	if v.OK() != (v.Outcome == lease.Granted || v.Outcome == lease.Unmetered) {
+		tb.Fatalf("%v.OK() is %v", v.Outcome, v.OK())
+	}
+	return r
+}
+
+// storm reserves each of the sizes in its own goroutine and returns the units of
+// all that were granted and the sizes of all that were refused as full.
+func storm(tb testing.TB, l *lease.Limit, sizes []int64) (granted int64, full []int64) {
+	tb.Helper()
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for _, n := range sizes {
+		group.Go(func() {
+			_, v := l.Reserve(context.Background(), n)
+			mu.Lock()
+			defer mu.Unlock()
+			switch v.Outcome {
+			case lease.Granted:
+				granted += n
+			case lease.Full:
+				full = append(full, n)
+			default:
+				tb.Errorf("Reserve(%d) is %v", n, v.Outcome)
+			}
+		})
+	}
+	group.Wait()
+	return granted, full
+}
+
+func sizes(count int, n int64) []int64 {
+	s := make([]int64, count)
+	for i := range s {
+		s[i] = n
+	}
+	return s
+}
+
+// pass lets time go by, in a bubble.
+func pass(d time.Duration) {
+	<-time.After(d)
+}
+
+// fataler is what *testing.T and *rapid.T have in common.
+type fataler interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Fatal(args ...any)
+}

@@ -1,0 +1,160 @@
+package lease_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"spillway/shared/lease"
+	"spillway/shared/quota"
+)
+
+// sharded puts a limit of 1,200 in 4 shards into the store, as of now.
+func (w *world) sharded(key string, shards int64) {
+	row := quota.New(quota.Minute.Window(time.Now()), 1200)
+	row.Shards, row.NextShards, row.WantShards = shards, shards, shards
+	for i := range shards {
+		w.put(key, quota.Minute, i, row.Columns())
+	}
+}
+
+// granted sums what all shards have granted in the row's window, and checks that no
+// shard is over its share.
+func (w *world) granted(key string, shards int64) (sum int64) {
+	w.tb.Helper()
+	for i := range shards {
+		row := w.row(key, quota.Minute, i)
+		if share := quota.Share(row.Limit, shards, i); row.Granted > share {
+			w.tb.Errorf("shard %d granted %d of its share of %d", i, row.Granted, share)
+		}
+		sum += row.Granted
+	}
+	return sum
+}
+
+// TestShards: each instance takes from its home shard, then from one other, and all
+// together never more than the limit.
+func TestShards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.sharded("k", 4)
+		var total int64
+		for range 40 {
+			l := w.engine(lease.Deny, nil).Limit("k", 1200, quota.Minute)
+			for {
+				if _, v := l.Reserve(t.Context(), 10); !v.OK() {
+					if v.Outcome != lease.Full {
+						t.Fatal(v)
+					}
+					break
+				}
+				total += 10
+			}
+			if sum := w.granted("k", 4); sum < total || sum > 1200 {
+				t.Fatalf("shards granted %d, instances %d of 1200", sum, total)
+			}
+		}
+		if total != 1200 {
+			t.Errorf("granted %d of 1200", total)
+		}
+	})
+}
+
+// TestShardsFollowTheLoad: a limit that many instances share is split two edges
+// later, and goes back to one row when a few are left; the limit holds all the time.
+func TestShardsFollowTheLoad(t *testing.T) {
+	const limit = 600_000
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.store.set(func(string) fault { return fault{delay: 2 * time.Millisecond} })
+		var mu sync.Mutex
+		granted := make(map[time.Time]int64)
+		var group sync.WaitGroup
+		for i := range 100 {
+			l := w.engine(lease.Deny, nil).Limit("k", limit, quota.Minute)
+			until := 4
+			if i < 3 {
+				until = 9
+			}
+			group.Go(func() {
+				for time.Now().Minute() < until {
+					_, v := l.Reserve(context.Background(), 200)
+					mu.Lock()
+					if v.OK() {
+						granted[l.Status().ResetAt] += 200
+					}
+					mu.Unlock()
+					pass(time.Duration(w.random(uint64(2 * time.Second))))
+				}
+			})
+		}
+		most := int64(0)
+		for range 9 {
+			pass(59 * time.Second)
+			most = max(most, w.row("k", quota.Minute, 0).Shards)
+			pass(time.Second)
+		}
+		group.Wait()
+		pass(time.Second)
+		if most != 4 {
+			t.Errorf("at most %d shards for 100 instances, want 4", most)
+		}
+		if got := w.row("k", quota.Minute, 0).Shards; got != 1 {
+			t.Errorf("%d shards for 3 instances, want 1", got)
+		}
+		for window, n := range granted {
+			if n > limit {
+				t.Errorf("window to %v: granted %d of %d", window, n, limit)
+			}
+		}
+	})
+}
+
+// TestTooLargeForAShard: a request that fits the limit but no shard is refused for
+// now, and two windows later there are fewer shards, whichever shard is home.
+func TestTooLargeForAShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.sharded("k", 4)
+		var limits []*lease.Limit
+		for range 8 { // Some of them at home in other shards than 0.
+			limits = append(limits, w.engine(lease.Deny, nil).Limit("k", 1200, quota.Minute))
+		}
+		for _, l := range limits[1:] {
+			reserve(t, l, 500, lease.Full)
+		}
+		if got := w.row("k", quota.Minute, 0).WantShards; got != 1 {
+			t.Errorf("%d shards wanted, want 1", got)
+		}
+		pass(time.Minute)
+		for _, l := range limits {
+			reserve(t, l, 1, lease.Granted)
+		}
+		pass(time.Minute)
+		reserve(t, limits[3], 500, lease.Granted)
+		if row := w.row("k", quota.Minute, 0); row.Shards != 1 || row.Granted > 1200 {
+			t.Errorf("row %+v, want one shard", row)
+		}
+	})
+}
+
+// TestShardsAreSettledBeforeUse: an instance whose home is not shard 0 writes down
+// how many shards the window has before it takes anything, when nobody else did for
+// a while. Else two instances could see different numbers and grant too much.
+func TestShardsAreSettledBeforeUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.sharded("k", 4)
+		pass(5 * time.Minute)
+		now := quota.Minute.Window(time.Now())
+		for w.row("k", quota.Minute, 0).Granted == 0 && w.names < 50 {
+			l := w.engine(lease.Deny, nil).Limit("k", 1200, quota.Minute)
+			reserve(t, l, 10, lease.Granted)
+			if row := w.row("k", quota.Minute, 0); row.Window != now || row.Shards != 4 {
+				t.Fatalf("shard 0 is %+v after a grant in window %d", row, now)
+			}
+		}
+	})
+}

@@ -1,0 +1,264 @@
+package lease
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"spillway/shared/clock"
+	"spillway/shared/quota"
+)
+
+// supply is how a limit gets units: who waits for them, what the row looked like,
+// and the one flight that talks to the store. A limit has one from its first
+// acquisition on. Guarded by the limit's mu, except own and calling.
+type supply struct {
+	waiters    []*waiter     // First come, first served.
+	flying     bool          // The flight slot is taken.
+	landed     chan struct{} // Closed when the slot is free again; nil: nobody waits for that.
+	conflicted bool          // The last write met a conflict.
+
+	seen      bool  // The row was seen in this window: left holds.
+	left      int64 // Units that the row had left.
+	exhausted bool  // The row could not serve a request: in this window it has no more than left.
+	sharers   int64 // Instances that share the limit, when last seen; 0: never.
+
+	next     ahead          // Units taken ahead.
+	probe    bool           // Call the store even if nobody waits.
+	prefetch bool           // Take a chunk before the lease is spent.
+	ahead    bool           // Take units of the next window.
+	unusable clock.Deadline // Until then the row is not asked for.
+	demand   demand
+
+	calling atomic.Int64 // Monotonic time at which the store call in progress began; 0: none.
+	own     flight       // Belongs to whoever has the flight slot.
+}
+
+// ahead is units of a window that has not begun.
+type ahead struct {
+	window quota.Window
+	units  int64
+}
+
+// waiter is a Reserve that waits. Its fields are written before done is closed.
+type waiter struct {
+	units       int64
+	done        chan struct{}
+	reservation Reservation
+	verdict     Verdict
+}
+
+func (w *waiter) resolve(r Reservation, v Verdict) {
+	w.reservation, w.verdict = r, v
+	close(w.done)
+}
+
+// enter follows the limit into a new window (or a new lease of the same one).
+func (s *supply) enter(l *Limit) {
+	if s.next.window == l.window {
+		l.granted, l.remaining = s.next.units, s.next.units
+		l.low = s.next.units / 4
+	}
+	if s.next.window <= l.window {
+		s.next = ahead{}
+	}
+	s.seen, s.left, s.exhausted = false, 0, false
+	s.prefetch, s.ahead = false, false
+}
+
+// supplied returns the supply, made at its first use.
+func (l *Limit) supplied() *supply {
+	if l.supply == nil {
+		l.supply = &supply{}
+		l.supply.own.limit = l
+	}
+	return l.supply
+}
+
+// acquire is Reserve when the lease does not cover n units. It releases mu.
+func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reservation, Verdict) {
+	if v, refused := l.refusal(n, now); refused {
+		if now.Wall >= l.early {
+			l.replenish(now) // Those who are refused now will be back after the edge.
+		}
+		l.mu.Unlock()
+		return Reservation{}, v
+	}
+	if ctx.Err() != nil {
+		l.mu.Unlock()
+		return Reservation{}, Verdict{Outcome: Canceled}
+	}
+	s := l.supplied()
+	ready := l.engine.gate.readiness(now)
+	if !s.unusable.PassedAt(now) {
+		ready = closedTo
+	}
+	if ready == due && l.engine.policy != Deny {
+		// The trial costs this request nothing; only under Deny waiting for it is
+		// better than the refusal.
+		s.probe = true
+		l.launch()
+	}
+	if ready == closedTo || ready == due && l.engine.policy != Deny {
+		return l.decideAlone(n, now)
+	}
+	w := &waiter{units: n, done: make(chan struct{})}
+	s.waiters = append(s.waiters, w)
+	l.launch()
+	l.mu.Unlock()
+	return l.wait(ctx, w)
+}
+
+// wait waits until the waiter is served, at most the budget. It takes mu.
+func (l *Limit) wait(ctx context.Context, w *waiter) (Reservation, Verdict) {
+	timer := time.NewTimer(budget)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+		return w.reservation, w.verdict
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	if !l.supply.leave(w) { // Served at the last moment.
+		l.mu.Unlock()
+		return w.reservation, w.verdict
+	}
+	if ctx.Err() != nil {
+		l.mu.Unlock()
+		return Reservation{}, Verdict{Outcome: Canceled}
+	}
+	if l.supply.conflicted {
+		// The store works, others were faster: not an outage.
+		l.mu.Unlock()
+		return Reservation{}, Verdict{Outcome: Contended, RetryAt: now.Time().Add(100 * time.Millisecond)}
+	}
+	if began := l.supply.calling.Load(); began != 0 && now.Monotonic-began >= int64(callLimit) {
+		// A store that does not even obey its context.
+		l.mu.Unlock()
+		l.engine.report(writing, false, slow, context.DeadlineExceeded, now)
+		l.mu.Lock()
+	}
+	return l.decideAlone(w.units, now)
+}
+
+// leave takes a waiter out of the queue; false: it is not there, so it is served.
+func (s *supply) leave(w *waiter) bool {
+	for i, other := range s.waiters {
+		if other == w {
+			s.waiters = append(s.waiters[:i], s.waiters[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// decideAlone answers by the policy, without the store. It releases mu.
+func (l *Limit) decideAlone(n int64, now clock.Instant) (Reservation, Verdict) {
+	r, v, unmetered := l.alone(n, now)
+	l.mu.Unlock()
+	if unmetered > 0 {
+		l.engine.emit(Event{Kind: EventUnmetered, Key: l.key, Units: unmetered})
+	}
+	return r, v
+}
+
+// alone is the policy: what an instance grants by itself while the store is down.
+// What the lease does not cover makes remaining negative, a debt that the next
+// acquisition pays.
+func (l *Limit) alone(n int64, now clock.Instant) (r Reservation, v Verdict, unmetered int64) {
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	if l.fits(n, now) {
+		return l.take(n), Verdict{}, 0
+	}
+	if v, refused := l.refusal(n, now); refused {
+		return Reservation{}, v, 0
+	}
+	var share int64
+	switch l.engine.policy {
+	case Allow:
+		share = l.amount()
+	case FairShare:
+		if sharers := l.supply.sharers; sharers > 0 {
+			share = l.amount() / sharers
+		}
+	case Deny:
+	}
+	if l.used()+n > share {
+		retry := l.engine.gate.retryAt(now)
+		if end := l.period.End(l.window); retry.After(end) {
+			retry = end
+		}
+		return Reservation{}, Verdict{Outcome: Refused, RetryAt: retry}, 0
+	}
+	unmetered = n - min(max(l.remaining, 0), n)
+	return l.take(n), Verdict{Outcome: Unmetered}, unmetered
+}
+
+// refusal tells whether n units have no room in this window for certain, whatever
+// the store would say. They do not fit the lease.
+func (l *Limit) refusal(n int64, now clock.Instant) (Verdict, bool) {
+	end := l.period.End(l.window)
+	switch s := l.supply; {
+	case n > l.configured:
+		return Verdict{Outcome: TooLarge}, true
+	case l.used()+n > l.amount(), s != nil && s.exhausted && n-l.remaining > s.left:
+		return Verdict{Outcome: Full, RetryAt: end}, true
+	case l.capped(now) && n > l.ceiling:
+		return Verdict{Outcome: Full, RetryAt: l.ceilingEnds.Time()}, true
+	default:
+		return Verdict{}, false
+	}
+}
+
+// serve answers every waiter that can be answered without the store.
+func (l *Limit) serve(now clock.Instant) {
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	s := l.supply
+	kept := s.waiters[:0]
+	for _, w := range s.waiters {
+		if l.fits(w.units, now) {
+			w.resolve(l.take(w.units), Verdict{})
+		} else if v, refused := l.refusal(w.units, now); refused {
+			w.resolve(Reservation{}, v)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(s.waiters[len(kept):])
+	s.waiters = kept
+}
+
+// replenish decides, in passing, on units that no request waits for: a chunk
+// before the lease is spent, and units of the next window.
+func (l *Limit) replenish(now clock.Instant) {
+	s := l.supplied()
+	early := now.Wall >= l.early
+	if early {
+		l.early = never
+	}
+	soon := l.remaining < l.low
+	if soon {
+		l.low = l.remaining / 2 // Look again then.
+	}
+	if l.engine.gate.readiness(now) != open || !s.unusable.PassedAt(now) {
+		return
+	}
+	expected := s.demand.expect(horizon(l.period), l.offered, now)
+	if expected < l.largest {
+		return // So little that a write for it would not save one.
+	}
+	s.ahead = s.ahead || early
+	rest := time.Duration(l.period.End(l.window).UnixNano() - now.Wall)
+	if soon && !s.exhausted && s.demand.expect(rest, l.offered, now) > l.remaining {
+		s.prefetch = true
+	}
+	if s.ahead || s.prefetch {
+		l.launch()
+	}
+}

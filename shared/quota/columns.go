@@ -1,0 +1,84 @@
+package quota
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrRow says that columns are not a quota row of this program.
+var ErrRow = errors.New("quota: not a quota row")
+
+const (
+	// MaxUnits bounds every count of units (and so every limit), so that sums cannot
+	// overflow and no service rounds them.
+	MaxUnits = 1 << 53
+	// maxHolders bounds the counts of instances.
+	maxHolders = 1 << 24
+	// maxWindow is a second in the year 9999.
+	maxWindow = 253402300799
+	// maxName bounds Nonce and By, in bytes.
+	maxName = 256
+)
+
+// column is one integer of a row: its name, where it lives and what it may be.
+type column struct {
+	name     string
+	value    *int64
+	low, top int64
+}
+
+// integers lists the integer columns of a row.
+func (r *Row) integers() [11]column {
+	return [...]column{
+		{"Window", (*int64)(&r.Window), 0, maxWindow},
+		{"Granted", &r.Granted, 0, MaxUnits},
+		{"Holders", &r.Holders, 0, maxHolders},
+		{"NextGranted", &r.NextGranted, 0, MaxUnits},
+		{"NextHolders", &r.NextHolders, 0, maxHolders},
+		{"PrevHolders", &r.PrevHolders, 0, maxHolders},
+		{"Limit", &r.Limit, 0, MaxUnits},
+		{"NextLimit", &r.NextLimit, 0, MaxUnits},
+		{"Shards", &r.Shards, 1, MaxShards},
+		{"NextShards", &r.NextShards, 1, MaxShards},
+		{"WantShards", &r.WantShards, 1, MaxShards},
+	}
+}
+
+// Columns returns the row as the columns of a store: int64 and string values.
+func (r Row) Columns() map[string]any {
+	columns := make(map[string]any, 13)
+	for _, c := range r.integers() {
+		columns[c.name] = *c.value
+	}
+	columns["Nonce"] = r.Nonce
+	columns["By"] = r.By
+	return columns
+}
+
+// Decode reads a row from the columns of a store, which it treats as foreign: a
+// column that is missing, of another type or out of range, or a window that is
+// none of the period, is an error that wraps ErrRow. Further columns are ignored.
+func Decode(p Period, columns map[string]any) (Row, error) {
+	var r Row
+	for _, c := range r.integers() {
+		value, ok := columns[c.name].(int64)
+		if !ok {
+			return Row{}, fmt.Errorf("%w: %s is %T, not an integer", ErrRow, c.name, columns[c.name])
+		}
+		if value < c.low || value > c.top {
+			return Row{}, fmt.Errorf("%w: %s is %d, outside %d to %d", ErrRow, c.name, value, c.low, c.top)
+		}
+		*c.value = value
+	}
+	if !p.Valid(r.Window) {
+		return Row{}, fmt.Errorf("%w: window %d is not a %s", ErrRow, r.Window, p)
+	}
+	for name, value := range map[string]*string{"Nonce": &r.Nonce, "By": &r.By} {
+		text, ok := columns[name].(string)
+		if !ok || len(text) > maxName {
+			return Row{}, fmt.Errorf("%w: %s is missing or too long", ErrRow, name)
+		}
+		*value = text
+	}
+	return r, nil
+}
