@@ -1,0 +1,53 @@
+package app
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"spillway/shared/telemetry"
+	"spillway/shared/usage"
+)
+
+// logRequest writes the one line that each request leaves.
+func logRequest(log zerolog.Logger, r *usage.Record) {
+	attempts := zerolog.Arr()
+	for _, a := range r.Attempts {
+		attempts.Dict(zerolog.Dict().
+			Str(telemetry.KeyDeployment, a.Deployment).
+			Int(telemetry.KeyStatus, a.Status).
+			Str(telemetry.KeyReason, a.Reason).
+			Float64(telemetry.KeyDuration, milliseconds(a.Duration)))
+	}
+	log.Info().
+		Str(telemetry.KeyRequestID, r.RequestID).
+		Str(telemetry.KeyTraceID, r.TraceID).
+		Str(telemetry.KeyBackendID, r.BackendID).
+		Str(telemetry.KeyConsumer, r.Consumer).
+		Str(telemetry.KeyOperation, r.Operation).
+		Str(telemetry.KeyModel, r.Model).
+		Str(telemetry.KeyPool, r.Pool).
+		Str(telemetry.KeyBackend, r.Backend).
+		Str(telemetry.KeyDeployment, r.Deployment).
+		Bool(telemetry.KeyStream, r.Stream).
+		Int(telemetry.KeyStatus, r.Status).
+		Str(telemetry.KeyRefused, r.Refused).
+		Str(telemetry.KeySpillover, r.Spillover).
+		Int64(telemetry.KeyEstimated, r.Estimated).
+		Int64(telemetry.KeyPrompt, r.Tokens.Prompt).
+		Int64(telemetry.KeyCached, r.Tokens.Cached).
+		Int64(telemetry.KeyCompletion, r.Tokens.Completion).
+		Int64(telemetry.KeyReasoning, r.Tokens.Reasoning).
+		Bool(telemetry.KeyMeasured, r.Measured).
+		Float64(telemetry.KeyCost, r.Cost).
+		Float64(telemetry.KeyWaited, milliseconds(r.Waited)).
+		Float64(telemetry.KeyFirstByte, milliseconds(r.FirstByte)).
+		Float64(telemetry.KeyDuration, milliseconds(r.Duration)).
+		Array(telemetry.KeyAttempts, attempts).
+		Msg("request")
+}
+
+// milliseconds keeps microseconds, and no more: finer digits are noise.
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Microseconds()) / 1000
+}

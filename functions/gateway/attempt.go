@@ -1,0 +1,301 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"time"
+
+	"spillway/shared/breaker"
+	"spillway/shared/lease"
+	"spillway/shared/openai"
+	"spillway/shared/upstream"
+	"spillway/shared/usage"
+)
+
+// charge is what one attempt has reserved of its deployment's limits.
+type charge struct {
+	accounting Accounting
+	tokens     lease.Reservation
+	requests   lease.Reservation
+}
+
+// settle ends the charge of a request that the backend has answered. The
+// backend counted the request, and by Azure's rules its estimate for good.
+func (c *charge) settle(actual int64) {
+	c.requests.Settle(c.requests.Reserved())
+	if c.accounting == Azure {
+		actual = c.tokens.Reserved()
+	}
+	c.tokens.Settle(actual)
+}
+
+// refused ends the charge of a request that the backend answered with 429: it
+// counts as a request, and its tokens do not.
+func (c *charge) refused() {
+	c.requests.Settle(c.requests.Reserved())
+	c.tokens.Cancel()
+}
+
+// cancel gives everything back: the backend has counted nothing.
+func (c *charge) cancel() {
+	c.requests.Cancel()
+	c.tokens.Cancel()
+}
+
+// charge is what the request costs on a deployment that has a token limit.
+func (t *turn) charge(d *Deployment) int64 {
+	if d.Accounting == Azure {
+		return t.req.azure
+	}
+	return t.gateway.need(t.req, d.Tokens)
+}
+
+// reserve takes the request's tokens, and one request, from the deployment's
+// limits. It is this reservation, made before anything is sent, that keeps
+// parallel requests from overshooting.
+func (t *turn) reserve(ctx context.Context, d *Deployment) (charge, skip) {
+	c := charge{accounting: d.Accounting}
+	if d.Tokens != nil {
+		reservation, verdict := d.Tokens.Reserve(ctx, t.charge(d))
+		if !verdict.OK() {
+			return c, shortOf(verdict)
+		}
+		c.tokens = reservation
+	}
+	if d.Requests != nil {
+		reservation, verdict := d.Requests.Reserve(ctx, 1)
+		if !verdict.OK() {
+			c.cancel()
+			return c, shortOf(verdict)
+		}
+		c.requests = reservation
+	}
+	return c, skip{}
+}
+
+// admit is one of the two doors of a breaker: Admit, or AdmitLast.
+type admit func(context.Context) (breaker.Pass, bool)
+
+// attempt sends the request to one member. It returns an answer for the
+// client, or a refusal that ends the request, or neither: then the member is
+// marked as tried and the next one's turn has come.
+func (t *turn) attempt(ctx context.Context, m *Member, f field, door admit) (*answer, *openai.Error) {
+	if !t.mayTry() {
+		return nil, nil
+	}
+	spill, ok := t.reserveSpill(ctx, m)
+	if !ok {
+		return nil, nil
+	}
+	charge, short := t.reserve(ctx, m.Deployment)
+	if short.reason != "" {
+		spill.Cancel()
+		t.trail.tried[m.Deployment] = short
+		return nil, nil
+	}
+	pass, ok := door(ctx)
+	if !ok {
+		spill.Cancel()
+		charge.cancel()
+		t.trail.tried[m.Deployment] = skip{open, m.Breaker.View().ReadyAt(t.gateway.Clock.Now())}
+		return nil, nil
+	}
+	a := &answer{member: m, pool: t.pool, charge: charge, spill: spill, spillover: t.whySpilled(m, f)}
+	a.member.inFlight.Add(1)
+	defer func() {
+		if a.result == nil { // a panic is passing through
+			pass.Abandon()
+			a.close()
+		}
+	}()
+	a.result = t.send(ctx, m, pass)
+	if t.conclude(a, pass) {
+		return a, nil
+	}
+	a.close()
+	return nil, t.gateway.ended(ctx)
+}
+
+// mayTry tells whether another attempt may be made. One that follows a failure
+// must be within the retry budget: an outage must not multiply its own load.
+func (t *turn) mayTry() bool {
+	if t.trail.failed && !t.gateway.RetryBudget.TakeRetry(t.gateway.Clock.Now()) {
+		t.trail.exhausted = true
+	}
+	t.trail.failed = false
+	return !t.trail.exhausted
+}
+
+// reserveSpill takes the tokens from the consumer's cap on spillover, where m
+// is spillover and a cap is set.
+func (t *turn) reserveSpill(ctx context.Context, m *Member) (lease.Reservation, bool) {
+	if t.consumer.Spillover == nil || !t.spills(m) {
+		return lease.Reservation{}, true
+	}
+	reservation, verdict := t.consumer.Spillover.Reserve(ctx, t.gateway.need(t.req, t.consumer.Spillover))
+	if verdict.OK() {
+		return reservation, true
+	}
+	short := skip{capped, verdict.RetryAt}
+	if verdict.Outcome == lease.TooLarge {
+		short = skip{reason: tooLarge}
+	}
+	for i := range t.pool.Members {
+		if other := &t.pool.Members[i]; t.spills(other) {
+			t.trail.tried[other.Deployment] = short
+		}
+	}
+	return lease.Reservation{}, false
+}
+
+// whySpilled is the reason for which the best member of a higher priority does
+// not serve, or "" where m is of the first priority.
+func (t *turn) whySpilled(m *Member, f field) reason {
+	best, why := m.Priority, reason("")
+	for i, k := range f.skips {
+		other := &t.pool.Members[i]
+		if tried, ok := t.trail.tried[other.Deployment]; ok {
+			k = tried
+		}
+		if other.Priority < best && k.reason != "" {
+			best, why = other.Priority, k.reason
+		}
+	}
+	return why
+}
+
+// send makes the attempt itself.
+func (t *turn) send(ctx context.Context, m *Member, pass breaker.Pass) *upstream.Result {
+	wire := t.req.wire
+	askUsage := wire.Stream && !wire.IncludeUsage && m.reportsUsage(t.req.route)
+	result := t.call(ctx, m, pass, askUsage)
+	if result.Reason == upstream.ReasonStreamOptions {
+		// An old model: it refused what we have put into the request ourselves.
+		result.Close()
+		m.refusesStreamOptions.Store(true)
+		result = t.call(ctx, m, pass, false)
+	}
+	return result
+}
+
+// call sends the request once.
+func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage bool) *upstream.Result {
+	start := t.gateway.Clock.Now()
+	call := upstream.Call{
+		Operation:  t.req.route.Operation,
+		Deployment: m.Name,
+		APIVersion: t.req.route.APIVersion,
+		Header:     t.req.header,
+		Body:       t.req.wire.Body(openai.Patch{Model: m.modelField(t.req), IncludeUsage: askUsage}),
+		Stream:     t.req.wire.Stream,
+		DropUsage:  askUsage,
+	}
+	if deadline := pass.Deadline(); !deadline.IsZero() {
+		// A trial that outlived its claim would overlap with the next one's.
+		call.Within = max(time.Millisecond, deadline.Sub(start))
+	}
+	result := t.gateway.Upstream.Do(ctx, m.Backend, call)
+	t.record.Attempts = append(t.record.Attempts, usage.Attempt{
+		Deployment: m.ID(),
+		Status:     result.Status,
+		Reason:     cmp.Or(result.Reason, "ok"),
+		Duration:   t.gateway.Clock.Now().Sub(start),
+	})
+	return result
+}
+
+// conclude learns from an attempt, and tells whether its answer is the
+// client's.
+func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
+	g, m, result := t.gateway, a.member, a.result
+	now := g.Clock.Now()
+	if a.charge.tokens.Current() {
+		m.correct(result.RateLimit, now)
+	}
+	switch result.Outcome {
+	case upstream.OK, upstream.ClientFault:
+		pass.Success()
+		m.Latency.Observe(result.TimeToFirstByte, now)
+		return true
+	case upstream.Throttled:
+		until := now.Add(g.throttle(result))
+		pass.Throttled(until, result.Status)
+		a.charge.refused()
+		t.trail.tried[m.Deployment] = skip{throttled, until}
+	case upstream.Canceled:
+		pass.Abandon()
+		if result.Sent { // the backend goes on, and bills the prompt at least
+			t.record.Tokens.Prompt = t.req.estimate.Prompt
+			a.charge.settle(t.req.estimate.Prompt)
+		}
+	default: // failed or broken
+		if result.CountsOnBreaker() {
+			pass.Failure(result.Status)
+		} else {
+			pass.Abandon()
+		}
+		if result.Sent {
+			a.charge.settle(0)
+		}
+		t.trail.tried[m.Deployment] = skip{failed, now.Add(mayRetryFailed)}
+		t.trail.failed = true
+	}
+	t.trail.exhausted = g.MaxAttempts > 0 && len(t.record.Attempts) >= g.MaxAttempts
+	return false
+}
+
+// defaultThrottle is how long a backend is left alone after a 429 that names
+// no waiting time.
+const defaultThrottle = 10 * time.Second
+
+// throttle is how long a backend that answered 429 is left alone. The cap
+// stands against waiting times of a day, which Azure has sent.
+func (g *Gateway) throttle(r *upstream.Result) time.Duration {
+	if !r.HasRetryAfter {
+		return min(defaultThrottle, g.MaxRetryAfter)
+	}
+	return min(r.RetryAfter, g.MaxRetryAfter)
+}
+
+// correctionLife bounds how long a remaining count without a reset time is
+// believed: the backend's window may end long before ours does.
+const correctionLife = 10 * time.Second
+
+// correct lowers the view of the deployment's room to what the backend itself
+// has reported: others may use it too, and limits are cut at times. It must
+// have a token limit, and the report must be of the window that runs.
+func (d *Deployment) correct(seen upstream.RateLimit, now time.Time) {
+	if seen.LimitTokens > 0 {
+		d.Tokens.CorrectAmount(seen.LimitTokens)
+	}
+	if seen.RemainingTokens > 0 || seen.RemainingTokens == 0 && seen.LimitTokens > 0 {
+		d.Tokens.CorrectRemaining(seen.RemainingTokens, now.Add(cmp.Or(seen.ResetTokens, correctionLife)))
+	}
+}
+
+// reportsUsage tells whether the backend understands stream_options.
+func (d *Deployment) reportsUsage(route openai.Route) bool {
+	if d.refusesStreamOptions.Load() {
+		return false
+	}
+	if d.Backend.Dialect != openai.Azure {
+		return true
+	}
+	version := d.Backend.APIVersion
+	if version == "" {
+		version = route.APIVersion
+	}
+	return openai.SupportsStreamOptions(version)
+}
+
+// modelField is the name to write into the body: where the path names the
+// deployment the body stays as it is.
+func (d *Deployment) modelField(req *request) string {
+	if d.Backend.Dialect == openai.Azure || req.wire.Model == d.Name {
+		return ""
+	}
+	return d.Name
+}
+
+var _ http.Handler = (*Gateway)(nil)

@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"spillway/shared/lease"
+	"spillway/shared/openai"
+	"spillway/shared/pool"
+	"spillway/shared/upstream"
+	"spillway/shared/usage"
+)
+
+// answer is a backend's answer that the client will get, with what is reserved
+// for it.
+type answer struct {
+	member    *Member
+	pool      *Pool
+	result    *upstream.Result
+	charge    charge
+	spill     lease.Reservation // of the consumer's cap on spillover
+	spillover reason            // why a member of higher priority did not serve
+}
+
+// close ends the attempt. What was not settled by then used nothing more.
+func (a *answer) close() {
+	if a.result != nil {
+		a.result.Close()
+	}
+	a.charge.cancel()
+	a.spill.Cancel()
+	a.member.inFlight.Add(-1)
+}
+
+// trail is what a request has tried so far, in whichever pool.
+type trail struct {
+	tried     map[*Deployment]skip // how each ended
+	failed    bool                 // the last attempt failed: the next one is a retry
+	exhausted bool                 // no further attempt may be made
+}
+
+// forgive forgets those that had no room, so that they are asked again.
+func (t *trail) forgive() {
+	for d, k := range t.tried {
+		if k.reason != failed && k.reason != throttled {
+			delete(t.tried, d)
+		}
+	}
+}
+
+// turn is one request's way through one pool.
+type turn struct {
+	gateway  *Gateway
+	consumer *Consumer
+	pool     *Pool
+	req      *request
+	record   *usage.Record
+	trail    *trail
+
+	candidates []pool.Candidate
+	skips      []skip
+}
+
+// dispatch gives the request to one member after another, and then to the
+// pools of fallback models, until one answers. It returns either an answer or
+// why there is none.
+func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *request, record *usage.Record) (*answer, *openai.Error) {
+	g.Breakers.Refresh(ctx)
+	g.RetryBudget.Request(record.Start)
+	trail := &trail{tried: make(map[*Deployment]skip)}
+	turns := g.turns(c, first, req, record, trail)
+	giveUp := record.Start.Add(first.MaxWait)
+	for {
+		var short shortage
+		for _, t := range turns {
+			a, refused := t.run(ctx, &short)
+			if a != nil || refused != nil {
+				return a, refused
+			}
+		}
+		if !g.await(ctx, short, giveUp, record) {
+			return nil, g.unserved(ctx, first, req, short)
+		}
+		trail.forgive()
+	}
+}
+
+// turns are the pools to try, in order: the model's own, then its fallbacks.
+func (g *Gateway) turns(c *Consumer, first *Pool, req *request, record *usage.Record, trail *trail) []*turn {
+	turns := make([]*turn, 0, 1+len(first.Fallbacks))
+	add := func(p *Pool) {
+		turns = append(turns, &turn{
+			gateway: g, consumer: c, pool: p, req: req, record: record, trail: trail,
+			candidates: make([]pool.Candidate, 0, len(p.Members)),
+			skips:      make([]skip, len(p.Members)),
+		})
+	}
+	add(first)
+	for _, model := range first.Fallbacks {
+		if p, ok := c.Pools[model]; ok && p != first {
+			add(p)
+		}
+	}
+	return turns
+}
+
+// run tries the members of the pool until one answers. When none does, the
+// reasons are added to short.
+func (t *turn) run(ctx context.Context, short *shortage) (*answer, *openai.Error) {
+	for {
+		m, f := t.pick(t.gateway.Clock.Now())
+		if m == nil {
+			return t.lastResort(ctx, f, short)
+		}
+		a, refused := t.attempt(ctx, m, f, m.Breaker.Admit)
+		if a != nil || refused != nil {
+			return a, refused
+		}
+	}
+}
+
+// pick chooses a member that may serve, or returns nil and why none may.
+func (t *turn) pick(now time.Time) (*Member, field) {
+	f := t.survey(now, false)
+	if len(f.candidates) == 0 {
+		f = t.survey(now, true)
+	}
+	if t.trail.exhausted {
+		return nil, f
+	}
+	i := pool.Pick(t.pool.Strategy, f.candidates, t.gateway.Random)
+	if i < 0 {
+		return nil, f
+	}
+	return &t.pool.Members[f.candidates[i].Index], f
+}
+
+// lastResort is taken when no member may serve. A breaker protects a pool from
+// its sick members as long as it has others; the last of them is never taken
+// out, so the one that opened first is asked all the same.
+func (t *turn) lastResort(ctx context.Context, f field, short *shortage) (*answer, *openai.Error) {
+	if m := t.leastOpen(f); m != nil && !t.trail.exhausted {
+		a, refused := t.attempt(ctx, m, f, m.Breaker.AdmitLast)
+		if a != nil || refused != nil {
+			return a, refused
+		}
+		f = t.survey(t.gateway.Clock.Now(), true)
+	}
+	for i, k := range f.skips {
+		switch {
+		case !t.allowed(&t.pool.Members[i]):
+		case k.reason == "": // it may serve, but no further attempt may be made
+			short.add(skip{failed, t.gateway.Clock.Now().Add(mayRetryFailed)})
+		default:
+			short.add(k)
+		}
+	}
+	return nil, nil
+}
+
+// leastOpen is the member whose open breaker ends first.
+func (t *turn) leastOpen(f field) *Member {
+	var least *Member
+	var ready time.Time
+	for i, k := range f.skips {
+		m := &t.pool.Members[i]
+		if _, tried := t.trail.tried[m.Deployment]; k.reason != open || tried {
+			continue
+		}
+		if least == nil || k.readyAt.Before(ready) {
+			least, ready = m, k.readyAt
+		}
+	}
+	return least
+}
+
+// spills tells whether serving from m is spillover.
+func (t *turn) spills(m *Member) bool { return m.Priority > t.pool.firstPriority() }
+
+// allowed tells whether m exists for this consumer at all.
+func (t *turn) allowed(m *Member) bool { return !t.consumer.NoSpillover || !t.spills(m) }
+
+// await holds the request until a member may have room again, and tells
+// whether it is worth another try. It never waits beyond giveUp.
+func (g *Gateway) await(ctx context.Context, short shortage, giveUp time.Time, record *usage.Record) bool {
+	now := g.Clock.Now()
+	if short.full == 0 || short.soonest.IsZero() || short.soonest.After(giveUp) || !now.Before(giveUp) {
+		return false
+	}
+	// Room may come back sooner than the window ends, when others settle.
+	const recheck = 250 * time.Millisecond
+	wait := max(time.Millisecond, min(short.soonest.Sub(now), recheck))
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		record.Waited += wait
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

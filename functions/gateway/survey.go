@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"time"
+
+	"spillway/shared/lease"
+	"spillway/shared/pool"
+)
+
+// A reason says why a member did not serve a request. The names are what
+// x-spillway-spillover and the log show.
+type reason string
+
+const (
+	quota     reason = "quota"     // its limit has no room
+	throttled reason = "throttled" // the backend said to wait
+	open      reason = "open"      // its breaker is open
+	failed    reason = "failed"    // it was tried and failed
+	tooLarge  reason = "too_large" // the request exceeds its whole limit
+	capped    reason = "capped"    // the consumer's spillover is spent
+)
+
+// skip is why a member did not serve, and when it may.
+type skip struct {
+	reason  reason
+	readyAt time.Time // zero: waiting does not help
+}
+
+// shortage sums up the members that did not serve a request.
+type shortage struct {
+	skips   int
+	full    int       // of the skips: for want of room rather than of health
+	soonest time.Time // when the first of them may have room; zero: never
+}
+
+func (s *shortage) add(k skip) {
+	s.skips++
+	if k.reason != open && k.reason != failed {
+		s.full++
+	}
+	if !k.readyAt.IsZero() && (s.soonest.IsZero() || k.readyAt.Before(s.soonest)) {
+		s.soonest = k.readyAt
+	}
+}
+
+// mayRetryFailed is when a member that just failed may be asked again by
+// another call: its breaker did not open, so it is not known to be broken.
+const mayRetryFailed = time.Second
+
+// field is a pool as one request sees it at one moment: who could serve, and
+// why the others cannot.
+type field struct {
+	candidates []pool.Candidate
+	skips      []skip // by member; a zero reason is a candidate
+}
+
+// survey asks of each member whether it may serve the request now. Members
+// whose headroom is below SpillBelow are left out unless relaxed: the setting
+// prefers other members, it does not refuse what still fits.
+func (t *turn) survey(now time.Time, relaxed bool) field {
+	f := field{candidates: t.candidates[:0], skips: t.skips}
+	for i := range t.pool.Members {
+		m := &t.pool.Members[i]
+		f.skips[i] = t.consider(m, now, relaxed)
+		if f.skips[i].reason != "" {
+			continue
+		}
+		f.candidates = append(f.candidates, pool.Candidate{
+			Index:    i,
+			Priority: m.Priority,
+			Weight:   m.Weight,
+			Headroom: m.headroom(),
+			Latency:  m.Latency.Value(now),
+			InFlight: m.InFlight(),
+		})
+	}
+	return f
+}
+
+// consider returns why a member may not serve the request now; the zero skip
+// says that it may. A member that is to be left alone for now and that has no
+// room either is ready when both have ended.
+func (t *turn) consider(m *Member, now time.Time, relaxed bool) skip {
+	if !t.allowed(m) {
+		return skip{reason: capped}
+	}
+	barred, full := t.barred(m, now), t.full(m, relaxed)
+	switch {
+	case barred.reason == "", full.reason == tooLarge:
+		return full
+	case !barred.readyAt.IsZero() && full.readyAt.After(barred.readyAt):
+		barred.readyAt = full.readyAt
+	}
+	return barred
+}
+
+// barred tells whether the member is to be left alone, whatever room it has.
+func (t *turn) barred(m *Member, now time.Time) skip {
+	if k, tried := t.trail.tried[m.Deployment]; tried {
+		if k.readyAt.IsZero() || k.readyAt.After(now) || k.reason == failed {
+			return k
+		}
+	}
+	view := m.Breaker.View()
+	switch {
+	case view.Usable(now):
+		return skip{}
+	case view.ThrottledUntil.After(now):
+		return skip{throttled, view.ThrottledUntil}
+	default:
+		return skip{open, view.ReadyAt(now)}
+	}
+}
+
+// full tells whether the member's limits have no room for the request.
+func (t *turn) full(m *Member, relaxed bool) skip {
+	if m.Tokens != nil {
+		need := t.charge(m.Deployment)
+		if !relaxed {
+			need = max(need, m.SpillBelow)
+		}
+		if v := m.Tokens.Peek(need); !v.OK() {
+			return shortOf(v)
+		}
+	}
+	if m.Requests != nil {
+		if v := m.Requests.Peek(1); !v.OK() {
+			return shortOf(v)
+		}
+	}
+	return skip{}
+}
+
+// shortOf is why a limit refused, and when it may not.
+func shortOf(v lease.Verdict) skip {
+	if v.Outcome == lease.TooLarge {
+		return skip{reason: tooLarge}
+	}
+	return skip{quota, v.RetryAt}
+}
+
+// headroom is the number of tokens that a deployment can still take in this
+// window.
+func (d *Deployment) headroom() int64 {
+	if d.Tokens == nil {
+		return int64(^uint64(0) >> 1)
+	}
+	return d.Tokens.Headroom()
+}

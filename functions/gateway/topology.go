@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"sync/atomic"
+	"time"
+
+	"spillway/shared/breaker"
+	"spillway/shared/lease"
+	"spillway/shared/pool"
+	"spillway/shared/upstream"
+	"spillway/shared/usage"
+)
+
+// Accounting says how a deployment's token limit is charged.
+type Accounting uint8
+
+const (
+	// Actual settles the reservation to the tokens that were really used.
+	Actual Accounting = iota
+	// Azure charges what Azure's own limiter charges when the request
+	// arrives, and never refunds: ⌈characters ÷ 4⌉ plus the maximum output.
+	Azure
+)
+
+// Deployment is a model on a backend: the unit of limits, throttles and
+// breakers. Every pool that has it as a member shares this one value.
+type Deployment struct {
+	Backend    *upstream.Backend
+	Name       string // the deployment's name on the backend
+	Accounting Accounting
+	SpillBelow int64        // fewer tokens left than this: prefer another member
+	Tokens     *lease.Limit // nil: no token limit
+	Requests   *lease.Limit // nil: no request limit
+	Breaker    *breaker.Deployment
+	Latency    *pool.Latency
+
+	inFlight             atomic.Int64
+	refusesStreamOptions atomic.Bool // learned from its answers
+}
+
+// ID names the deployment in logs and in shared state.
+func (d *Deployment) ID() string { return d.Backend.Name + "/" + d.Name }
+
+// InFlight is the number of requests that the deployment is answering now.
+func (d *Deployment) InFlight() int64 { return d.inFlight.Load() }
+
+// Member is a deployment's place in a pool.
+type Member struct {
+	*Deployment
+	Priority int // lower is tried first
+	Weight   int
+}
+
+// Pool is who can serve a model, and how to choose among them.
+type Pool struct {
+	Name      string
+	Model     string
+	Strategy  pool.Strategy
+	Members   []Member
+	Fallbacks []string      // models to try when no member has room, in order
+	MaxWait   time.Duration // how long a request may be held for capacity
+	Price     usage.Price
+}
+
+// firstPriority is the priority whose members are not spillover.
+func (p *Pool) firstPriority() int {
+	first := p.Members[0].Priority
+	for _, m := range p.Members[1:] {
+		first = min(first, m.Priority)
+	}
+	return first
+}
+
+// Limit is one limit of a consumer.
+type Limit struct {
+	*lease.Limit
+	// Requests: the limit counts requests; else it counts tokens.
+	Requests bool
+	// Quota: a budget of an hour or longer. Spending it is not worth a retry.
+	Quota bool
+}
+
+// Consumer is a calling application: what it may call, and how much.
+type Consumer struct {
+	Name   string
+	Limits []Limit
+	// Pools are the pools of the models that it may call, by model.
+	Pools map[string]*Pool
+	// NoSpillover keeps the consumer on the first priority of each pool.
+	NoSpillover bool
+	// Spillover caps the tokens that lower priorities may serve; nil: no cap.
+	Spillover *lease.Limit
+}

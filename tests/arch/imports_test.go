@@ -1,0 +1,102 @@
+// Package arch holds the project to its layout.
+package arch
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed are the packages of this project that each of its packages may
+// import. Imports go one way: mains → app → handlers → steps → ground. A step
+// never imports another step: the pipeline joins them with values.
+var allowed = map[string][]string{
+	// ground
+	"shared/openai":    {},
+	"shared/quota":     {},
+	"shared/clock":     {},
+	"shared/pool":      {},
+	"shared/config":    {},
+	"shared/store":     {},
+	"shared/telemetry": {},
+	// stores
+	"shared/store/memory":  {"shared/store"},
+	"shared/store/aztable": {"shared/store"},
+	// steps
+	"shared/auth":     {"shared/config"},
+	"shared/tokens":   {"shared/openai"},
+	"shared/upstream": {"shared/openai"},
+	"shared/lease":    {"shared/quota", "shared/store", "shared/clock"},
+	"shared/breaker":  {"shared/store", "shared/clock"},
+	"shared/usage":    {"shared/store"},
+	// handlers
+	"functions/gateway": {
+		"shared/auth", "shared/tokens", "shared/lease", "shared/breaker", "shared/pool", "shared/upstream",
+		"shared/usage", "shared/openai", "shared/clock",
+	},
+	"functions/console": {"shared/auth", "shared/lease", "shared/breaker", "shared/usage", "shared/openai"},
+	// composition root and mains
+	"functions/app":    {"shared", "functions/gateway", "functions/console"},
+	"functions/azure":  {"functions/app", "shared/config", "shared/auth", "shared/telemetry"},
+	"functions/lambda": {"functions/app", "shared/config", "shared/telemetry"},
+}
+
+const module = "spillway/"
+
+func TestImportsGoOneWay(t *testing.T) {
+	seen := 0
+	for _, line := range goList(t, "{{.ImportPath}} {{join .Imports \" \"}}") {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], module)
+		if strings.HasPrefix(pkg, "tests/") {
+			continue // tests may import anything
+		}
+		rules, known := allowed[pkg]
+		if !known {
+			t.Errorf("%s has no rule: say in this test what it may import", pkg)
+			continue
+		}
+		seen++
+		for _, imported := range fields[1:] {
+			name, ours := strings.CutPrefix(imported, module)
+			if ours && !permitted(rules, name) {
+				t.Errorf("%s imports %s; it may import %v", pkg, name, rules)
+			}
+		}
+	}
+	if seen != len(allowed) {
+		t.Errorf("%d packages found, %d have rules: remove the rules of packages that are gone", seen, len(allowed))
+	}
+}
+
+// permitted tells whether a rule names the package, or a folder above it.
+func permitted(rules []string, name string) bool {
+	return slices.ContainsFunc(rules, func(rule string) bool {
+		return name == rule || strings.HasPrefix(name, rule+"/")
+	})
+}
+
+func TestFakesDoNotUseWhatTheyJudge(t *testing.T) {
+	for _, line := range goList(t, "{{.ImportPath}} {{join .Imports \" \"}}") {
+		fields := strings.Fields(line)
+		if !strings.HasPrefix(fields[0], module+"tests/fakes/azureopenai") {
+			continue
+		}
+		for _, imported := range fields[1:] {
+			if strings.HasPrefix(imported, module+"shared/") || strings.HasPrefix(imported, module+"functions/") {
+				t.Errorf("%s imports %s: an oracle must not share code with what it judges", fields[0], imported)
+			}
+		}
+	}
+}
+
+// goList runs go list over the whole module.
+func goList(t *testing.T, format string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", format, "spillway/...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
