@@ -1,0 +1,52 @@
+# Spillway. `make` or `make help` lists the targets.
+
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-short sim lint fuzz bench prove-spillover schema clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## the gateway before three simulated backends; prints curl lines to paste, Ctrl-C ends it
+	@$(GO) build -o bin/demo ./tests/demo && exec bin/demo
+
+build: ## the spillway binary, into bin/
+	$(GO) build -buildvcs=auto -o bin/spillway ./functions/azure
+
+test: ## everything: unit, contract, simulation and end-to-end tests, with the race detector
+	$(GO) test -race -shuffle=on -count=1 ./...
+
+test-short: ## the tests that need neither npm nor minutes
+	$(GO) test -short -shuffle=on ./...
+
+lint: ## gofmt, go vet, staticcheck, tidy go.mod, no sleeping tests
+	@test -z "$$(gofmt -l functions shared tests)" || { gofmt -d functions shared tests; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	@! git grep -nE '\btime\.Sleep\(' -- '*_test.go' || { echo 'tests wait with synctest, channels or polling, not with time.Sleep'; exit 1; }
+
+fuzz: ## each fuzz target for FUZZTIME (20s)
+	@set -e; for package in $$($(GO) list ./shared/... ./functions/...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package; \
+	  done; \
+	done
+
+sim: ## 10,000 random schedules of users, sizes and failures in virtual time
+	$(GO) test -count=1 -timeout 30m ./tests/sim -seeds=10000
+
+bench: ## the micro benchmarks, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./shared/... ./functions/...
+
+prove-spillover: ## Spillway against a post-paid counter on the same backends, in real time (about 3 minutes)
+	@$(GO) build -o bin/prove ./tests/prove && exec bin/prove --svg bin/prove-spillover.svg
+
+schema: ## write the JSON Schema of gateway.yaml again
+	$(GO) run ./functions/azure schema > shared/config/gateway.schema.json.new && mv shared/config/gateway.schema.json.new shared/config/gateway.schema.json
+
+clean: ## remove what was built
+	rm -rf bin dist

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait of these tests. It only turns a hang into a
+// failure: nothing is asserted by it.
+const patience = time.Minute
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if folder, err := programFolder(); err == nil {
+		_ = os.RemoveAll(folder)
+	}
+	os.Exit(code)
+}
+
+var programFolder = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "demo-test-") })
+
+// program builds the demo, once per test process, and returns its path. It has
+// the race detector if the tests have it: a race then ends it with code 66.
+var program = sync.OnceValues(func() (string, error) {
+	folder, err := programFolder()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, "demo")
+	args := []string{"build", "-o", path}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, ".")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// demo is the program, running.
+type demo struct {
+	endpoint, key string // as it printed them
+	config        string
+	curls         []string // the lines to paste that are one call
+	burst         string   // the line to paste that is many calls
+
+	temp           string // its folder of temporary files
+	command        *exec.Cmd
+	stdout, stderr *output
+	exited         chan struct{} // closed when it has ended; then command.ProcessState is set
+}
+
+// launch starts the program and does not wait for anything. It does not outlive
+// the test.
+func launch(t *testing.T, args ...string) *demo {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &demo{temp: t.TempDir(), stdout: newOutput(), stderr: newOutput(), exited: make(chan struct{})}
+	d.command = exec.Command(path, args...)
+	d.command.Env = environment(d.temp)
+	d.command.Stdout, d.command.Stderr = d.stdout, d.stderr
+	if err := d.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(d.exited)
+		_ = d.command.Wait() // the exit code tells
+		d.stdout.end()
+		d.stderr.end()
+	}()
+	t.Cleanup(func() {
+		_ = d.command.Process.Kill() // it may have ended
+		<-d.exited
+		if t.Failed() {
+			t.Logf("the demo's output:\n%s\n%s", d.stdout, d.stderr)
+		}
+	})
+	return d
+}
+
+// start starts the program and reads what it says about itself.
+func start(t *testing.T, args ...string) *demo {
+	t.Helper()
+	d := launch(t, args...)
+	d.await(t, func(line string) bool { return strings.HasPrefix(line, "Ctrl-C") })
+	for _, line := range d.stdout.all() {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch value = strings.TrimSpace(value); name {
+		case "endpoint":
+			d.endpoint = value
+		case "key":
+			d.key = value
+		case "config":
+			d.config = value
+		case "curl":
+			d.curls = append(d.curls, strings.TrimSpace(line))
+		case "(for":
+			d.burst = strings.TrimSpace(line)
+		}
+	}
+	if d.endpoint == "" || d.key == "" || d.config == "" || len(d.curls) != 2 || d.burst == "" {
+		t.Fatalf("the demo's output lacks an endpoint, a key, a path, two curl lines or the burst")
+	}
+	return d
+}
+
+func environment(temp string) []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + temp, "TMPDIR=" + temp}
+}
+
+// await returns the first line, printed already or still to come, for which
+// want is true.
+func (d *demo) await(t *testing.T, want func(line string) bool) string {
+	t.Helper()
+	line, err := d.stdout.await(want)
+	if err != nil {
+		t.Fatalf("the line that the test waits for does not come: %v", err)
+	}
+	return line
+}
+
+// shown is a row of figures as the program prints it.
+type shown struct {
+	requests, spilled, client429, backend429 int
+	fill                                     float64
+}
+
+var rowShape = regexp.MustCompile(`^ +(\d+) s +(\d+)  ([#-]{18}) +(\d+\.\d) % +(\d+) +(\d+) +(\d+)$`)
+
+func readRow(line string) (shown, bool) {
+	var row shown
+	m := rowShape.FindStringSubmatch(line)
+	if m == nil {
+		return row, false
+	}
+	_, err := fmt.Sscan(strings.Join([]string{m[2], m[4], m[5], m[6], m[7]}, " "),
+		&row.requests, &row.fill, &row.spilled, &row.client429, &row.backend429)
+	return row, err == nil
+}
+
+// awaitRow returns the first row for which want is true.
+func (d *demo) awaitRow(t *testing.T, want func(shown) bool) shown {
+	t.Helper()
+	var found shown
+	d.await(t, func(line string) bool {
+		row, ok := readRow(line)
+		found = row
+		return ok && want(row)
+	})
+	return found
+}
+
+// signal sends a signal to the program.
+func (d *demo) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := d.command.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exitCode waits for the program to end.
+func (d *demo) exitCode(t *testing.T) int {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-d.exited:
+	case <-timer.C:
+		t.Fatalf("the demo did not end within %s", patience)
+	}
+	return d.command.ProcessState.ExitCode()
+}
+
+// output keeps what a process prints, line by line. It is safe for concurrent
+// use.
+type output struct {
+	mu      sync.Mutex
+	text    []byte        // guarded by mu
+	ended   bool          // guarded by mu
+	changed chan struct{} // guarded by mu; closed and replaced when there is more
+}
+
+func newOutput() *output { return &output{changed: make(chan struct{})} }
+
+// Write takes what the process prints.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text = append(o.text, p...)
+	o.tell()
+	return len(p), nil
+}
+
+// end notes that nothing more will come.
+func (o *output) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	o.tell()
+}
+
+// tell needs mu.
+func (o *output) tell() {
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+// all are the complete lines so far.
+func (o *output) all() []string {
+	lines, _, _ := o.lines()
+	return lines
+}
+
+func (o *output) lines() (lines []string, ended bool, changed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	complete := o.text[:bytes.LastIndexByte(o.text, '\n')+1]
+	for line := range strings.Lines(string(complete)) {
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+	return lines, o.ended, o.changed
+}
+
+var errEnded = errors.New("the process has ended")
+
+// await returns the first line for which want is true.
+func (o *output) await(want func(line string) bool) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for seen := 0; ; {
+		lines, ended, changed := o.lines()
+		for _, line := range lines[seen:] {
+			if want(line) {
+				return line, nil
+			}
+		}
+		seen = len(lines)
+		if ended {
+			return "", errEnded
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// String is all that was printed.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.text)
+}
