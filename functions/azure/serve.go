@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -56,8 +57,13 @@ func serve(args []string, std streams) error {
 
 // serveUntil serves until ctx ends, then lets open requests finish.
 func serveUntil(ctx context.Context, listener net.Listener, gateway *app.App, log zerolog.Logger) error {
+	var open sync.WaitGroup
 	server := &http.Server{
-		Handler:           gateway,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			open.Add(1)
+			defer open.Done()
+			gateway.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -69,15 +75,20 @@ func serveUntil(ctx context.Context, listener net.Listener, gateway *app.App, lo
 		return err
 	case <-ctx.Done():
 	}
-	log.Info().Dur("within", drain).Msg("stopping: open requests may finish")
 	last, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
+	last, told := signal.NotifyContext(last, syscall.SIGINT, syscall.SIGTERM) // told again, it waits no longer
+	defer told()
+	log.Info().Dur("within", drain).Msg("stopping: open requests may finish")
 	err := server.Shutdown(last)
-	gateway.Close(last)
-	if errors.Is(err, context.DeadlineExceeded) {
-		server.Close()
-		return errors.New("spillway serve: requests were still open and have been cut")
+	if err != nil {
+		server.Close() // the requests that are open end with their connections,
+		open.Wait()    // and leave their records
+		err = errors.New("spillway serve: requests were still open and have been cut")
 	}
+	giveBack, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	gateway.Close(giveBack)
 	return err
 }
 
