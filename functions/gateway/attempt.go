@@ -59,7 +59,7 @@ func (t *turn) reserve(ctx context.Context, d *Deployment) (charge, skip) {
 	if d.Tokens != nil {
 		reservation, verdict := d.Tokens.Reserve(ctx, t.charge(d))
 		if !verdict.OK() {
-			return c, shortOf(verdict)
+			return c, shortOf(quota, verdict)
 		}
 		c.tokens = reservation
 	}
@@ -67,7 +67,7 @@ func (t *turn) reserve(ctx context.Context, d *Deployment) (charge, skip) {
 		reservation, verdict := d.Requests.Reserve(ctx, 1)
 		if !verdict.OK() {
 			c.cancel()
-			return c, shortOf(verdict)
+			return c, shortOf(quota, verdict)
 		}
 		c.requests = reservation
 	}
@@ -110,6 +110,7 @@ func (t *turn) attempt(ctx context.Context, m *Member, f field, door admit) (*an
 		}
 	}()
 	a.result = t.send(ctx, m, pass)
+	t.trail.reconsider() // it may have taken long
 	if t.conclude(a, pass) {
 		return a, nil
 	}
@@ -137,10 +138,7 @@ func (t *turn) reserveSpill(ctx context.Context, m *Member) (lease.Reservation, 
 	if verdict.OK() {
 		return reservation, true
 	}
-	short := skip{capped, verdict.RetryAt}
-	if verdict.Outcome == lease.TooLarge {
-		short = skip{reason: tooLarge}
-	}
+	short := shortOf(capped, verdict)
 	for i := range t.pool.Members {
 		if other := &t.pool.Members[i]; t.spills(other) {
 			t.trail.tried[other.Deployment] = short

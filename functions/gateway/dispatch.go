@@ -39,10 +39,22 @@ type trail struct {
 	exhausted bool                 // no further attempt may be made
 }
 
-// forgive forgets those that had no room, so that they are asked again.
-func (t *trail) forgive() {
+// reconsider forgets those that the request was not sent to after all, so that
+// they are asked again: room comes back while an attempt elsewhere takes its
+// time.
+func (t *trail) reconsider() {
 	for d, k := range t.tried {
 		if k.reason != failed && k.reason != throttled {
+			delete(t.tried, d)
+		}
+	}
+}
+
+// forgive forgets those, too, whose own waiting time is over.
+func (t *trail) forgive(now time.Time) {
+	t.reconsider()
+	for d, k := range t.tried {
+		if k.reason == throttled && !k.readyAt.After(now) {
 			delete(t.tried, d)
 		}
 	}
@@ -81,7 +93,7 @@ func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *r
 		if !g.await(ctx, short, giveUp, record) {
 			return nil, g.unserved(ctx, first, req, short)
 		}
-		trail.forgive()
+		trail.forgive(g.Clock.Now())
 	}
 }
 
@@ -106,13 +118,26 @@ func (g *Gateway) turns(c *Consumer, first *Pool, req *request, record *usage.Re
 
 // run tries the members of the pool until one answers. When none does, the
 // reasons are added to short.
+//
+// A breaker protects a pool from its sick members as long as it has others; the
+// last of them is never taken out, so when no member may serve, the one that
+// opened first is asked all the same.
 func (t *turn) run(ctx context.Context, short *shortage) (*answer, *openai.Error) {
 	for {
 		m, f := t.pick(t.gateway.Clock.Now())
-		if m == nil {
-			return t.lastResort(ctx, f, short)
+		last := m == nil && !t.trail.exhausted
+		if last {
+			m = t.leastOpen(f)
 		}
-		a, refused := t.attempt(ctx, m, f, m.Breaker.Admit)
+		if m == nil {
+			t.explain(f, short)
+			return nil, nil
+		}
+		door := m.Breaker.Admit
+		if last {
+			door = m.Breaker.AdmitLast
+		}
+		a, refused := t.attempt(ctx, m, f, door)
 		if a != nil || refused != nil {
 			return a, refused
 		}
@@ -135,17 +160,8 @@ func (t *turn) pick(now time.Time) (*Member, field) {
 	return &t.pool.Members[f.candidates[i].Index], f
 }
 
-// lastResort is taken when no member may serve. A breaker protects a pool from
-// its sick members as long as it has others; the last of them is never taken
-// out, so the one that opened first is asked all the same.
-func (t *turn) lastResort(ctx context.Context, f field, short *shortage) (*answer, *openai.Error) {
-	if m := t.leastOpen(f); m != nil && !t.trail.exhausted {
-		a, refused := t.attempt(ctx, m, f, m.Breaker.AdmitLast)
-		if a != nil || refused != nil {
-			return a, refused
-		}
-		f = t.survey(t.gateway.Clock.Now(), true)
-	}
+// explain adds the reasons for which no member serves.
+func (t *turn) explain(f field, short *shortage) {
 	for i, k := range f.skips {
 		switch {
 		case !t.allowed(&t.pool.Members[i]):
@@ -155,7 +171,6 @@ func (t *turn) lastResort(ctx context.Context, f field, short *shortage) (*answe
 			short.add(k)
 		}
 	}
-	return nil, nil
 }
 
 // leastOpen is the member whose open breaker ends first.

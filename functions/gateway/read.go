@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -73,7 +74,7 @@ var ownHeaders = []string{
 
 // forwardable is a copy of the client's headers without its credentials.
 func forwardable(client http.Header) http.Header {
-	header := client.Clone()
+	header := maps.Clone(client) // the values are only read
 	auth.Strip(header, nil)
 	for _, name := range ownHeaders {
 		delete(header, name)

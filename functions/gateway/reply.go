@@ -54,10 +54,8 @@ func (g *Gateway) reply(w *response, req *request, h *hold, a *answer, record *u
 	case delivery.HasUsage:
 		settle(tokensOf(delivery.Usage), true)
 		g.Estimator.Learn(a.pool.Model, req.estimate, delivery.Usage)
-	case !a.result.HasUsage:
-		settle(g.count(req, a, delivery), false)
 	default:
-		g.Estimator.Learn(a.pool.Model, req.estimate, a.result.Usage)
+		settle(g.count(req, a, delivery), false)
 	}
 	g.explain(w, a, delivery, record)
 }
@@ -119,18 +117,25 @@ func (g *Gateway) decorate(header http.Header, h *hold, a *answer, record *usage
 // place of the backend's.
 func (g *Gateway) showLimits(header http.Header, c *Consumer) {
 	for _, limit := range c.Limits {
-		if limit.Quota {
-			continue
+		switch {
+		case limit.Quota:
+		case limit.Requests:
+			g.showLimit(header, limit, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests")
+		default:
+			g.showLimit(header, limit, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens")
 		}
-		kind := "Tokens"
-		if limit.Requests {
-			kind = "Requests"
-		}
-		status := limit.Status()
-		header.Set("X-Ratelimit-Limit-"+kind, strconv.FormatInt(status.Amount, 10))
-		header.Set("X-Ratelimit-Remaining-"+kind, strconv.FormatInt(max(0, status.Remaining), 10))
-		header.Set("X-Ratelimit-Reset-"+kind, g.until(status.ResetAt).Round(time.Millisecond).String())
 	}
+}
+
+// showLimit adds the headers of one limit. Their names are in canonical form.
+func (g *Gateway) showLimit(header http.Header, l Limit, amount, remaining, reset string) {
+	status := l.Status()
+	values := [...]string{
+		strconv.FormatInt(status.Amount, 10),
+		strconv.FormatInt(max(0, status.Remaining), 10),
+		g.until(status.ResetAt).Round(time.Millisecond).String(),
+	}
+	header[amount], header[remaining], header[reset] = values[0:1:1], values[1:2:2], values[2:3:3]
 }
 
 // refuse answers with an error of our own.
@@ -147,6 +152,9 @@ func (g *Gateway) refuse(w *response, record *usage.Record, e *openai.Error) {
 	header.Set(headerRequestID, record.RequestID)
 	if n := len(record.Attempts); n > 0 {
 		header.Set(headerAttempts, strconv.Itoa(n))
+	}
+	if e.Status == http.StatusMethodNotAllowed {
+		header.Set("Allow", http.MethodPost) // RFC 9110, section 15.5.6
 	}
 	e.Write(w)
 }

@@ -53,12 +53,19 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 	return h, nil
 }
 
-// consumerNeed is the number of tokens to reserve for a consumer.
+// consumerNeed is the number of tokens to reserve on each of a consumer's limits.
 func (g *Gateway) consumerNeed(c *Consumer, req *request) int64 {
-	need := req.estimate.Total()
+	prompt := req.estimate.Prompt
+	for _, limit := range c.Limits {
+		if !limit.Requests && req.straddles(limit.Limit) {
+			prompt = g.exactPrompt(req)
+			break
+		}
+	}
+	need := prompt + req.estimate.Output
 	for _, limit := range c.Limits {
 		if !limit.Requests {
-			need = min(need, g.need(req, limit.Limit))
+			need = req.possible(prompt, need, limit.Limit)
 		}
 	}
 	return need
@@ -67,17 +74,27 @@ func (g *Gateway) consumerNeed(c *Consumer, req *request) int64 {
 // need is the number of tokens to reserve on a limit that is settled to actual
 // usage: the estimate, or the exact count where the decision hangs on it.
 func (g *Gateway) need(req *request, limit *lease.Limit) int64 {
-	e := req.estimate
-	need := e.Total()
-	room := limit.Headroom()
-	if e.Low+e.Output <= room && room < e.High+e.Output {
-		need = g.exactPrompt(req) + e.Output
+	prompt := req.estimate.Prompt
+	if req.straddles(limit) {
+		prompt = g.exactPrompt(req)
 	}
-	if req.wire.HasMaxTokens {
+	return req.possible(prompt, prompt+req.estimate.Output, limit)
+}
+
+// straddles tells whether the two bounds of the estimate fall on different sides
+// of what a limit has left.
+func (r *request) straddles(limit *lease.Limit) bool {
+	e, room := r.estimate, limit.Headroom()
+	return e.Low+e.Output <= room && room < e.High+e.Output
+}
+
+// possible lowers need to what a limit can ever grant, where the client set no
+// maximum: a guess at the output's size must not make a request impossible.
+func (r *request) possible(prompt, need int64, limit *lease.Limit) int64 {
+	if r.wire.HasMaxTokens {
 		return need
 	}
-	// A guess at the output's size must not make a request impossible.
-	return max(need-e.Output, min(need, limit.Amount()))
+	return max(prompt, min(need, limit.Amount()))
 }
 
 // exactPrompt counts the prompt's tokens, or estimates them where they cannot

@@ -84,22 +84,28 @@ func (t *turn) consider(m *Member, now time.Time, relaxed bool) skip {
 	if !t.allowed(m) {
 		return skip{reason: capped}
 	}
-	barred, full := t.barred(m, now), t.full(m, relaxed)
+	return t.barred(m, now).and(t.full(m, relaxed))
+}
+
+// and joins two reasons for which a member does not serve: it is ready when
+// both have ended.
+func (k skip) and(other skip) skip {
 	switch {
-	case barred.reason == "", full.reason == tooLarge:
-		return full
-	case !barred.readyAt.IsZero() && full.readyAt.After(barred.readyAt):
-		barred.readyAt = full.readyAt
+	case k.reason == "", other.reason == tooLarge:
+		return other
+	case other.reason == "", k.readyAt.IsZero():
+		return k
 	}
-	return barred
+	if other.readyAt.After(k.readyAt) {
+		k.readyAt = other.readyAt
+	}
+	return k
 }
 
 // barred tells whether the member is to be left alone, whatever room it has.
 func (t *turn) barred(m *Member, now time.Time) skip {
 	if k, tried := t.trail.tried[m.Deployment]; tried {
-		if k.readyAt.IsZero() || k.readyAt.After(now) || k.reason == failed {
-			return k
-		}
+		return k
 	}
 	view := m.Breaker.View()
 	switch {
@@ -112,31 +118,38 @@ func (t *turn) barred(m *Member, now time.Time) skip {
 	}
 }
 
-// full tells whether the member's limits have no room for the request.
+// full tells whether the request has no room in the consumer's spillover, where
+// the member is that, or in the member's own limits.
 func (t *turn) full(m *Member, relaxed bool) skip {
+	var k skip
+	if most := t.consumer.Spillover; most != nil && t.spills(m) {
+		if v := most.Peek(t.gateway.need(t.req, most)); !v.OK() {
+			k = shortOf(capped, v)
+		}
+	}
 	if m.Tokens != nil {
 		need := t.charge(m.Deployment)
 		if !relaxed {
 			need = max(need, m.SpillBelow)
 		}
 		if v := m.Tokens.Peek(need); !v.OK() {
-			return shortOf(v)
+			k = k.and(shortOf(quota, v))
 		}
 	}
 	if m.Requests != nil {
 		if v := m.Requests.Peek(1); !v.OK() {
-			return shortOf(v)
+			k = k.and(shortOf(quota, v))
 		}
 	}
-	return skip{}
+	return k
 }
 
 // shortOf is why a limit refused, and when it may not.
-func shortOf(v lease.Verdict) skip {
+func shortOf(why reason, v lease.Verdict) skip {
 	if v.Outcome == lease.TooLarge {
 		return skip{reason: tooLarge}
 	}
-	return skip{quota, v.RetryAt}
+	return skip{why, v.RetryAt}
 }
 
 // headroom is the number of tokens that a deployment can still take in this

@@ -151,3 +151,32 @@ func TestErrorsOutsideTheContract(t *testing.T) {
 		}
 	})
 }
+
+// TestDoubtMeetsABrokenStore: reading a write in doubt was once tried again without a
+// pause when the read failed in a way that did not count as an outage.
+func TestDoubtMeetsABrokenStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute)
+		doubt := false
+		w.store.set(func(call string) fault {
+			if call == "get" && doubt {
+				return fault{drop: store.ErrConflict}
+			}
+			doubt = call == "insert"
+			return fault{lose: call == "insert"}
+		})
+		if v, took := timed(l, 60); v.OK() || took > longest {
+			t.Errorf("%v after %v", v.Outcome, took)
+		}
+		if n := w.store.count(); n > 40 {
+			t.Errorf("%d store calls", n)
+		}
+		w.store.set(nil)
+		pass(time.Second)
+		reserve(t, l, 60, lease.Granted)
+		if got := w.row("k", quota.Minute, 0).Granted; got != 60 {
+			t.Errorf("row granted %d, want 60", got)
+		}
+	})
+}

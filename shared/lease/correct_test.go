@@ -66,6 +66,23 @@ func TestCorrectionsNeverRaise(t *testing.T) {
 	})
 }
 
+// TestSettleUnderALaterCorrection: units reserved before the figure that rules do not
+// lift it when they come back, also if an earlier figure had counted them.
+func TestSettleUnderALaterCorrection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.engine(lease.Deny, nil).Limit("k", 1000, quota.Minute)
+		end := l.Status().ResetAt
+		l.CorrectRemaining(500, end)
+		r := reserve(t, l, 100, lease.Granted)
+		l.CorrectRemaining(200, end)
+		r.Settle(0)
+		if got := l.Headroom(); got != 200 {
+			t.Errorf("headroom %d, want 200", got)
+		}
+	})
+}
+
 // TestCorrectAmount: a lower amount acts at once, on what was granted before too; a
 // header that is not lower lifts it from the next window on.
 func TestCorrectAmount(t *testing.T) {

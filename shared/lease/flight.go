@@ -26,7 +26,7 @@ var errUnusable = errors.New("lease: unusable row")
 type flight struct {
 	limit   *Limit
 	tries   int          // Failures since the last success.
-	fresh   bool         // cached was read or written in this flight.
+	fresh   bool         // A row was read or written in this flight; cached, if set, is that row.
 	cached  *stored      // A row and its ETag as last seen; nil: read it.
 	settled quota.Row    // Shard 0 as last stored: how many shards there are.
 	pending *plan        // A write whose answer was lost.
@@ -110,7 +110,7 @@ func (f *flight) after(err error) bool {
 		f.giveUp(true)
 		return false
 	}
-	if errors.Is(err, errShut) {
+	if err != nil && l.engine.gate.readiness(l.engine.clock.Read()) == closedTo {
 		f.giveUp(false)
 		return false
 	}
@@ -127,7 +127,7 @@ func (f *flight) after(err error) bool {
 		s.probe, s.prefetch, s.ahead = false, false, false
 	}
 	l.mu.Unlock()
-	if f.pending == nil || f.tries > 1 { // A doubt is settled at once, before others write over its nonce.
+	if !errors.Is(err, store.ErrAmbiguous) { // A doubt is settled at once, before others write over its nonce.
 		time.Sleep(l.engine.jitter(firstPause << min(f.tries-1, 2)))
 	}
 	return true
@@ -177,6 +177,10 @@ func (f *flight) work(what task, window quota.Window, amount int64) error {
 	}
 	if p.units > 0 {
 		return f.carryOut(p)
+	}
+	if p.short && !f.fresh {
+		f.cached = nil // Nobody is refused by a row that was not read for it.
+		return nil
 	}
 	if p.short && shards > 1 {
 		if err := f.visit(home.shard, shards, window); err != nil {

@@ -59,13 +59,15 @@ func TestSteppedWallClock(t *testing.T) {
 		w := newWorld(t)
 		var m machine
 		stepped := w.engine(lease.Deny, m.clock()).Limit("k", 100, quota.Minute)
+		open := reserve(t, stepped, 20, lease.Granted)
 		r := reserve(t, stepped, 60, lease.Granted)
+		r.Settle(0) // It holds 60.
 		pass(time.Minute)
 		m.step.Store(-int64(time.Minute))
 		other := w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute)
 		reserve(t, other, 70, lease.Granted)
 		reserve(t, stepped, 31, lease.Full)
-		r.Settle(0)
+		open.Settle(0)
 		reserve(t, stepped, 31, lease.Full)
 		reserve(t, stepped, 30, lease.Granted)
 		if row := w.row("k", quota.Minute, 0); row.Granted != 100 || row.Window.Start().Minute() != 1 {

@@ -53,6 +53,23 @@ func TestGiveBackThenGoOn(t *testing.T) {
 	})
 }
 
+// TestGiveBackAfterExhaustion: an instance that knew the row to be spent asks it again
+// once it gave back itself.
+func TestGiveBackAfterExhaustion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Deny, nil)
+		l := e.Limit("k", 100, quota.Minute)
+		r := reserve(t, l, 50, lease.Granted)
+		reserve(t, w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute), 40, lease.Granted)
+		reserve(t, l, 20, lease.Full)
+		r.Cancel()
+		e.GiveBack(t.Context())
+		reserve(t, l, 60, lease.Granted)
+		reserve(t, l, 1, lease.Full)
+	})
+}
+
 // TestGiveBackOnlyIdle: limits in use keep their lease.
 func TestGiveBackOnlyIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -183,6 +200,9 @@ func TestGiveBackWhatWasTakenAhead(t *testing.T) {
 		if row := w.row("k", quota.Minute, 0); row.NextGranted != 0 || row.Granted != 58500 {
 			t.Errorf("row %+v, want 58500 granted and nothing ahead", row)
 		}
+		w.store.set(func(string) fault { return down })
+		pass(2 * time.Second)
+		reserve(t, l, 100, lease.Refused) // It holds nothing of the window it gave back.
 	})
 }
 

@@ -210,6 +210,30 @@ func TestTrialFails(t *testing.T) {
 	})
 }
 
+// TestOneTrial: when the trial is due, one limit makes it and no other.
+func TestOneTrial(t *testing.T) {
+	for _, policy := range []lease.Policy{lease.Allow, lease.Deny} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e := w.engine(policy, nil)
+			w.store.set(func(string) fault { return fault{delay: time.Hour} })
+			timed(e.Limit("a", 100, quota.Minute), 1)
+			pass(6 * time.Second)
+			w.store.count()
+			var group sync.WaitGroup
+			for i := range 100 {
+				group.Go(func() { timed(e.Limit(string(rune('a'+i%10)), 100, quota.Minute), 1) })
+			}
+			group.Wait()
+			synctest.Wait() // The trial runs in the background.
+			if n := w.store.count(); n != 1 {
+				t.Errorf("%v: %d store calls, want 1", policy, n)
+			}
+			pass(time.Second)
+		})
+	}
+}
+
 // TestOutageOverAnEdge: what was granted unmetered in a window that is over is not
 // debited from the next.
 func TestOutageOverAnEdge(t *testing.T) {

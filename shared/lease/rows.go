@@ -119,6 +119,7 @@ func (f *flight) read(shard int64) (stored, error) {
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
+		f.fresh = true
 		return stored{shard: shard}, nil
 	}
 	if err != nil {

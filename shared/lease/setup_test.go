@@ -72,7 +72,8 @@ func (s *faultStore) count() int {
 	return n
 }
 
-func (s *faultStore) do(ctx context.Context, call string, run func(context.Context) error) error {
+// do makes one call with what fault has chosen for it.
+func do[T any](ctx context.Context, s *faultStore, call string, run func(context.Context) (T, error)) (none T, err error) {
 	s.mu.Lock()
 	s.calls[call]++
 	var f fault
@@ -88,53 +89,47 @@ func (s *faultStore) do(ctx context.Context, call string, run func(context.Conte
 		case <-time.After(f.delay):
 		case <-ctx.Done():
 			if call == "get" {
-				return fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+				return none, fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
 			}
-			return fmt.Errorf("%w: %w", store.ErrAmbiguous, ctx.Err())
+			return none, fmt.Errorf("%w: %w", store.ErrAmbiguous, ctx.Err())
 		}
 	}
 	switch {
 	case f.drop != nil:
-		return f.drop
+		return none, f.drop
 	case f.late > 0:
 		go func() {
 			<-time.After(f.late)
-			_ = run(context.Background())
+			_, _ = run(context.Background())
 		}()
-		return store.ErrAmbiguous
+		return none, store.ErrAmbiguous
 	}
-	err := run(ctx)
+	result, err := run(ctx)
 	switch {
 	case f.lose:
-		return store.ErrAmbiguous
+		return none, store.ErrAmbiguous
 	case f.err != nil:
-		return f.err
+		return none, f.err
 	}
-	return err
+	return result, err
 }
 
-func (s *faultStore) Get(ctx context.Context, key store.Key) (row store.Row, err error) {
-	err = s.do(ctx, "get", func(ctx context.Context) (err error) {
-		row, err = s.Store.Get(ctx, key)
-		return err
+func (s *faultStore) Get(ctx context.Context, key store.Key) (store.Row, error) {
+	return do(ctx, s, "get", func(ctx context.Context) (store.Row, error) {
+		return s.Store.Get(ctx, key)
 	})
-	return row, err
 }
 
-func (s *faultStore) Insert(ctx context.Context, key store.Key, c store.Columns) (etag string, err error) {
-	err = s.do(ctx, "insert", func(ctx context.Context) (err error) {
-		etag, err = s.Store.Insert(ctx, key, c)
-		return err
+func (s *faultStore) Insert(ctx context.Context, key store.Key, c store.Columns) (string, error) {
+	return do(ctx, s, "insert", func(ctx context.Context) (string, error) {
+		return s.Store.Insert(ctx, key, c)
 	})
-	return etag, err
 }
 
-func (s *faultStore) Replace(ctx context.Context, key store.Key, c store.Columns, etag string) (newETag string, err error) {
-	err = s.do(ctx, "replace", func(ctx context.Context) (err error) {
-		newETag, err = s.Store.Replace(ctx, key, c, etag)
-		return err
+func (s *faultStore) Replace(ctx context.Context, key store.Key, c store.Columns, etag string) (string, error) {
+	return do(ctx, s, "replace", func(ctx context.Context) (string, error) {
+		return s.Store.Replace(ctx, key, c, etag)
 	})
-	return newETag, err
 }
 
 func (s *faultStore) Query(ctx context.Context, f store.Filter) iter.Seq2[store.Row, error] {

@@ -144,17 +144,27 @@ func TestTooLargeForAShard(t *testing.T) {
 // how many shards the window has before it takes anything, when nobody else did for
 // a while. Else two instances could see different numbers and grant too much.
 func TestShardsAreSettledBeforeUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.sharded("k", 4)
-		pass(5 * time.Minute)
-		now := quota.Minute.Window(time.Now())
-		for w.row("k", quota.Minute, 0).Granted == 0 && w.names < 50 {
-			l := w.engine(lease.Deny, nil).Limit("k", 1200, quota.Minute)
-			reserve(t, l, 10, lease.Granted)
-			if row := w.row("k", quota.Minute, 0); row.Window != now || row.Shards != 4 {
-				t.Fatalf("shard 0 is %+v after a grant in window %d", row, now)
+	guests := 0
+	for name := range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.names = name
+			w.sharded("k", 4)
+			pass(5 * time.Minute)
+			reserve(t, w.engine(lease.Deny, nil).Limit("k", 1200, quota.Minute), 10, lease.Granted)
+			row := w.row("k", quota.Minute, 0)
+			if row.Window != quota.Minute.Window(time.Now()) || row.Shards != 4 {
+				t.Errorf("shard 0 is %+v after a grant", row)
 			}
-		}
-	})
+			if row.Granted == 0 {
+				guests++
+			}
+			if sum := w.granted("k", 4); sum != 10 {
+				t.Errorf("the shards granted %d, want 10", sum)
+			}
+		})
+	}
+	if guests == 0 {
+		t.Error("void: every instance is at home in shard 0")
+	}
 }

@@ -233,8 +233,9 @@ func TestShardsAt(t *testing.T) {
 }
 
 // TestAnyHistoryOfARow: whatever is done to a row in whatever order, what is granted
-// of a window stays within the highest limit the window had (I1), nothing moves back,
-// and an operation that fails changes nothing (I8).
+// of a window stays within the highest limit the window had, nothing moves back,
+// and an operation that fails changes nothing. (One long function: the actions share
+// the row.)
 func TestAnyHistoryOfARow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.Int64Range(0, 1000).Draw(t, "limit")
