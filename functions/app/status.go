@@ -15,7 +15,7 @@ func (t *topology) status(o Options, totals console.Totals) console.Status {
 	for _, p := range t.pools {
 		shown := console.Pool{Name: p.Name, Model: p.Model, Strategy: p.Strategy.String()}
 		for _, m := range p.Members {
-			shown.Members = append(shown.Members, console.Member{Deployment: m.ID(), Priority: m.Priority, Weight: m.Weight})
+			shown.Members = append(shown.Members, console.Member{Deployment: m.ID, Priority: m.Priority, Weight: m.Weight})
 		}
 		s.Pools = append(s.Pools, shown)
 	}
@@ -28,7 +28,7 @@ func (t *topology) status(o Options, totals console.Totals) console.Status {
 func deploymentStatus(d *gateway.Deployment, now time.Time) console.Deployment {
 	view := d.Breaker.View()
 	return console.Deployment{
-		ID:             d.ID(),
+		ID:             d.ID,
 		Breaker:        view.State.String(),
 		OpenUntil:      future(view.OpenUntil, now),
 		ThrottledUntil: future(view.ThrottledUntil, now),

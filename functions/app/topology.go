@@ -93,7 +93,9 @@ func newBackend(b *config.Backend, credential func(string) (azcore.TokenCredenti
 const azureSlice = 6
 
 func newDeployment(b *upstream.Backend, d config.Deployment, leases *lease.Engine, breakers *breaker.Board) *gateway.Deployment {
+	id := b.Name + "/" + d.Deployment
 	deployment := &gateway.Deployment{
+		ID:         id,
 		Backend:    b,
 		Name:       d.Deployment,
 		Accounting: gateway.Actual,
@@ -103,7 +105,6 @@ func newDeployment(b *upstream.Backend, d config.Deployment, leases *lease.Engin
 	if d.Accounting == "azure" {
 		deployment.Accounting = gateway.Azure
 	}
-	id := deployment.ID()
 	deployment.Breaker = breakers.Deployment(id)
 	if d.TokensPerMinute > 0 {
 		deployment.Tokens = leases.Limit("deployment/"+id+"/tokens", d.TokensPerMinute, quota.Minute)

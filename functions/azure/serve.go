@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -99,7 +100,7 @@ func listenAddress(flag string, std streams) (string, error) {
 	if !ok || port == "" {
 		return flag, nil
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return "", fmt.Errorf("spillway serve: FUNCTIONS_CUSTOMHANDLER_PORT is not a port: %q", port)
 	}
 	return net.JoinHostPort("127.0.0.1", port), nil

@@ -30,6 +30,11 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/spillway/healthz":
 		Alive(w, r)
 	case "/spillway/status":
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			openai.MethodNotAllowed(r.Method, http.MethodGet).Write(w)
+			return
+		}
 		if !c.Admin(r) {
 			openai.Unauthorized().Write(w)
 			return

@@ -91,14 +91,14 @@ func (t *turn) attempt(ctx context.Context, m *Member, f field, door admit) (*an
 	charge, short := t.reserve(ctx, m.Deployment)
 	if short.reason != "" {
 		spill.Cancel()
-		t.trail.tried[m.Deployment] = short
+		t.trail.note(m.Deployment, short)
 		return nil, nil
 	}
 	pass, ok := door(ctx)
 	if !ok {
 		spill.Cancel()
 		charge.cancel()
-		t.trail.tried[m.Deployment] = skip{open, m.Breaker.View().ReadyAt(t.gateway.Clock.Now())}
+		t.trail.note(m.Deployment, skip{open, m.Breaker.View().ReadyAt(t.gateway.Clock.Now())})
 		return nil, nil
 	}
 	a := &answer{member: m, pool: t.pool, charge: charge, spill: spill, spillover: t.whySpilled(m, f)}
@@ -141,7 +141,7 @@ func (t *turn) reserveSpill(ctx context.Context, m *Member) (lease.Reservation, 
 	short := shortOf(capped, verdict)
 	for i := range t.pool.Members {
 		if other := &t.pool.Members[i]; t.spills(other) {
-			t.trail.tried[other.Deployment] = short
+			t.trail.note(other.Deployment, short)
 		}
 	}
 	return lease.Reservation{}, false
@@ -195,7 +195,7 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 	}
 	result := t.gateway.Upstream.Do(ctx, m.Backend, call)
 	t.record.Attempts = append(t.record.Attempts, usage.Attempt{
-		Deployment: m.ID(),
+		Deployment: m.ID,
 		Status:     result.Status,
 		Reason:     cmp.Or(result.Reason, "ok"),
 		Duration:   t.gateway.Clock.Now().Sub(start),
@@ -220,7 +220,7 @@ func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
 		until := now.Add(g.throttle(result))
 		pass.Throttled(until, result.Status)
 		a.charge.refused()
-		t.trail.tried[m.Deployment] = skip{throttled, until}
+		t.trail.note(m.Deployment, skip{throttled, until})
 	case upstream.Canceled:
 		pass.Abandon()
 		if result.Sent { // the backend goes on, and bills the prompt at least
@@ -236,7 +236,7 @@ func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
 		if result.Sent {
 			a.charge.settle(0)
 		}
-		t.trail.tried[m.Deployment] = skip{failed, now.Add(mayRetryFailed)}
+		t.trail.note(m.Deployment, skip{failed, now.Add(mayRetryFailed)})
 		t.trail.failed = true
 	}
 	t.trail.exhausted = g.MaxAttempts > 0 && len(t.record.Attempts) >= g.MaxAttempts

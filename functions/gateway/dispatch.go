@@ -34,7 +34,7 @@ func (a *answer) close() {
 
 // trail is what a request has tried so far, in whichever pool.
 type trail struct {
-	tried     map[*Deployment]skip // how each ended
+	tried     map[*Deployment]skip // how each ended; nil before the first
 	failed    bool                 // the last attempt failed: the next one is a retry
 	exhausted bool                 // no further attempt may be made
 }
@@ -48,6 +48,14 @@ func (t *trail) reconsider() {
 			delete(t.tried, d)
 		}
 	}
+}
+
+// note keeps how an attempt at a deployment ended.
+func (t *trail) note(d *Deployment, k skip) {
+	if t.tried == nil {
+		t.tried = make(map[*Deployment]skip)
+	}
+	t.tried[d] = k
 }
 
 // forgive forgets those, too, whose own waiting time is over.
@@ -79,7 +87,7 @@ type turn struct {
 func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *request, record *usage.Record) (*answer, *openai.Error) {
 	g.Breakers.Refresh(ctx)
 	g.RetryBudget.Request(record.Start)
-	trail := &trail{tried: make(map[*Deployment]skip)}
+	trail := new(trail)
 	turns := g.turns(c, first, req, record, trail)
 	giveUp := record.Start.Add(first.MaxWait)
 	for {

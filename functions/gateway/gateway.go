@@ -132,6 +132,7 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record) *ope
 	defer cancel()
 	hold, refused := g.reserve(ctx, consumer, req)
 	if refused != nil {
+		g.showLimits(w.Header(), consumer)
 		return refused
 	}
 	defer hold.cancel()

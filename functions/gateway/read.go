@@ -33,7 +33,7 @@ func findRoute(r *http.Request) (openai.Route, *openai.Error) {
 		return route, openai.UnknownURL(r.Method, r.URL.Path)
 	}
 	if r.Method != http.MethodPost {
-		return route, openai.MethodNotAllowed(r.Method)
+		return route, openai.MethodNotAllowed(r.Method, http.MethodPost)
 	}
 	return route, nil
 }

@@ -25,6 +25,8 @@ const (
 // Deployment is a model on a backend: the unit of limits, throttles and
 // breakers. Every pool that has it as a member shares this one value.
 type Deployment struct {
+	// ID names the deployment in logs and in shared state.
+	ID         string
 	Backend    *upstream.Backend
 	Name       string // the deployment's name on the backend
 	Accounting Accounting
@@ -37,9 +39,6 @@ type Deployment struct {
 	inFlight             atomic.Int64
 	refusesStreamOptions atomic.Bool // learned from its answers
 }
-
-// ID names the deployment in logs and in shared state.
-func (d *Deployment) ID() string { return d.Backend.Name + "/" + d.Name }
 
 // InFlight is the number of requests that the deployment is answering now.
 func (d *Deployment) InFlight() int64 { return d.inFlight.Load() }

@@ -95,10 +95,10 @@ func UnknownURL(method, path string) *Error {
 		fmt.Sprintf("Unknown request URL: %s %s. Please check the URL for typos.", Printable(method), Printable(path)))
 }
 
-// MethodNotAllowed is a 405 for an operation that is called with another method than POST.
-func MethodNotAllowed(method string) *Error {
+// MethodNotAllowed is a 405 for a path that is there and is called with another method than the allowed one.
+func MethodNotAllowed(method, allowed string) *Error {
 	return clientError(http.StatusMethodNotAllowed, "", "method_not_supported",
-		fmt.Sprintf("Not allowed to %s here. Use POST.", Printable(method)))
+		fmt.Sprintf("Not allowed to %s here. Use %s.", Printable(method), allowed))
 }
 
 // TooLarge is a 413 for a body of more than limit bytes.

@@ -65,7 +65,7 @@ func TestConstructors(t *testing.T) {
 		{ModelNotFound("x", strings.Split("l k j i h g f e d c b a", " ")), 404, "model_not_found", "a, b, c, d, e, f, g, h, i, j, …."},
 		{ModelNotFound("evil\n\x1b[31m"+strings.Repeat("z", 300), nil), 404, "model_not_found", `'evil\u000a\u001b[31mzzz`},
 		{UnknownURL("GET", "/v1/x"), 404, "unknown_url", "GET /v1/x"},
-		{MethodNotAllowed("PUT"), 405, "method_not_supported", "PUT"},
+		{MethodNotAllowed("PUT", "POST"), 405, "method_not_supported", "PUT"},
 		{TooLarge(1000), 413, "request_too_large", "1000 bytes"},
 		{Overloaded(time.Second), 503, "service_unavailable", "No backend"},
 		{Internal(), 500, "internal_error", "server had an error"},
