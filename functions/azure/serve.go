@@ -22,6 +22,10 @@ import (
 // drain is how long open requests may go on after the process was told to end.
 const drain = 30 * time.Second
 
+// warmAfter leaves the processor to the first requests before the tokenizers'
+// vocabularies are built.
+const warmAfter = 2 * time.Second
+
 // serve runs the gateway until SIGINT or SIGTERM.
 func serve(args []string, std streams) error {
 	flags := newFlags("serve", "[--config gateway.yaml] [--listen 127.0.0.1:8080]", std)
@@ -51,7 +55,7 @@ func serve(args []string, std streams) error {
 		listener.Close()
 		return fmt.Errorf("spillway serve: %w", err)
 	}
-	gateway.Warm()
+	defer time.AfterFunc(warmAfter, gateway.Warm).Stop()
 	log.Info().Str("address", listener.Addr().String()).Str("version", version()).Msg("listening")
 	return serveUntil(ctx, listener, gateway, log)
 }

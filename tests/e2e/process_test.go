@@ -1,0 +1,343 @@
+// Package e2e_test runs the spillway binary as its users run it: a process with
+// a configuration file, reached over sockets by the official client or byte by
+// byte, in front of simulated backends that live in the test's process.
+//
+// Nothing of the gateway's own code is linked in: what these tests know of it is
+// what it says on its sockets, in its log lines and by its exit codes.
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait of these tests. It only turns a hang into a
+// failure: nothing is expected to take that long, and nothing is asserted by it.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if folder, err := binaryFolder(); err == nil {
+		_ = os.RemoveAll(folder)
+	}
+	os.Exit(code)
+}
+
+var binaryFolder = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "spillway-e2e-") })
+
+// built builds the spillway binary, once per test process, and returns its path.
+var built = sync.OnceValues(func() (string, error) {
+	folder, err := binaryFolder()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, "spillway")
+	args := []string{"build", "-o", path}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "spillway/functions/azure")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// command is the binary with arguments, in a folder of its own and with an
+// environment that holds nothing but env.
+func command(t testing.TB, env map[string]string, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(path, args...)
+	c.Dir = t.TempDir()
+	c.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + c.Dir, "TMPDIR=" + c.Dir,
+		"GORACE=atexit_sleep_ms=0", // by default a binary with the race detector sleeps for a second at its end
+	}
+	for name, value := range env {
+		c.Env = append(c.Env, name+"="+value)
+	}
+	return c
+}
+
+// outcome is how a command ended.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// run runs a command of the binary to its end.
+func run(t testing.TB, env map[string]string, args ...string) outcome {
+	t.Helper()
+	c := command(t, env, args...)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	overdue := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
+	defer overdue.Stop()
+	_ = c.Wait() // the exit code tells
+	return outcome{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// process is a gateway that serves.
+type process struct {
+	address string // host:port that it listens on
+	yaml    string // path of its configuration
+	command *exec.Cmd
+	output  *output
+	exited  chan struct{} // closed when it has ended; then command.ProcessState is set
+}
+
+// start starts a gateway with a configuration, on a free port unless args say
+// otherwise, and waits until it listens. ${NAME} in the configuration is
+// replaced from env, as in production. When the test ends the gateway is stopped
+// as by an orchestrator, and must then end with exit code 0; if the test has
+// failed by then all that the gateway has printed is shown.
+func start(t testing.TB, yaml string, env map[string]string, args ...string) *process {
+	t.Helper()
+	p := launch(t, yaml, env, args...)
+	line, err := p.output.await(func(line string) bool { return strings.Contains(line, `"message":"listening"`) })
+	if err != nil {
+		t.Fatalf("the gateway does not say that it listens: %v", err)
+	}
+	var listening struct{ Address string }
+	if err := json.Unmarshal([]byte(line), &listening); err != nil || listening.Address == "" {
+		t.Fatalf("the line that tells where the gateway listens is %s: %v", line, err)
+	}
+	p.address = listening.Address
+	return p
+}
+
+// launch starts a gateway and does not wait for anything.
+func launch(t testing.TB, yaml string, env map[string]string, args ...string) *process {
+	t.Helper()
+	p := &process{
+		yaml:   filepath.Join(t.TempDir(), "gateway.yaml"),
+		output: newOutput(),
+		exited: make(chan struct{}),
+	}
+	if err := os.WriteFile(p.yaml, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(args, "--listen") {
+		args = append(args, "--listen", "127.0.0.1:0")
+	}
+	p.command = command(t, env, append([]string{"serve", "--config", p.yaml}, args...)...)
+	p.command.Stdout, p.command.Stderr = p.output, p.output
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.exited)
+		_ = p.command.Wait() // the exit code tells
+		p.output.end()
+	}()
+	t.Cleanup(func() {
+		if p.running() {
+			p.signal(syscall.SIGTERM)
+			if code := p.exitCode(t); code != 0 {
+				t.Errorf("stopped by SIGTERM the gateway ended with exit code %d, want 0", code)
+			}
+		}
+		if t.Failed() {
+			t.Logf("the gateway's output:\n%s", p.output)
+		}
+	})
+	return p
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *process) signal(s os.Signal) { _ = p.command.Process.Signal(s) } // it may have ended just now
+
+// exitCode waits for the process to end. One that does not is killed.
+func (p *process) exitCode(t testing.TB) int {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-p.exited:
+	case <-timer.C:
+		p.signal(syscall.SIGQUIT) // prints where every goroutine stands
+		_ = time.AfterFunc(time.Second, func() { p.signal(syscall.SIGKILL) })
+		<-p.exited
+		t.Errorf("the gateway did not end within %s", patience)
+	}
+	return p.command.ProcessState.ExitCode()
+}
+
+func (p *process) url(path string) string { return "http://" + p.address + path }
+
+// record is the line that each request leaves in the log.
+type record struct {
+	Message   string
+	RequestID string `json:"request_id"`
+	BackendID string `json:"backend_request_id"`
+	TraceID   string `json:"trace_id"`
+	Consumer  string
+	Model     string
+	Backend   string
+	Status    int
+	Refused   string
+	Spillover string
+	Prompt    int64   `json:"tokens_prompt"`
+	Output    int64   `json:"tokens_completion"`
+	Measured  bool    `json:"tokens_measured"`
+	Duration  float64 `json:"duration_ms"`
+	Attempts  []struct {
+		Deployment string
+		Status     int
+		Reason     string
+		Duration   float64 `json:"duration_ms"`
+	}
+}
+
+// own is the time that the gateway itself took, in milliseconds: all but that
+// of its attempts.
+func (r record) own() float64 {
+	own := r.Duration
+	for _, a := range r.Attempts {
+		own -= a.Duration
+	}
+	return own
+}
+
+// reasons are how the attempts ended.
+func (r record) reasons() []string {
+	var reasons []string
+	for _, a := range r.Attempts {
+		reasons = append(reasons, a.Reason)
+	}
+	return reasons
+}
+
+// record waits for the record of the request with this id.
+func (p *process) record(t testing.TB, id string) record {
+	t.Helper()
+	return p.awaitRecord(t, id, func(r record) bool { return r.RequestID == id })
+}
+
+// recordOf waits for the record of the request that a backend's answer was for.
+func (p *process) recordOf(t testing.TB, sent *written) record {
+	t.Helper()
+	id := sent.id()
+	return p.awaitRecord(t, id, func(r record) bool { return r.BackendID == id })
+}
+
+func (p *process) awaitRecord(t testing.TB, id string, want func(record) bool) record {
+	t.Helper()
+	var found record
+	_, err := p.output.await(func(line string) bool {
+		var r record
+		if json.Unmarshal([]byte(line), &r) != nil || r.Message != "request" || !want(r) {
+			return false
+		}
+		found = r
+		return true
+	})
+	if err != nil {
+		t.Fatalf("request %s leaves no record: %v", id, err)
+	}
+	return found
+}
+
+// output keeps what a process prints, line by line.
+type output struct {
+	mu      sync.Mutex
+	lines   []string      // guarded by mu
+	partial []byte        // guarded by mu; of the line that is not complete yet
+	ended   bool          // guarded by mu
+	changed chan struct{} // guarded by mu; closed and replaced when there is more
+}
+
+func newOutput() *output { return &output{changed: make(chan struct{})} }
+
+// Write takes what the process prints.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.partial = append(o.partial, p...)
+	for {
+		line, rest, found := bytes.Cut(o.partial, []byte("\n"))
+		if !found {
+			break
+		}
+		o.lines = append(o.lines, string(line))
+		o.partial = rest
+	}
+	o.tell()
+	return len(p), nil
+}
+
+// end notes that nothing more will come.
+func (o *output) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	o.tell()
+}
+
+// tell needs mu.
+func (o *output) tell() {
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+var errEnded = errors.New("the gateway has ended")
+
+// await returns the first line, printed already or still to come, for which
+// want is true.
+func (o *output) await(want func(line string) bool) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for seen := 0; ; {
+		o.mu.Lock()
+		fresh, ended, changed := o.lines[seen:], o.ended, o.changed
+		o.mu.Unlock()
+		for _, line := range fresh {
+			if want(line) {
+				return line, nil
+			}
+		}
+		seen += len(fresh)
+		if ended {
+			return "", errEnded
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// String is all that was printed.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Join(append(slices.Clone(o.lines), string(o.partial)), "\n")
+}
