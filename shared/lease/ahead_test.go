@@ -159,3 +159,32 @@ func TestEarlyUnitsAreSplitFairly(t *testing.T) {
 		}
 	})
 }
+
+// TestAheadIsRecalledAfterTheEdge: the answer to the write that took units ahead is
+// lost, and what became of it is found out only when the next request comes, in the
+// window that the units are for. What the row had left of the window before says
+// nothing about this one.
+func TestAheadIsRecalledAfterTheEdge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.engine(lease.Deny, nil).Limit("k", 1000, quota.Minute)
+		for second := range 59 {
+			if second < 25 {
+				reserve(t, l, 40, lease.Granted)
+			} else { // Those who are refused now will be back.
+				w.store.set(func(call string) fault { return fault{lose: call == "replace"} })
+				reserve(t, l, 40, lease.Full)
+			}
+			pass(time.Second)
+		}
+		w.store.set(nil)
+		if got := w.row("k", quota.Minute, 0); got.NextGranted == 0 {
+			t.Fatal("nothing was taken ahead: the test tests nothing")
+		}
+		pass(2 * time.Second)
+		reserve(t, l, 1, lease.Granted)
+		if got := l.Headroom(); got != 999 {
+			t.Errorf("headroom %d, want 999", got)
+		}
+	})
+}

@@ -258,7 +258,8 @@ func (f *flight) apply(p *plan) {
 		l.granted += p.units
 		l.remaining += p.units
 		l.low = max(p.units/4, 2*l.largest)
-		s.seen, s.left = true, max(p.row.Left(p.before.shard), p.elsewhere)
+		row := p.row.Roll(l.period, p.window) // Units taken ahead may arrive after the edge.
+		s.seen, s.left = true, max(row.Left(p.before.shard), p.elsewhere)
 	case p.window > l.window:
 		s.next = ahead{window: p.window, units: p.units}
 	default:

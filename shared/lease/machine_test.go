@@ -56,6 +56,7 @@ func (f *fleet) stored() quota.Row {
 func (f *fleet) reserve(t *rapid.T) {
 	l := rapid.SampledFrom(f.limits).Draw(t, "instance")
 	n := rapid.Int64Range(1, f.amount+5).Draw(t, "units")
+	synctest.Wait() // Work that earlier requests started is done.
 	before := f.stored()
 	r, v := l.Reserve(context.Background(), n)
 	if v.Outcome == lease.Unmetered {
