@@ -4,9 +4,7 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -57,7 +55,6 @@ type Options struct {
 
 // App is one instance of the gateway.
 type App struct {
-	log      zerolog.Logger
 	gateway  *gateway.Gateway
 	console  *console.Console
 	counter  *tokens.Counter
@@ -70,76 +67,42 @@ type App struct {
 // New builds an instance. It does no I/O beyond opening the store, and starts
 // nothing.
 func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
-	if o.Instance == "" {
-		o.Instance = instanceName()
-	}
-	if o.Clock == nil {
-		o.Clock = new(clock.Clock)
-	}
-	if o.Credential == nil {
-		o.Credential = azureCredential
-	}
-	if o.Counter == nil {
-		o.Counter = tokens.NewCounter()
-	}
-	if o.Store == nil {
-		opened, err := openStore(ctx, cfg.State, o)
-		if err != nil {
-			return nil, err
-		}
-		o.Store = opened
-	}
-	a := &App{log: o.Log, counter: o.Counter, models: cfg.Models(), bodyIdle: cfg.Timeouts.StreamIdle}
-	events := events{o.Log}
-
-	leases, err := lease.New(lease.Options{
-		Store:         o.Store,
-		Clock:         o.Clock,
-		Instance:      o.Instance,
-		OnUnavailable: policies[cfg.State.OnUnavailable],
-		Events:        events.lease,
-		Random:        o.Random,
-	})
+	o, err := o.withDefaults(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	a.leases = leases
-	breakers, err := breaker.New(breaker.Options{
-		Store:         o.Store,
-		Clock:         o.Clock,
-		Instance:      o.Instance,
-		Failures:      cfg.Breaker.Failures,
-		Interval:      cfg.Breaker.Interval,
-		OpenFor:       cfg.Breaker.OpenFor,
-		MaxOpenFor:    cfg.Breaker.MaxOpenFor,
-		MaxRetryAfter: cfg.Breaker.MaxRetryAfter,
-		Events:        events.breaker,
-		Random:        o.Random,
-	})
+	leases, err := lease.New(leaseOptions(cfg, o))
 	if err != nil {
 		return nil, err
 	}
-	a.upstream = upstream.New(upstream.Options{
-		Transport:       o.Transport,
-		Connect:         cfg.Timeouts.Connect,
-		ResponseHeaders: cfg.Timeouts.ResponseHeaders,
-		StreamIdle:      cfg.Timeouts.StreamIdle,
-		FailureStatus:   countsAsFailure(cfg.Breaker.StatusCodes),
-	})
+	breakers, err := breaker.New(breakerOptions(cfg, o))
+	if err != nil {
+		return nil, err
+	}
 	plan, err := newTopology(cfg, leases, breakers, o.Credential)
 	if err != nil {
 		return nil, err
 	}
-	authenticator, err := auth.New(cfg, auth.Options{KeysFailed: events.signingKeys})
+	authenticator, err := auth.New(cfg, auth.Options{KeysFailed: events{o.Log}.signingKeys})
 	if err != nil {
 		return nil, err
 	}
-
+	a := &App{
+		counter:  o.Counter,
+		models:   cfg.Models(),
+		leases:   leases,
+		upstream: upstream.New(upstreamOptions(cfg, o)),
+		bodyIdle: cfg.Timeouts.StreamIdle,
+	}
 	totals := new(console.Counter)
+	a.console = console.New(console.Options{
+		Admin:  authenticator.Admin,
+		Status: func() console.Status { return plan.status(o, totals.Totals()) },
+	})
 	a.gateway, err = gateway.New(gateway.Options{
 		Authenticate:  plan.authenticate(authenticator),
 		Estimator:     tokens.New(cfg.Models()...),
-		Counter:       a.counter,
+		Counter:       o.Counter,
 		Breakers:      breakers,
 		Upstream:      a.upstream,
 		Clock:         o.Clock,
@@ -149,26 +112,11 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		Total:         cfg.Timeouts.Total,
 		BodyIdle:      cfg.Timeouts.StreamIdle,
 		MaxBody:       cfg.Limits.RequestBody,
-		Record: func(r *usage.Record) {
-			totals.Add(r)
-			logRequest(o.Log, r)
-			if o.Observe != nil {
-				o.Observe(r)
-			}
-		},
-		Fault:  events.fault,
-		Random: o.Random,
+		Record:        o.record(totals),
+		Fault:         events{o.Log}.fault,
+		Random:        o.Random,
 	})
-	if err != nil {
-		return nil, err
-	}
-	a.console = console.New(console.Options{
-		Admin: authenticator.Admin,
-		Status: func() console.Status {
-			return plan.status(o, totals.Totals())
-		},
-	})
-	return a, nil
+	return a, err
 }
 
 // minRetriesPerSecond lets a quiet gateway retry at all.
@@ -199,31 +147,6 @@ func (a *App) Warm() { a.counter.Warm(a.models...) }
 func (a *App) Close(ctx context.Context) {
 	a.leases.GiveBack(ctx)
 	a.upstream.CloseIdleConnections()
-}
-
-var policies = map[string]lease.Policy{
-	"allow":     lease.Allow,
-	"fairShare": lease.FairShare,
-	"deny":      lease.Deny,
-}
-
-func countsAsFailure(ranges []config.StatusRange) func(int) bool {
-	return func(status int) bool {
-		for _, r := range ranges {
-			if r.From <= status && status <= r.To {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-func instanceName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s-%d-%x", host, os.Getpid(), time.Now().UnixNano()&0xffffff)
 }
 
 var _ http.Handler = (*App)(nil)

@@ -212,7 +212,10 @@ func (g *Gateway) await(ctx context.Context, short shortage, giveUp time.Time, r
 	}
 	// Room may come back sooner than the window ends, when others settle.
 	const recheck = 250 * time.Millisecond
-	wait := max(time.Millisecond, min(short.soonest.Sub(now), recheck))
+	wait := min(recheck, giveUp.Sub(now))
+	if rest := short.soonest.Sub(now); rest > 0 {
+		wait = min(wait, max(rest, time.Millisecond))
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

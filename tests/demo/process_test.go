@@ -7,48 +7,22 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"spillway/tests/program"
 )
 
 // patience bounds every wait of these tests. It only turns a hang into a
 // failure: nothing is asserted by it.
 const patience = time.Minute
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if folder, err := programFolder(); err == nil {
-		_ = os.RemoveAll(folder)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { program.Main(m) }
 
-var programFolder = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "demo-test-") })
-
-// program builds the demo, once per test process, and returns its path. It has
-// the race detector if the tests have it: a race then ends it with code 66.
-var program = sync.OnceValues(func() (string, error) {
-	folder, err := programFolder()
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(folder, "demo")
-	args := []string{"build", "-o", path}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, ".")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
+var built = program.Builder("spillway/tests/demo")
 
 // demo is the program, running.
 type demo struct {
@@ -67,7 +41,7 @@ type demo struct {
 // the test.
 func launch(t *testing.T, args ...string) *demo {
 	t.Helper()
-	path, err := program()
+	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}

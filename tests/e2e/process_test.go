@@ -11,7 +11,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,39 +20,17 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"spillway/tests/program"
 )
 
 // patience bounds every wait of these tests. It only turns a hang into a
 // failure: nothing is expected to take that long, and nothing is asserted by it.
 const patience = 20 * time.Second
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if folder, err := binaryFolder(); err == nil {
-		_ = os.RemoveAll(folder)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { program.Main(m) }
 
-var binaryFolder = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "spillway-e2e-") })
-
-// built builds the spillway binary, once per test process, and returns its path.
-var built = sync.OnceValues(func() (string, error) {
-	folder, err := binaryFolder()
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(folder, "spillway")
-	args := []string{"build", "-o", path}
-	if raceDetector {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "spillway/functions/azure")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
+var built = program.Builder("spillway/functions/azure")
 
 // command is the binary with arguments, in a folder of its own and with an
 // environment that holds nothing but env.

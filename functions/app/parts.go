@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"spillway/functions/console"
+	"spillway/shared/breaker"
+	"spillway/shared/clock"
+	"spillway/shared/config"
+	"spillway/shared/lease"
+	"spillway/shared/tokens"
+	"spillway/shared/upstream"
+	"spillway/shared/usage"
+)
+
+// withDefaults fills in what the host has not chosen.
+func (o Options) withDefaults(ctx context.Context, cfg *config.Config) (Options, error) {
+	if o.Instance == "" {
+		o.Instance = instanceName()
+	}
+	if o.Clock == nil {
+		o.Clock = new(clock.Clock)
+	}
+	if o.Credential == nil {
+		o.Credential = azureCredential
+	}
+	if o.Counter == nil {
+		o.Counter = tokens.NewCounter()
+	}
+	var err error
+	if o.Store == nil {
+		o.Store, err = openStore(ctx, cfg.State, o)
+	}
+	return o, err
+}
+
+// record is what becomes of each finished request.
+func (o Options) record(totals *console.Counter) func(*usage.Record) {
+	return func(r *usage.Record) {
+		totals.Add(r)
+		logRequest(o.Log, r)
+		if o.Observe != nil {
+			o.Observe(r)
+		}
+	}
+}
+
+func leaseOptions(cfg *config.Config, o Options) lease.Options {
+	return lease.Options{
+		Store:         o.Store,
+		Clock:         o.Clock,
+		Instance:      o.Instance,
+		OnUnavailable: policies[cfg.State.OnUnavailable],
+		Events:        events{o.Log}.lease,
+		Random:        o.Random,
+	}
+}
+
+func breakerOptions(cfg *config.Config, o Options) breaker.Options {
+	return breaker.Options{
+		Store:         o.Store,
+		Clock:         o.Clock,
+		Instance:      o.Instance,
+		Failures:      cfg.Breaker.Failures,
+		Interval:      cfg.Breaker.Interval,
+		OpenFor:       cfg.Breaker.OpenFor,
+		MaxOpenFor:    cfg.Breaker.MaxOpenFor,
+		MaxRetryAfter: cfg.Breaker.MaxRetryAfter,
+		Events:        events{o.Log}.breaker,
+		Random:        o.Random,
+	}
+}
+
+func upstreamOptions(cfg *config.Config, o Options) upstream.Options {
+	return upstream.Options{
+		Transport:       o.Transport,
+		Connect:         cfg.Timeouts.Connect,
+		ResponseHeaders: cfg.Timeouts.ResponseHeaders,
+		StreamIdle:      cfg.Timeouts.StreamIdle,
+		FailureStatus:   countsAsFailure(cfg.Breaker.StatusCodes),
+	}
+}
+
+var policies = map[string]lease.Policy{
+	"allow":     lease.Allow,
+	"fairShare": lease.FairShare,
+	"deny":      lease.Deny,
+}
+
+func countsAsFailure(ranges []config.StatusRange) func(int) bool {
+	return func(status int) bool {
+		return slices.ContainsFunc(ranges, func(r config.StatusRange) bool { return r.Contains(status) })
+	}
+}
+
+func instanceName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s-%d-%x", host, os.Getpid(), time.Now().UnixNano()&0xffffff)
+}
