@@ -221,7 +221,7 @@ func (p *stage) user(u *User) {
 		}
 		pause := u.Haste
 		if told, ok := r.waiting(); ok && u.Obeys {
-			pause = told
+			pause = told + u.Haste%time.Millisecond // no two come back at the same instant
 		}
 		<-time.After(pause)
 	}

@@ -96,6 +96,10 @@ type Consumer struct {
 	Tokens, Requests int64 // per minute, 0: no limit
 	NoSpill          bool
 	SpillCap         int64 // tokens per minute that may spill, 0: no cap
+
+	// Told is what the configuration says instead of the truth; nil: the truth.
+	// It seeds a defect.
+	Told *Consumer
 }
 
 // User is a caller that sends its calls one after another, or at set times.
@@ -254,17 +258,21 @@ func (d draw) users(s *Schedule, base int64) {
 			Haste:    d.span(50*time.Millisecond, 5*time.Second),
 		}
 		if d.chance(0.4) {
-			u.Begin = 0
+			u.Begin = d.span(0, time.Millisecond)
 		}
 		at := u.Begin
 		gap := d.span(10*time.Millisecond, 2*s.Length/time.Duration(calls))
 		burst := !u.Closed && d.chance(0.4)
 		if burst {
 			at = d.burst(s)
+			gap = 0 // all at the same instant
+			if d.chance(0.8) {
+				gap = 20 * time.Nanosecond
+			}
 		}
 		for range calls {
 			c := d.call(s, base, s.Consumers[u.Consumer])
-			if c.At = at; !burst {
+			if c.At = at; gap > 0 {
 				at += d.span(0, 2*gap)
 			}
 			u.Calls = append(u.Calls, c)

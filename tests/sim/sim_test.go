@@ -56,7 +56,7 @@ func sweep(t *testing.T, count int) Tally {
 			t.Run(fmt.Sprintf("worker %d", worker), func(t *testing.T) {
 				t.Parallel()
 				tally := Tally{}
-				for seed := next.Add(1) - 1; seed < int64(count) && failed.Load() < 40; seed = next.Add(1) - 1 {
+				for seed := next.Add(1) - 1; seed < int64(count) && failed.Load() < 10; seed = next.Add(1) - 1 {
 					out := playSafely(t, Draw(uint64(seed)), Defect{})
 					tally.Add(out)
 					if found := out.Judge(); len(found) > 0 {
@@ -101,7 +101,10 @@ func report(t *testing.T, seed uint64, found []Violation) {
 	}
 }
 
-// again is the command that plays one schedule.
+// again is the command that plays one schedule. All choices of the schedule, the
+// gateway and the backends come from the seed; only the order of what happens at
+// the same instant of virtual time is the Go scheduler's, so a breach that hangs
+// on it may take a few runs (-count=20).
 func again(seed uint64) string {
 	return fmt.Sprintf("go test ./tests/sim -run TestSchedules -seed=%d", seed)
 }

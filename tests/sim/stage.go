@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"cmp"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -69,6 +67,9 @@ func (s *Schedule) yaml() string {
 	b.WriteString("consumers:\n")
 	for i, c := range s.Consumers {
 		fmt.Fprintf(&b, "  - name: c%d\n    keys: [%q]\n", i, key(i))
+		if c.Told != nil {
+			c = *c.Told
+		}
 		if c.Tokens > 0 {
 			fmt.Fprintf(&b, "    tokensPerMinute: %d\n", c.Tokens)
 		}
@@ -216,13 +217,14 @@ var counter = sync.OnceValue(func() *tokens.Counter {
 	return c
 })
 
-// dice is a source of randomness for one gateway.
+// dice is a source of randomness for one gateway. What it gives hangs on the seed
+// and on virtual time, and not on who of several goroutines asks first, so that a
+// seed repeats its run.
 func dice(seed uint64) func(n uint64) uint64 {
-	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(seed, 0x9a7e))
 	return func(n uint64) uint64 {
-		mu.Lock()
-		defer mu.Unlock()
-		return random.Uint64N(cmp.Or(n, 1))
+		x := seed ^ uint64(time.Now().UnixNano())*0x9e3779b97f4a7c15 ^ n*0xd1342543de82ef95
+		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9 // the finalizer of SplitMix64
+		x = (x ^ x>>27) * 0x94d049bb133111eb
+		return (x ^ x>>31) % max(n, 1)
 	}
 }

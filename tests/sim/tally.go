@@ -12,7 +12,7 @@ import (
 // Tally counts what schedules have exercised.
 type Tally map[string]int64
 
-// What is counted besides the faults, and how often at the least.
+// What is counted besides the faults.
 const (
 	countSchedules = "schedules"
 	countRequests  = "requests"
