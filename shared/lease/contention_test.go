@@ -49,6 +49,27 @@ func TestConflictStorm(t *testing.T) {
 	})
 }
 
+// TestConflictOfLongAgo: a store that is slow is taken for slow, and the policy
+// decides, although the last write before, of which nobody waited for the end, met a
+// conflict.
+func TestConflictOfLongAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.engine(lease.Allow, nil).Limit("k", 100, quota.Minute)
+		w.store.set(func(call string) fault {
+			if call == "get" {
+				return fault{}
+			}
+			return fault{drop: store.ErrConflict}
+		})
+		reserve(t, l, 10, lease.Contended)
+		pass(time.Second)
+		w.store.set(func(string) fault { return fault{delay: 100 * time.Millisecond} })
+		reserve(t, l, 10, lease.Unmetered)
+		pass(time.Second) // The call ends.
+	})
+}
+
 // TestWorkAheadGivesUp: when nobody waits, a contended row is left alone after a few
 // tries.
 func TestWorkAheadGivesUp(t *testing.T) {

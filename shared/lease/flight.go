@@ -45,7 +45,7 @@ func (l *Limit) launch() {
 
 // land frees the flight slot.
 func (s *supply) land() {
-	s.flying = false
+	s.flying, s.conflicted = false, false
 	s.own.fresh, s.own.tries = false, 0
 	if s.landed != nil {
 		close(s.landed)

@@ -306,12 +306,12 @@ func (j *judge) probed(r *request) {
 		}
 		for _, other := range j.history.requests {
 			for _, a := range other.attempts {
-				if other != probe && a.start.at.After(r.refused.at) {
-					return // Somebody else did ask.
+				if other != probe && (a.start.seq > r.refused.seq || a.status != http.StatusOK && !a.end.at.Before(r.refused.at)) {
+					return // Somebody else did ask, or was asking and brought bad news.
 				}
 			}
 		}
-		if probe.refusedByPool() || probe.status >= 500 {
+		if (probe.refusedByPool() || probe.status >= 500) && len(probe.attempts) == 0 {
 			j.blame(RuleRetry, probe.refused.at, "%s was told to wait %v, and then got %d", r.id, told, probe.status)
 		}
 	}
