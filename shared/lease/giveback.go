@@ -20,7 +20,15 @@ func (e *Engine) GiveBack(ctx context.Context) {
 	e.GiveBackIdle(ctx, 0)
 }
 
-// GiveBackIdle is GiveBack for the limits that nobody reserved from for a time.
+// idleShares is how many parts an even share of a limit has: an idle limit gives
+// back one or more of them, so that all idle instances together hold at most a
+// sixteenth of a limit and small change does not cost a write.
+const idleShares = 16
+
+// GiveBackIdle is GiveBack for the limits that nobody reserved from for a time, where
+// they hold enough for others to miss it. It is for a process that has time between
+// its requests, every few seconds: a burst that ended then leaves its units to
+// others, and does not strand them until the window ends.
 func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 	e.mu.RLock()
 	limits := make([]*Limit, 0, len(e.limits))
@@ -44,7 +52,8 @@ func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 	group.Wait()
 }
 
-// holds tells whether the limit has units to give back and was idle. It takes mu.
+// holds tells whether the limit has units to give back and, given a time, was idle so
+// long and holds enough. It takes mu.
 func (l *Limit) holds(idle time.Duration) bool {
 	now := l.engine.clock.Read()
 	l.mu.Lock()
@@ -55,7 +64,11 @@ func (l *Limit) holds(idle time.Duration) bool {
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
-	return l.remaining > 0 || l.supply.next.units > 0
+	held := max(l.remaining, 0) + l.supply.next.units
+	if idle > 0 {
+		return held > l.amount()/max(l.supply.sharers, 1)/idleShares
+	}
+	return held > 0
 }
 
 // giveBack takes the flight slot, stops the lease from being spent, then writes

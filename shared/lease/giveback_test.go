@@ -91,6 +91,32 @@ func TestGiveBackOnlyIdle(t *testing.T) {
 	})
 }
 
+// TestIdleSmallChange: what nobody would miss is not worth a write. The process's end
+// gives back everything.
+func TestIdleSmallChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Deny, nil)
+		small, large := e.Limit("small", 160, quota.Minute), e.Limit("large", 160, quota.Minute)
+		for limit, units := range map[*lease.Limit]int64{small: 10, large: 11} {
+			r := reserve(t, limit, units, lease.Granted)
+			r.Cancel()
+		}
+		pass(5 * time.Second)
+		e.GiveBackIdle(t.Context(), 5*time.Second)
+		if got := w.row("small", quota.Minute, 0).Granted; got != 10 {
+			t.Errorf("of the small lease the row counts %d, want 10", got)
+		}
+		if got := w.row("large", quota.Minute, 0).Granted; got != 0 {
+			t.Errorf("of the large lease the row counts %d, want 0", got)
+		}
+		e.GiveBack(t.Context())
+		if got := w.row("small", quota.Minute, 0).Granted; got != 0 {
+			t.Errorf("after the end the row counts %d, want 0", got)
+		}
+	})
+}
+
 // TestGiveBackFails: a write in doubt is never repeated and its units are not spent
 // again; what was certainly not written stays spendable.
 func TestGiveBackFails(t *testing.T) {

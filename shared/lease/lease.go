@@ -140,6 +140,7 @@ type Engine struct {
 	events   func(Event)
 	random   func(n uint64) uint64
 	gate     gate
+	fleet    fleet
 	boot     string        // Tells this run of the process from all others.
 	writes   atomic.Uint64 // Numbers the nonces.
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"spillway/shared/clock"
 	"spillway/shared/quota"
 )
 
@@ -46,7 +47,7 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 		p.window = l.period.Next(window)
 		f.planAhead(p)
 	} else {
-		f.planRefill(p)
+		f.planRefill(p, now)
 	}
 	if p.units > 0 {
 		if before.shard == 0 && before.etag != "" {
@@ -79,7 +80,7 @@ func (f *flight) rolled(before stored, window quota.Window, amount int64) quota.
 // planRefill takes what those who wait need, first come first served, plus a chunk
 // for those to come. When nobody who waits can be served it takes nothing for
 // them, only what pays a debt. The caller holds the limit's mu.
-func (f *flight) planRefill(p *plan) {
+func (f *flight) planRefill(p *plan, now clock.Instant) {
 	l := f.limit
 	s := l.supply
 	shard := p.before.shard
@@ -114,6 +115,7 @@ func (f *flight) planRefill(p *plan) {
 	}
 	p.row, _ = p.row.Grant(shard, p.units, first)
 	s.sharers = p.row.Sharers() * p.row.Shards
+	l.engine.fleet.saw(s.sharers, now)
 }
 
 // planAhead takes a chunk of the next window. The caller holds the limit's mu.

@@ -3,12 +3,18 @@ package quota
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // ErrRow says that columns are not a quota row of this program.
 var ErrRow = errors.New("quota: not a quota row")
 
 const (
+	// Format is the version of a row's layout and meaning, its column of the same
+	// name. A program that changes what a column means must raise it: instances of
+	// the version before then leave the row alone instead of counting it wrongly,
+	// which matters while a new version is rolled out.
+	Format = 1
 	// MaxUnits bounds every count of units (and so every limit), so that sums cannot
 	// overflow and no service rounds them.
 	MaxUnits = 1 << 53
@@ -46,7 +52,8 @@ func (r *Row) integers() [11]column {
 
 // Columns returns the row as the columns of a store: int64 and string values.
 func (r Row) Columns() map[string]any {
-	columns := make(map[string]any, 13)
+	columns := make(map[string]any, 14)
+	columns["Format"] = int64(Format)
 	for _, c := range r.integers() {
 		columns[c.name] = *c.value
 	}
@@ -55,11 +62,14 @@ func (r Row) Columns() map[string]any {
 	return columns
 }
 
-// Decode reads a row from the columns of a store, which it treats as foreign: a
-// column that is missing, of another type or out of range, or a window that is
+// Decode reads a row from the columns of a store, which it treats as foreign:
+// another Format, a column that is missing, of another type or out of range, or a window that is
 // none of the period, is an error that wraps ErrRow. Further columns are ignored.
 func Decode(p Period, columns map[string]any) (Row, error) {
 	var r Row
+	if format, ok := columns["Format"].(int64); !ok || format != Format {
+		return Row{}, fmt.Errorf("%w: Format is %s, this version knows %d", ErrRow, describe(columns["Format"]), Format)
+	}
 	for _, c := range r.integers() {
 		value, ok := columns[c.name].(int64)
 		if !ok {
@@ -81,4 +91,12 @@ func Decode(p Period, columns map[string]any) (Row, error) {
 		*value = text
 	}
 	return r, nil
+}
+
+// describe tells of a value of a column what may be told: a number, or its type.
+func describe(value any) string {
+	if n, ok := value.(int64); ok {
+		return strconv.FormatInt(n, 10)
+	}
+	return fmt.Sprintf("%T", value)
 }

@@ -31,6 +31,8 @@ func TestDecodeRejects(t *testing.T) {
 		column string
 		value  any
 	}{
+		{"a newer version's row", "Format", int64(Format + 1)},
+		{"no number for a version", "Format", "1"},
 		{"text for a number", "Granted", "12"},
 		{"fraction", "Granted", 12.0},
 		{"negative", "Granted", int64(-1)},
@@ -70,6 +72,40 @@ func TestPartition(t *testing.T) {
 	}
 }
 
+// A partition tells what it is of, whatever the key is made of; nothing else is
+// taken for one.
+func TestParsePartition(t *testing.T) {
+	for _, key := range []string{"consumer!a!tokens", "", "!", "a!minute!0", "\xff/?#"} {
+		for p := Minute; p <= Month; p++ {
+			for _, shard := range []int64{0, 1, MaxShards - 1} {
+				k, period, s, ok := ParsePartition(Partition(key, p, shard))
+				if !ok || k != key || period != p || s != shard {
+					t.Errorf("%q %v %d became %q %v %d %v", key, p, shard, k, period, s, ok)
+				}
+			}
+		}
+	}
+	for _, text := range []string{
+		"", "quota!", "quota!k", "quota!k!minute", "quota!k!minute!", "quota!k!minute!-1", "quota!k!minute!+1", "quota!k!minute!01",
+		"quota!k!minute!64", "quota!k!year!0", "breaker!k!minute!0", "Quota!k!minute!0", "quota!k!minute!0!",
+	} {
+		if k, p, s, ok := ParsePartition(text); ok {
+			t.Errorf("%q is taken for %q %v %d", text, k, p, s)
+		}
+	}
+}
+
+// FuzzParsePartition: what is taken for a partition is one, to the letter.
+func FuzzParsePartition(f *testing.F) {
+	f.Add("quota!consumer!a!tokens!10s!3")
+	f.Add("quota!!minute!64")
+	f.Fuzz(func(t *testing.T, text string) {
+		if key, p, shard, ok := ParsePartition(text); ok && Partition(key, p, shard) != text {
+			t.Fatalf("%q was read as %q %v %d", text, key, p, shard)
+		}
+	})
+}
+
 // FuzzDecodeRow: whatever the columns hold, decoding fails or gives a row that the
 // arithmetic can work with and that is written back as it was read.
 func FuzzDecodeRow(f *testing.F) {
@@ -77,12 +113,12 @@ func FuzzDecodeRow(f *testing.F) {
 	f.Add(uint8(5), int64(0), int64(math.MaxInt64), int64(-1), int64(1)<<53, int64(1)<<53, int64(64), "", "\xff", uint16(3))
 	f.Fuzz(func(t *testing.T, period uint8, window, granted, next, holders, limit, shards int64, nonce, by string, broken uint16) {
 		columns := map[string]any{
-			"Window": window, "Granted": granted, "Holders": holders, "NextGranted": next, "NextHolders": holders,
+			"Format": int64(Format), "Window": window, "Granted": granted, "Holders": holders, "NextGranted": next, "NextHolders": holders,
 			"PrevHolders": holders, "Limit": limit, "NextLimit": limit, "Shards": shards, "NextShards": shards,
 			"WantShards": shards, "Nonce": nonce, "By": by,
 		}
 		// Some columns are missing or of another type.
-		for i, name := range []string{"Window", "Granted", "Limit", "Shards", "Nonce", "By", "Holders"} {
+		for i, name := range []string{"Window", "Granted", "Limit", "Shards", "Nonce", "By", "Holders", "Format"} {
 			switch broken >> (2 * i) & 3 {
 			case 1:
 				delete(columns, name)

@@ -19,7 +19,10 @@
 // effect two edges later (at once when no window in between was used).
 package quota
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Row is the state of one shard of a limit. The zero value is not a row: see New.
 type Row struct {
@@ -55,10 +58,34 @@ type Row struct {
 // RowKey is the row key of every quota row; each row has its own partition.
 const RowKey = "w"
 
+// Prefix is how the partitions of all quota rows begin, and of nothing else.
+const Prefix = "quota!"
+
 // Partition returns the partition of the row of one shard. Every instance must
 // agree on it.
 func Partition(key string, p Period, shard int64) string {
-	return "quota!" + key + "!" + p.String() + "!" + strconv.FormatInt(shard, 10)
+	return Prefix + key + "!" + p.String() + "!" + strconv.FormatInt(shard, 10)
+}
+
+// ParsePartition returns what Partition was given. It says no to any text that
+// Partition does not return.
+func ParsePartition(partition string) (key string, p Period, shard int64, ok bool) {
+	rest, prefixed := strings.CutPrefix(partition, Prefix)
+	end := strings.LastIndexByte(rest, '!')
+	if !prefixed || end < 0 {
+		return "", 0, 0, false
+	}
+	number := rest[end+1:]
+	middle := strings.LastIndexByte(rest[:end], '!')
+	if middle < 0 {
+		return "", 0, 0, false
+	}
+	shard, err := strconv.ParseInt(number, 10, 64)
+	p, known := ParsePeriod(rest[middle+1 : end])
+	if err != nil || !known || shard < 0 || shard >= MaxShards || strconv.FormatInt(shard, 10) != number {
+		return "", 0, 0, false
+	}
+	return rest[:middle], p, shard, true
 }
 
 // New returns the row of a shard that nobody has used before: nothing granted,
