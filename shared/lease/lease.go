@@ -202,6 +202,12 @@ func (e *Engine) Limit(key string, amount int64, period quota.Period) *Limit {
 	return l
 }
 
+// Degraded tells whether the store is out of the request path, so that limits whose
+// lease is spent fall back to the policy.
+func (e *Engine) Degraded() bool {
+	return e.gate.readiness(e.clock.Read()) != open
+}
+
 // nonce returns a text that no other write of any instance carries.
 func (e *Engine) nonce() string {
 	return e.boot + "-" + strconv.FormatUint(e.writes.Add(1), 36)

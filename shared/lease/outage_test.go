@@ -29,6 +29,9 @@ func TestHangingStore(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			e := w.engine(lease.Allow, nil)
+			if e.Degraded() {
+				t.Error("degraded before the first call")
+			}
 			w.store.set(func(string) fault { return f })
 			v, took := timed(e.Limit("a", 100, quota.Minute), 10)
 			if v.Outcome != lease.Unmetered || took > longest {
@@ -40,8 +43,8 @@ func TestHangingStore(t *testing.T) {
 					t.Errorf("limit %s: %v after %v, want unmetered at once", key, v.Outcome, took)
 				}
 			}
-			if n := w.log.count(lease.EventDegraded); n != 1 {
-				t.Errorf("degraded %d times, want 1", n)
+			if n := w.log.count(lease.EventDegraded); n != 1 || !e.Degraded() {
+				t.Errorf("degraded %d times, want 1; Degraded is %v", n, e.Degraded())
 			}
 			pass(time.Hour)
 		})

@@ -37,11 +37,11 @@ func (f *flight) homeRow(window, target quota.Window, amount int64) (stored, int
 	if target != window {
 		shards = rolled.NextShards
 	}
+	f.settled = zero.row // Also for a visit to another shard.
 	home := f.home(shards)
 	if home == 0 {
 		return zero, shards, nil
 	}
-	f.settled = zero.row
 	if _, ok := zero.row.ShardsAt(p, target); !ok {
 		// Nobody has written shard 0 lately, so that the number of shards could
 		// still change under those who only read it: write it down.

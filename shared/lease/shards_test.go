@@ -62,6 +62,34 @@ func TestShards(t *testing.T) {
 	})
 }
 
+// TestOtherShardIsNew: when the home shard is spent, the other one serves although
+// nobody has used it yet, wherever the instance is at home. (An instance at home in
+// shard 0 once forgot how many shards there are, and refused.)
+func TestOtherShardIsNew(t *testing.T) {
+	homes := make(map[int64]int)
+	for name := range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.names = name
+			row := quota.New(quota.Minute.Window(time.Now()), 1200)
+			row.Shards, row.NextShards, row.WantShards = 2, 2, 2
+			w.put("k", quota.Minute, 0, row.Columns())
+			l := w.engine(lease.Deny, nil).Limit("k", 1200, quota.Minute)
+			reserve(t, l, 600, lease.Granted)
+			home := 1 - w.row("k", quota.Minute, 0).Granted/600
+			homes[home]++
+			reserve(t, l, 600, lease.Granted)
+			reserve(t, l, 1, lease.Full)
+			if sum := w.granted("k", 2); sum != 1200 {
+				t.Errorf("the shards granted %d, want 1200", sum)
+			}
+		})
+	}
+	if len(homes) != 2 {
+		t.Errorf("void: the instances are at home in %v", homes)
+	}
+}
+
 // TestShardsFollowTheLoad: a limit that many instances share is split two edges
 // later, and goes back to one row when a few are left; the limit holds all the time.
 func TestShardsFollowTheLoad(t *testing.T) {
