@@ -11,17 +11,21 @@ import (
 	"spillway/shared/store"
 	"spillway/shared/store/aztable"
 	"spillway/shared/store/memory"
+	"spillway/shared/telemetry"
 )
 
-// openStore opens the store that the configuration names.
+// openStore opens the store that the configuration names. It asks the service
+// nothing, so an instance starts while its store is down; an error is one that
+// no waiting mends, such as a connection string that cannot be read.
 func openStore(ctx context.Context, s config.State, o Options) (store.Store, error) {
 	if s.Store == "memory" {
 		return memory.New(), nil
 	}
 	table := aztable.Options{
-		Connection:   s.Connection.Reveal(),
-		Table:        s.Table,
-		OnServerDate: o.Clock.Observe,
+		Connection:     s.Connection.Reveal(),
+		Table:          s.Table,
+		OnServerDate:   o.Clock.Observe,
+		OnTableCreated: events{o.Log}.tableCreated,
 	}
 	if s.Endpoint != nil {
 		credential, err := o.Credential("")
@@ -32,9 +36,34 @@ func openStore(ctx context.Context, s config.State, o Options) (store.Store, err
 	}
 	opened, err := aztable.Open(ctx, table)
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
+		return nil, err
 	}
 	return opened, nil
+}
+
+// checkStore asks the store whether it can be used, and creates its table if it
+// is missing. The error is one line that says what is wrong and what to do; it is
+// for the log alone, because an instance also works, degraded, without its store.
+func checkStore(ctx context.Context, s store.Store) error {
+	table, ok := s.(*aztable.Store)
+	if !ok {
+		return nil // Memory, or what the host has brought.
+	}
+	return table.Check(ctx)
+}
+
+// tableCreated tells of a new table. One that was lost took all counts with it:
+// every limit's present window starts anew.
+func (e events) tableCreated(lost bool) {
+	if lost {
+		e.log.Warn().
+			Str(telemetry.KeyEvent, "state_lost").
+			Msg("somebody deleted the table of the shared state while it was in use; it has been created again, and all counts start at zero")
+		return
+	}
+	e.log.Info().
+		Str(telemetry.KeyEvent, "state_created").
+		Msg("the table of the shared state was missing and has been created")
 }
 
 // azureCredential is a user-assigned identity where its client id is given,

@@ -34,12 +34,15 @@ type Row struct {
 	Columns Columns
 }
 
-// Filter selects the rows of one partition whose row key lies in
-// [RowFrom, RowTo). An empty RowTo means no upper bound.
+// Filter selects rows: those of one partition, or those of all partitions whose
+// names start with a prefix. Exactly one of Partition and Prefix is set.
 type Filter struct {
 	Partition string
-	RowFrom   string
-	RowTo     string
+	Prefix    string
+	// RowFrom and RowTo narrow the selection to the row keys in [RowFrom, RowTo).
+	// An empty RowTo means no upper bound.
+	RowFrom string
+	RowTo   string
 }
 
 // The errors of a Store. Implementations wrap them, so test with errors.Is.
@@ -78,7 +81,8 @@ type Store interface {
 	Replace(ctx context.Context, key Key, columns Columns, etag string) (newETag string, err error)
 	// Delete removes a row if its ETag still is etag. Errors: as Replace.
 	Delete(ctx context.Context, key Key, etag string) error
-	// Query yields the rows of a partition in any order. An error ends the
-	// sequence. Rows written meanwhile may or may not be seen.
+	// Query yields the selected rows in any order. An error ends the sequence.
+	// Rows written meanwhile may or may not be seen. Errors: ErrUnavailable,
+	// ErrInvalid for a filter that Filter.Validate refuses.
 	Query(ctx context.Context, filter Filter) iter.Seq2[Row, error]
 }

@@ -33,6 +33,8 @@ func Run(t *testing.T, newStore func(t testing.TB) store.Store) {
 		{"any text is a key", testKeys},
 		{"long keys are kept or refused, never cut", testLongKeys},
 		{"a query selects a range of one partition", testQueryRange},
+		{"a query selects partitions by a prefix", testQueryPrefix},
+		{"a query has a partition or a prefix", testQueryFilter},
 		{"a query sees every page", testQueryPages},
 		{"a query of nothing is empty", testQueryNothing},
 		{"an ended context asks nothing", testEndedContext},

@@ -33,6 +33,7 @@ func TestDefectsAreFound(t *testing.T) {
 		"a stale read":                         {honest, func(d *defective) { d.staleRead = true }},
 		"a write that got lost":                {honest, func(d *defective) { d.lostWrite = true }},
 		"a conflict that is none":              {honest, func(d *defective) { d.falseConflict = true }},
+		"a conflict after a success":           {honest, func(d *defective) { d.lyingConflict = true }},
 		"an ETag that is used twice":           {honest, func(d *defective) { d.constantETag = true }},
 		"an unknown outcome taken for success": {ambiguous, func(d *defective) { d.ambiguousIsDone = true }},
 		"an unknown outcome taken for failure": {ambiguous, func(d *defective) { d.ambiguousIsFailed = true }},
@@ -41,7 +42,7 @@ func TestDefectsAreFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := &defective{Store: defect.below(), random: rand.New(rand.NewPCG(1, 1)), old: make(map[store.Key]store.Row)}
 			defect.seed(d)
-			traffic := Traffic{Clients: clients, Operations: operations, Rows: rows, Budget: budget}
+			traffic := Traffic{Clients: clients, Operations: 1000, Rows: 8, Budget: budget}
 			err := Record(t, yielding{d}, traffic).verify(t.ArtifactDir())
 			if err == nil || errors.Is(err, errUndecided) {
 				t.Fatalf("not found: %v", err)
@@ -54,8 +55,8 @@ func TestDefectsAreFound(t *testing.T) {
 // defective is a store with defects.
 type defective struct {
 	store.Store
-	blindReplace, blindDelete, overwritingInsert, staleRead, lostWrite, falseConflict, constantETag bool
-	ambiguousIsDone, ambiguousIsFailed                                                              bool
+	blindReplace, blindDelete, overwritingInsert, staleRead, lostWrite, falseConflict, lyingConflict bool
+	constantETag, ambiguousIsDone, ambiguousIsFailed                                                 bool
 
 	mu     sync.Mutex
 	random *rand.Rand              // Guarded by mu.
@@ -101,6 +102,9 @@ func (d *defective) Replace(ctx context.Context, k store.Key, columns store.Colu
 	newETag, err := d.Store.Replace(ctx, k, columns, etag)
 	if errors.Is(err, store.ErrConflict) && d.now(d.blindReplace) {
 		return d.overwrite(ctx, k, columns)
+	}
+	if err == nil && d.now(d.lyingConflict) {
+		return "", store.ErrConflict
 	}
 	if err == nil && d.now(d.constantETag) {
 		return etag, nil

@@ -22,11 +22,27 @@ type Traffic struct {
 	Operations int // Of each client.
 	Rows       int // They all write these few rows.
 	Seed       uint64
-	// SpuriousConflicts allows a conflict although the ETag was the right one.
-	SpuriousConflicts bool
+	// Conflicts is what a conflict means.
+	Conflicts Meaning
+	// Ambiguous tells that the store loses answers: a history in which none was
+	// lost is void.
+	Ambiguous bool
 	// Budget is the time the check may take.
 	Budget time.Duration
 }
+
+// Meaning is what an answer says of the write.
+type Meaning uint8
+
+// What a conflict can mean.
+const (
+	// Honest: another ETag was the present one, and nothing was written.
+	Honest Meaning = iota
+	// Spurious: nothing was written, but the ETag may have been the right one.
+	Spurious
+	// Lying: nothing is certain, as behind something that sends requests twice.
+	Lying
+)
 
 // History is what the clients of one run saw.
 type History struct {
@@ -110,9 +126,10 @@ func (h *History) count(o outcome) int {
 // happened in it to prove anything.
 func (h *History) Check(t testing.TB) {
 	t.Helper()
-	writes, conflicts := h.count(done), h.count(conflict)
-	if least := h.traffic.Clients * h.traffic.Operations / 50; writes < least || conflicts < least/4 {
-		t.Fatalf("seed %d: void: %d writes and %d conflicts", h.traffic.Seed, writes, conflicts)
+	writes, conflicts, unknowns := h.count(done), h.count(conflict), h.count(unknown)
+	least := h.traffic.Clients * h.traffic.Operations / 50
+	if writes < least || conflicts < least/4 || h.traffic.Ambiguous && unknowns < least/4 {
+		t.Fatalf("seed %d: void: %d writes, %d conflicts, %d unknown outcomes", h.traffic.Seed, writes, conflicts, unknowns)
 	}
 	if err := h.verify(t.ArtifactDir()); err != nil {
 		t.Fatalf("seed %d: %v", h.traffic.Seed, err)
@@ -126,7 +143,7 @@ func (h *History) verify(folder string) error {
 	if err != nil {
 		return err
 	}
-	model := register(h.traffic.SpuriousConflicts)
+	model := register(h.traffic.Conflicts)
 	result, info := porcupine.CheckOperationsVerbose(model, operations, h.traffic.Budget)
 	switch result {
 	case porcupine.Ok:
@@ -160,7 +177,14 @@ type client struct {
 	events []event
 }
 
-const partition = "history"
+// prefix is that of the partitions, which have a few rows each.
+const prefix = "history/"
+
+func rowKey(row int) store.Key {
+	return key(fmt.Sprintf("%s%d", prefix, row/rowsOfPartition), fmt.Sprint(row))
+}
+
+const rowsOfPartition = 2
 
 // step does one random operation.
 func (c *client) step(n int) {
@@ -186,7 +210,7 @@ func (c *client) step(n int) {
 
 func (c *client) run(e *event) {
 	ctx := context.Background()
-	k := key(partition, fmt.Sprint(e.row))
+	k := rowKey(e.row)
 	columns := store.Columns{"Value": e.value}
 	var err error
 	e.call = c.clock.Add(1)
@@ -213,20 +237,24 @@ func (c *client) run(e *event) {
 	}
 }
 
-// query reads all rows at once. Each row it sees is one read; what it does not
+// query reads many rows at once: those of a partition, or all. Each row it sees is one read; what it does not
 // see proves nothing.
 func (c *client) query() {
+	filter := store.Filter{Prefix: prefix}
+	if c.random.IntN(2) == 0 {
+		filter = store.Filter{Partition: rowKey(c.random.IntN(c.rows)).Partition}
+	}
 	call := c.clock.Add(1)
 	var events []event
-	for row, err := range c.store.Query(context.Background(), store.Filter{Partition: partition}) {
+	for row, err := range c.store.Query(context.Background(), filter) {
 		if err != nil {
 			c.outcome(err)
 			break
 		}
 		e := event{client: c.id, operation: read, call: call, etag: row.ETag}
 		e.value, _ = row.Columns["Value"].(string)
-		if _, err := fmt.Sscan(row.Row, &e.row); err != nil {
-			c.t.Errorf("query: row %q", row.Row)
+		if _, err := fmt.Sscan(row.Row, &e.row); err != nil || rowKey(e.row) != row.Key {
+			c.t.Errorf("query: row %q", row.Key)
 			continue
 		}
 		events = append(events, e)

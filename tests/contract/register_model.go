@@ -31,12 +31,12 @@ type response struct {
 const absent = ""
 
 // register is the model. A write of unknown outcome leaves two states possible.
-func register(spuriousConflicts bool) porcupine.Model {
+func register(conflicts Meaning) porcupine.Model {
 	model := porcupine.NondeterministicModel{
 		Init:      func() []any { return []any{absent} },
 		Partition: byRow,
 		Step: func(state, input, output any) []any {
-			return step(state.(string), input.(request), output.(response), spuriousConflicts)
+			return step(state.(string), input.(request), output.(response), conflicts)
 		},
 		DescribeOperation: describe,
 	}
@@ -44,7 +44,7 @@ func register(spuriousConflicts bool) porcupine.Model {
 }
 
 // step returns the states that may follow, none if the response is impossible.
-func step(state string, in request, out response, spuriousConflicts bool) []any {
+func step(state string, in request, out response, conflicts Meaning) []any {
 	same := []any{state}
 	if in.operation == read {
 		if out.outcome == missing && state == absent || out.outcome == done && state == out.value && state != absent {
@@ -58,7 +58,9 @@ func step(state string, in request, out response, spuriousConflicts bool) []any 
 		return []any{state, next}
 	case out.outcome == unknown:
 		return same
-	case out.outcome == conflict && spuriousConflicts:
+	case out.outcome == conflict && conflicts == Lying && verdict == done:
+		return []any{state, next}
+	case out.outcome == conflict && conflicts != Honest:
 		return same
 	case out.outcome == verdict:
 		return []any{next}

@@ -7,16 +7,32 @@
 // off: a conditional write that is sent twice answers its own success with
 // "precondition failed". What an answer means, and above all what a lost answer
 // means, is decided in errors.go.
+//
+// The package asks for nothing that Azure Cosmos DB for Table lacks or does
+// otherwise (see "Azure Cosmos DB for Table FAQ" in its documentation): row keys
+// of at most 255 bytes; rows that come in any order; a table name that is written
+// the same way each time, because upper and lower case differ there; no column
+// that is named like a system property (package store); no PATCH; filters of
+// comparisons joined by "and" only. Its 429, the request units being used up, is
+// a refusal before anything was written.
+//
+// A table that is deleted while instances run is made anew with the next row
+// that is inserted. Until the service has finished to delete it, which takes
+// Table Storage 40 seconds and more, it is unavailable. Whatever the rows counted
+// is lost: the store cannot bring it back, so it reports the loss
+// (Options.OnTableCreated) and goes on. Refusing to go on would not be safer,
+// because an instance that starts afterwards cannot tell a deleted table from a
+// new one.
 package aztable
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -51,6 +67,10 @@ type Options struct {
 	// second) and the local times just before the request was sent and just after
 	// the answer's headers came. It is called by many goroutines and must not block.
 	OnServerDate func(date, sent, received time.Time)
+	// OnTableCreated, if set, is called after this store has made the table. It is
+	// lost if this store had used the table before: somebody deleted it with all
+	// rows. It is called by many goroutines and must not block.
+	OnTableCreated func(lost bool)
 	// Transport sends the requests; default: a transport of its own, made for many
 	// small requests to one host.
 	Transport http.RoundTripper
@@ -59,21 +79,26 @@ type Options struct {
 // Store is one table. It is safe for concurrent use.
 type Store struct {
 	table      *aztables.Client
+	name       string // Of the table.
+	account    account
 	tryTimeout time.Duration
 	maxRow     int // Longest encoded row key in bytes.
+	onCreated  func(lost bool)
+	used       atomic.Bool // The table existed at some time.
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{2,62}$`)
 
 // Open checks the options and returns the store. It sends nothing, so that a
-// process starts while the table is out of reach; the context is only checked.
-// No error holds any part of a key, a token or a connection string.
+// process starts while the table is out of reach (Check asks the service); the
+// context is only checked. No error holds any part of a key, a token or a
+// connection string.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("aztable: %w", err)
 	}
-	if !tableName.MatchString(o.Table) {
-		return nil, errors.New("aztable: a table name has 3 to 63 letters and digits and starts with a letter")
+	if !tableName.MatchString(o.Table) || strings.EqualFold(o.Table, "tables") {
+		return nil, errors.New("aztable: a table name has 3 to 63 letters and digits, starts with a letter, and is not \"tables\"")
 	}
 	if o.TryTimeout < 0 {
 		return nil, errors.New("aztable: negative try timeout")
@@ -88,12 +113,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		Retry:     policy.RetryOptions{MaxRetries: -1},
 		Transport: &transport{next: o.Transport, onServerDate: o.OnServerDate},
 	}}
-	service, endpoint, err := connect(o, settings)
+	service, account, err := connect(o, settings)
 	if err != nil {
 		return nil, fmt.Errorf("aztable: %w", err)
 	}
-	s := &Store{table: service.NewClient(o.Table), tryTimeout: o.TryTimeout, maxRow: maxKey}
-	if strings.Contains(endpoint, ".table.cosmos.") {
+	s := &Store{
+		table: service.NewClient(o.Table), name: o.Table, account: account,
+		tryTimeout: o.TryTimeout, maxRow: maxKey, onCreated: o.OnTableCreated,
+	}
+	if account.cosmos() {
 		s.maxRow = maxCosmosRow
 	}
 	return s, nil
@@ -126,6 +154,7 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Row, error) {
 	if err != nil {
 		return store.Row{}, readError(err)
 	}
+	s.used.Store(true)
 	return store.Row{Key: key, ETag: found.etag, Columns: found.columns}, nil
 }
 
@@ -198,54 +227,6 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 	return nil
 }
 
-// Query implements store.Store. Each page of at most 1,000 rows is one request
-// with its own try timeout. A row whose key this package could not have written
-// is skipped.
-func (s *Store) Query(ctx context.Context, filter store.Filter) iter.Seq2[store.Row, error] {
-	return func(yield func(store.Row, error) bool) {
-		if filter.RowTo != "" && filter.RowFrom >= filter.RowTo {
-			return
-		}
-		text := "PartitionKey eq '" + encodeKey(filter.Partition) + "' and RowKey ge '" + encodeKey(filter.RowFrom) + "'"
-		if filter.RowTo != "" {
-			text += " and RowKey lt '" + encodeKey(filter.RowTo) + "'"
-		}
-		pages := s.table.NewListEntitiesPager(&aztables.ListEntitiesOptions{Filter: &text})
-		for pages.More() {
-			rows, err := s.nextPage(ctx, pages)
-			if isMissing(err) {
-				return // No table yet is a table without rows.
-			}
-			if err != nil {
-				yield(store.Row{}, readError(err))
-				return
-			}
-			for _, row := range rows {
-				if row.Partition == filter.Partition && !yield(row, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func (s *Store) nextPage(ctx context.Context, pages *runtime.Pager[aztables.ListEntitiesResponse]) ([]store.Row, error) {
-	var rows []store.Row
-	err := s.try(ctx, "query", func(ctx context.Context) error {
-		var answer *http.Response
-		if _, err := pages.NextPage(policy.WithCaptureResponse(ctx, &answer)); err != nil {
-			return err
-		}
-		body, err := runtime.Payload(answer)
-		if err != nil {
-			return err
-		}
-		rows, err = decodePage(body)
-		return err
-	})
-	return rows, err
-}
-
 // createTable makes the table. That it exists already is fine: somebody else was
 // quicker.
 func (s *Store) createTable(ctx context.Context) error {
@@ -254,8 +235,13 @@ func (s *Store) createTable(ctx context.Context) error {
 		return err
 	})
 	failure := (*Error)(nil)
-	if err == nil || errors.As(err, &failure) && failure.Status == http.StatusConflict &&
-		failure.Code != string(aztables.TableBeingDeleted) {
+	switch {
+	case err == nil:
+		if s.onCreated != nil {
+			s.onCreated(s.used.Swap(true))
+		}
+		return nil
+	case errors.As(err, &failure) && failure.Status == http.StatusConflict && failure.Code != string(aztables.TableBeingDeleted):
 		return nil
 	}
 	return unavailable(err) // No row was written, whatever happened to the table.
@@ -271,7 +257,9 @@ func (s *Store) try(ctx context.Context, operation string, send func(context.Con
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, exchangeKey{}, progress), s.tryTimeout)
 	defer cancel()
 	if err := send(ctx); err != nil {
-		return newError(operation, progress, err)
+		e := newError(operation, progress, err)
+		e.Hint = s.hint(e, progress)
+		return e
 	}
 	return nil
 }
@@ -283,8 +271,9 @@ func (s *Store) written(etag azcore.ETag, operation string, err error) (string, 
 		return "", writeError(err)
 	}
 	if !store.ValidETag(string(etag)) {
-		return "", &Error{Operation: operation, Reason: "answer without ETag", Kind: store.ErrAmbiguous}
+		return "", &Error{Operation: operation, Reason: "answer without ETag", Hint: s.notTables(), Kind: store.ErrAmbiguous}
 	}
+	s.used.Store(true)
 	return string(etag), nil
 }
 

@@ -8,22 +8,14 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 )
 
-// The account of the storage emulator. Name and key are public and the same
-// everywhere, see "Use the Azurite emulator" in the documentation of Azure
-// Storage.
-const (
-	emulatorAccount = "devstoreaccount1"
-	emulatorKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-	emulatorHost    = "http://127.0.0.1"
-	emulatorPort    = ":10002"
-)
-
-// account is a connection string, taken apart. Key and SAS are secrets; one of
-// them is set.
+// account is how a table service is reached: a connection string, taken apart,
+// or an endpoint for a credential. Key and SAS are secrets; at most one of them
+// is set.
 type account struct {
 	endpoint string // URL of the table service, without a query.
 	name     string
@@ -31,108 +23,87 @@ type account struct {
 	sas      string // Without the question mark.
 }
 
-// connect makes the client and returns the endpoint it talks to, which holds
-// no secret.
-func connect(o Options, settings *aztables.ClientOptions) (*aztables.ServiceClient, string, error) {
+// connect makes the client and returns the account it talks to.
+func connect(o Options, settings *aztables.ClientOptions) (*aztables.ServiceClient, account, error) {
 	if o.Connection == "" {
 		return connectIdentity(o, settings)
 	}
 	if o.Endpoint != "" || o.Credential != nil {
-		return nil, "", errors.New("set either a connection string or an endpoint, not both")
+		return nil, account{}, errors.New("set either state.connection or state.endpoint, not both")
 	}
 	a, err := parseConnection(o.Connection)
 	if err != nil {
-		return nil, "", err
+		return nil, account{}, fmt.Errorf("state.connection: %w", err)
 	}
 	if a.key == "" {
 		service, err := aztables.NewServiceClientWithNoCredential(a.endpoint+"/?"+a.sas, settings)
 		if err != nil {
-			return nil, "", errors.New("connection string: cannot be used")
+			return nil, account{}, errors.New("state.connection: SharedAccessSignature cannot be used")
 		}
-		return service, a.endpoint, nil
+		return service, a, nil
 	}
 	credential, err := aztables.NewSharedKeyCredential(a.name, a.key)
 	if err != nil {
-		return nil, "", errors.New("connection string: AccountKey is not base64")
+		return nil, account{}, errors.New("state.connection: AccountKey cannot be used")
 	}
 	service, err := aztables.NewServiceClientWithSharedKey(a.endpoint, credential, settings)
 	if err != nil {
-		return nil, "", errors.New("connection string: cannot be used")
+		return nil, account{}, errors.New("state.connection: cannot be used")
 	}
-	return service, a.endpoint, nil
+	return service, a, nil
 }
 
-func connectIdentity(o Options, settings *aztables.ClientOptions) (*aztables.ServiceClient, string, error) {
+func connectIdentity(o Options, settings *aztables.ClientOptions) (*aztables.ServiceClient, account, error) {
 	if o.Endpoint == "" || o.Credential == nil {
-		return nil, "", errors.New("no connection string, and no endpoint with a credential")
+		return nil, account{}, errors.New("neither state.connection, nor state.endpoint with a credential")
 	}
 	endpoint, err := parseEndpoint(o.Endpoint)
 	if err != nil {
-		return nil, "", fmt.Errorf("endpoint: %w", err)
+		return nil, account{}, fmt.Errorf("state.endpoint: %w", err)
 	}
 	if !strings.HasPrefix(endpoint, "https://") {
-		return nil, "", errors.New("endpoint: a token is only sent over https")
+		return nil, account{}, errors.New("state.endpoint: a token is only sent over https")
+	}
+	a := account{endpoint: endpoint}
+	// The audience of a token for Cosmos DB depends on the cloud.
+	switch host := a.host(); {
+	case a.cosmos() && strings.HasSuffix(host, ".cn"):
+		settings.Cloud = cloud.AzureChina
+	case a.cosmos() && strings.HasSuffix(host, ".us"):
+		settings.Cloud = cloud.AzureGovernment
 	}
 	service, err := aztables.NewServiceClient(endpoint, tokens{o.Credential}, settings)
 	if err != nil {
-		return nil, "", errors.New("endpoint: cannot be used")
+		return nil, account{}, errors.New("state.endpoint: cannot be used")
 	}
-	return service, endpoint, nil
+	return service, a, nil
 }
 
-// parseConnection reads a connection string. Names of settings are compared
-// without case, as the storage libraries do.
-func parseConnection(text string) (account, error) {
-	settings := make(map[string]string)
-	for part := range strings.SplitSeq(text, ";") {
-		if strings.TrimSpace(part) == "" {
-			continue
-		}
-		name, value, ok := strings.Cut(part, "=")
-		if !ok {
-			return account{}, errors.New("connection string: a part is not name=value")
-		}
-		settings[strings.ToLower(strings.TrimSpace(name))] = strings.TrimSpace(value)
-	}
-	if strings.EqualFold(settings["usedevelopmentstorage"], "true") {
-		return emulator(settings["developmentstorageproxyuri"])
-	}
-	a := account{
-		endpoint: settings["tableendpoint"],
-		name:     settings["accountname"],
-		key:      settings["accountkey"],
-		sas:      strings.TrimPrefix(settings["sharedaccesssignature"], "?"),
-	}
-	if a.key == "" && a.sas == "" {
-		return account{}, errors.New("connection string: neither AccountKey nor SharedAccessSignature")
-	}
-	if a.name == "" && (a.key != "" || a.endpoint == "") {
-		return account{}, errors.New("connection string: no AccountName")
-	}
-	if a.endpoint == "" {
-		a.endpoint = withDefault(settings["defaultendpointsprotocol"], "https") + "://" + a.name +
-			".table." + withDefault(settings["endpointsuffix"], "core.windows.net")
-	}
-	var err error
-	if a.endpoint, err = parseEndpoint(a.endpoint); err != nil {
-		return account{}, fmt.Errorf("connection string: endpoint: %w", err)
-	}
-	return a, nil
-}
-
-// emulator is the account behind UseDevelopmentStorage=true. The proxy is where
-// the emulator is to be found if not on this machine.
-func emulator(proxy string) (account, error) {
-	host, err := parseEndpoint(withDefault(proxy, emulatorHost))
+// host is the name of the host without the port.
+func (a account) host() string {
+	u, err := url.Parse(a.endpoint)
 	if err != nil {
-		return account{}, fmt.Errorf("connection string: DevelopmentStorageProxyUri: %w", err)
+		return ""
 	}
-	return account{
-		endpoint: host + emulatorPort + "/" + emulatorAccount,
-		name:     emulatorAccount,
-		key:      emulatorKey,
-	}, nil
+	return u.Hostname()
 }
+
+// cosmos tells whether this is Azure Cosmos DB for Table.
+func (a account) cosmos() bool {
+	host := a.host()
+	return strings.Contains(host, ".table.cosmos.") || strings.Contains(host, ".table.cosmosdb.")
+}
+
+// setting is the setting that a user would mend.
+func (a account) setting() string {
+	if a.key == "" && a.sas == "" {
+		return "state.endpoint"
+	}
+	return "state.connection"
+}
+
+// otherServices are parts of the hosts of services that are not the table's.
+var otherServices = []string{".blob.", ".queue.", ".file.", ".dfs.", ".documents."}
 
 // parseEndpoint checks a URL and takes the slash off its end. Its errors do not
 // repeat the URL.
@@ -144,14 +115,16 @@ func parseEndpoint(text string) (string, error) {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return "", errors.New("the URL must have no user, query or fragment")
 	}
-	return strings.TrimRight(u.String(), "/"), nil
-}
-
-func withDefault(value, otherwise string) string {
-	if value == "" {
-		return otherwise
+	host := u.Hostname()
+	for _, other := range otherServices {
+		if strings.Contains(host, other) {
+			return "", fmt.Errorf("the host is that of another service (%s), not of tables", strings.Trim(other, "."))
+		}
 	}
-	return value
+	if strings.Contains(host, ".table.") && strings.Trim(u.Path, "/") != "" {
+		return "", errors.New("the URL must end after the host; the name of the table is a setting of its own (state.table)")
+	}
+	return strings.TrimRight(u.String(), "/"), nil
 }
 
 // tokens marks the errors of a credential, so that they are told from those of

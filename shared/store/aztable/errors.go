@@ -2,11 +2,13 @@ package aztable
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -28,12 +30,28 @@ type Error struct {
 	Code string
 	// Reason says in a few words why there was no usable answer.
 	Reason string
+	// Hint says what is probably wrong and what to do about it, if the failure is
+	// one that does not pass by itself.
+	Hint string
 	// Kind is the error of package store that the caller acts on.
 	Kind error
 
 	cause error // context.Canceled, context.DeadlineExceeded or nil.
 	sent  bool  // The service may have seen the request.
 }
+
+// codeHTTPS is a 400 that says nothing about the row.
+const codeHTTPS = "AccountRequiresHttps"
+
+// The reasons that hint tells apart.
+const (
+	reasonNoToken     = "no token: "
+	reasonNoHost      = "no such host"
+	reasonNoConnect   = "cannot connect"
+	reasonCertificate = "certificate refused"
+	reasonMalformed   = "malformed answer"
+	reasonTimeout     = "timeout"
+)
 
 // Error implements error.
 func (e *Error) Error() string {
@@ -46,7 +64,11 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "status %d %s", e.Status, e.Code)
 	}
 	b.WriteString(e.Reason)
-	return strings.TrimSpace(b.String())
+	text := strings.TrimSpace(b.String())
+	if e.Hint != "" {
+		text += ": " + e.Hint
+	}
+	return text
 }
 
 // Unwrap gives the Kind, and the context's error if that was the reason.
@@ -67,24 +89,30 @@ func newError(operation string, progress *exchange, err error) *Error {
 	var credential *credentialError
 	var network net.Error
 	var dial *net.OpError
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &answer):
 		e.Status = answer.StatusCode
 		e.Code = cleanCode(answer.ErrorCode)
 	case errors.As(err, &credential):
-		e.Reason = "no token: " + credential.reason
+		e.Reason = reasonNoToken + credential.reason
 	case errors.Is(err, context.Canceled):
 		e.Reason, e.cause = "canceled", context.Canceled
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		e.Reason, e.cause = "timeout", context.DeadlineExceeded
+		e.Reason, e.cause = reasonTimeout, context.DeadlineExceeded
+	case errors.As(err, &name) && name.IsNotFound:
+		e.Reason, e.sent = reasonNoHost, false
 	case errors.As(err, &dial) && dial.Op == "dial":
-		e.Reason, e.sent = "cannot connect", false
+		e.Reason, e.sent = reasonNoConnect, false
+	case errors.As(err, &certificate):
+		e.Reason, e.sent = reasonCertificate, false
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		e.Reason = "connection reset"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Reason = "connection closed"
 	case errors.Is(err, errMalformed):
-		e.Reason = "malformed answer"
+		e.Reason = reasonMalformed
 	default:
 		e.Reason = fmt.Sprintf("transport error (%T)", err)
 	}
@@ -105,16 +133,18 @@ func readError(err error) error {
 	return e
 }
 
-// writeError gives the failure of a write its kind. Only an answer of the
-// service that refuses the write proves that nothing was written:
+// writeError gives the failure of a write its kind. Only an answer that refuses
+// the write proves that nothing was written:
 //
 //	404 of a row or table       not found
 //	409 of a row, 412           conflict
 //	400, 413                    invalid
-//	other 4xx but 408           unavailable: refused before anything was written
-//	408, 5xx, anything else     ambiguous, as is no answer to a request that
-//	                            was sent; also 503, which the front end may give
-//	                            for a write that is still on its way
+//	other statuses of refused   unavailable: refused before anything was written,
+//	                            as 429, when the request units of a Cosmos DB
+//	                            account are used up
+//	408, 5xx, anything else     ambiguous, as is no answer to a request that was
+//	                            sent; also 503, which the front end may give for a
+//	                            write that is still on its way
 func writeError(err error) error {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -122,6 +152,16 @@ func writeError(err error) error {
 	}
 	e.Kind = e.writeKind()
 	return e
+}
+
+// refused are the statuses that are decided before a request is carried out.
+// Others, such as 499, are a proxy's word on its own patience.
+var refused = []int{
+	http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusNotFound,
+	http.StatusMethodNotAllowed, http.StatusProxyAuthRequired, http.StatusConflict, http.StatusLengthRequired,
+	http.StatusRequestURITooLong, http.StatusUnsupportedMediaType, http.StatusMisdirectedRequest,
+	http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge,
+	449, // Retry With, of Cosmos DB: another write of the row was under way.
 }
 
 func (e *Error) writeKind() error {
@@ -132,23 +172,18 @@ func (e *Error) writeKind() error {
 		return store.ErrUnavailable
 	case e.missing():
 		return store.ErrNotFound
-	}
-	switch e.Status {
-	case http.StatusPreconditionFailed:
+	case e.Status == http.StatusPreconditionFailed:
 		return store.ErrConflict
-	case http.StatusConflict:
-		if e.Code == "EntityAlreadyExists" {
-			return store.ErrConflict
-		}
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+	case e.Status == http.StatusConflict && e.Code == "EntityAlreadyExists":
+		return store.ErrConflict
+	case e.Code == codeHTTPS:
+		return store.ErrUnavailable
+	case e.Status == http.StatusBadRequest, e.Status == http.StatusRequestEntityTooLarge:
 		return store.ErrInvalid
-	case http.StatusRequestTimeout:
-		return store.ErrAmbiguous
+	case slices.Contains(refused, e.Status):
+		return store.ErrUnavailable
 	}
-	if e.Status < 400 || e.Status >= 500 {
-		return store.ErrAmbiguous
-	}
-	return store.ErrUnavailable
+	return store.ErrAmbiguous
 }
 
 // missing tells whether the service says that the row, or its table, does not
@@ -181,13 +216,14 @@ func unavailable(err error) error {
 	return e
 }
 
-// cleanCode keeps an error code if it looks like one.
+// cleanCode keeps an error code if it looks like one: letters alone, so that
+// nothing passes that a proxy has put there instead, such as a signature.
 func cleanCode(code string) string {
 	if len(code) > 64 {
 		return ""
 	}
 	for _, c := range code {
-		if letter := 'a' <= c|0x20 && c|0x20 <= 'z'; !letter && (c < '0' || '9' < c) {
+		if letter := 'a' <= c|0x20 && c|0x20 <= 'z'; !letter {
 			return ""
 		}
 	}

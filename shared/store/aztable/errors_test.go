@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,12 +123,16 @@ func TestStatusCodes(t *testing.T) {
 		{412, "UpdateConditionNotSatisfied", store.ErrUnavailable, store.ErrConflict},
 		{412, "", store.ErrUnavailable, store.ErrConflict},
 		{400, "InvalidInput", store.ErrUnavailable, store.ErrInvalid},
+		{400, "AccountRequiresHttps", store.ErrUnavailable, store.ErrUnavailable},
 		{413, "RequestBodyTooLarge", store.ErrUnavailable, store.ErrInvalid},
 		{401, "NoAuthenticationInformation", store.ErrUnavailable, store.ErrUnavailable},
 		{403, "AuthenticationFailed", store.ErrUnavailable, store.ErrUnavailable},
 		{407, "", store.ErrUnavailable, store.ErrUnavailable},
 		{408, "", store.ErrUnavailable, store.ErrAmbiguous},
+		{410, "Gone", store.ErrUnavailable, store.ErrAmbiguous},
 		{429, "TooManyRequests", store.ErrUnavailable, store.ErrUnavailable},
+		{449, "RetryWith", store.ErrUnavailable, store.ErrUnavailable},
+		{499, "", store.ErrUnavailable, store.ErrAmbiguous},
 		{500, "InternalError", store.ErrUnavailable, store.ErrAmbiguous},
 		{500, "OperationTimedOut", store.ErrUnavailable, store.ErrAmbiguous},
 		{502, "", store.ErrUnavailable, store.ErrAmbiguous},
@@ -223,6 +228,32 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// A connection that breaks when it is used again is the one case in which Go's
+// own transport sends a request twice. It must not for a write.
+func TestReusedConnectionBreaks(t *testing.T) {
+	for operation, attempt := range attempts {
+		if isRead(operation) {
+			continue
+		}
+		var seen sync.Map
+		backend := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if _, reused := seen.LoadOrStore(r.RemoteAddr, true); reused {
+				hijack(w, r).Close()
+				return
+			}
+			w.Header().Set("x-ms-error-code", "ResourceNotFound")
+			w.WriteHeader(http.StatusNotFound)
+		})
+		s := openSAS(t, backend.URL, Options{})
+		_, err := s.Get(context.Background(), testKey)
+		wantKind(t, "get", err, store.ErrNotFound)
+		wantKind(t, operation, attempt(context.Background(), s), store.ErrAmbiguous)
+		if n := backend.requests.Load(); n != 2 {
+			t.Errorf("%s: %d requests, want one besides the get", operation, n)
+		}
+	}
+}
+
 func hijack(w http.ResponseWriter, r *http.Request) net.Conn {
 	_, _ = io.Copy(io.Discard, r.Body)
 	connection, _, err := http.NewResponseController(w).Hijack()
@@ -309,3 +340,52 @@ func TestCanceledWhileWaiting(t *testing.T) {
 type transportFunc func(*http.Request) (*http.Response, error)
 
 func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// FuzzAnswers gives each operation any answer, which may repeat what was sent. An
+// operation never panics and sends one request for each page; its error is of one
+// kind and shows no secret.
+func FuzzAnswers(f *testing.F) {
+	f.Add(200, "", "Sat, 01 Aug 2026 12:00:00 GMT", `W/"1"`, `{"value":[{"PartitionKey":"p","RowKey":"r","odata.etag":"x"}]}`)
+	f.Add(403, "AuthenticationFailed", "Sat, 01 Aug 2026 12:00:00 GMT", "", `{"odata.error":{"code":"AuthenticationFailed","message":{"value":"URL"}}}`)
+	f.Add(409, "", "yesterday", "", `{"odata.error":{"code":"URL"}}`)
+	f.Add(204, "SECRET", "", "*", "")
+	f.Add(503, "ServerBusy", "", "", "<html>URL</html>")
+	f.Fuzz(func(t *testing.T, status int, code, date, etag, body string) {
+		if status < 100 || status > 999 {
+			return
+		}
+		echo := func(text string, r *http.Request) string {
+			text = strings.ReplaceAll(text, "SECRET", longSecret)
+			return strings.ReplaceAll(text, "URL", r.URL.String())
+		}
+		requests := 0
+		s, err := Open(context.Background(), Options{
+			Connection: "TableEndpoint=https://h;SharedAccessSignature=sv=2019-02-02&sig=" + longSecret, Table: "spillway",
+			Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+				requests++
+				h := http.Header{"X-Ms-Error-Code": {echo(code, r)}, "Date": {date}, "Etag": {etag}}
+				return (&script{answers: []answer{{status: status, header: h, body: echo(body, r)}}}).RoundTrip(r)
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for operation, attempt := range attempts {
+			requests = 0
+			err := attempt(context.Background(), s)
+			if most := map[string]int{"insert": 3}[operation]; requests > max(most, 1) {
+				t.Errorf("%s: %d requests", operation, requests)
+			}
+			if err == nil {
+				continue
+			}
+			wantSilent(t, err, longSecret)
+			var e *Error
+			if !errors.As(err, &e) || e.Kind == nil {
+				t.Errorf("%s: an error of no kind: %v", operation, err)
+				continue
+			}
+			wantKind(t, operation, err, e.Kind)
+		}
+	})
+}

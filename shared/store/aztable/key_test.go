@@ -98,6 +98,13 @@ func FuzzKey(f *testing.F) {
 		wantValidKey(t, a, encodeKey(a))
 		wantSameOrder(t, a, b)
 		wantSameOrder(t, a, a+b)
+		// A prefix stays a prefix, and nothing else becomes one.
+		if a != "" && !strings.HasPrefix(encodeKey(a+b), encodeKey(a)) {
+			t.Fatalf("%q starts with %q, but not encoded", a+b, a)
+		}
+		if a != "" && strings.HasPrefix(encodeKey(b), encodeKey(a)) != strings.HasPrefix(b, a) {
+			t.Fatalf("%q starts with %q: not the same when encoded", b, a)
+		}
 		// Whatever can be decoded is the one encoding of its key.
 		if key, ok := decodeKey(b); ok && encodeKey(key) != b {
 			t.Fatalf("decodeKey(%q) = %q, which is encoded as %q", b, key, encodeKey(key))

@@ -231,6 +231,50 @@ func TestQueryFollowsContinuations(t *testing.T) {
 	}
 }
 
+// The service selects the rows, not this package: no filter asks for more than
+// its range.
+func TestFilterText(t *testing.T) {
+	tests := []struct {
+		filter store.Filter
+		want   string
+	}{
+		{store.Filter{Partition: "a/b"}, "PartitionKey eq 'a.2Fb'"},
+		{store.Filter{Partition: "a", RowFrom: "1"}, "PartitionKey eq 'a' and RowKey ge '1'"},
+		{store.Filter{Partition: "a", RowFrom: "1", RowTo: "it's"}, "PartitionKey eq 'a' and RowKey ge '1' and RowKey lt 'it!27s'"},
+		{store.Filter{Prefix: "quota!"}, "PartitionKey ge 'quota!21' and PartitionKey lt 'quota!22'"},
+		{store.Filter{Prefix: "quota", RowTo: "9"}, "PartitionKey ge 'quota' and PartitionKey lt 'quotb' and RowKey lt '9'"},
+		{store.Filter{Prefix: "a/"}, "PartitionKey ge 'a.2F' and PartitionKey lt 'a0'"},
+		{store.Filter{Prefix: "\xff"}, "PartitionKey ge '~FF'"},
+	}
+	for _, test := range tests {
+		var asked []string
+		s, err := Open(context.Background(), Options{
+			Connection: "UseDevelopmentStorage=true", Table: "spillway",
+			Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+				asked = append(asked, r.URL.Query().Get("$filter"))
+				return (&script{answers: []answer{{status: 200, body: `{"value":[]}`}}}).RoundTrip(r)
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for row, err := range s.Query(context.Background(), test.filter) {
+			t.Errorf("%+v: row %v, error %v", test.filter, row, err)
+		}
+		if !slices.Equal(asked, []string{test.want}) {
+			t.Errorf("%+v:\n got %q\nwant %q", test.filter, asked, test.want)
+		}
+	}
+	// What cannot select anything, or is no filter, asks nothing.
+	s, script := play(t)
+	for _, filter := range []store.Filter{{}, {Prefix: "a", Partition: "a"}, {Partition: "a", RowFrom: "2", RowTo: "1"}} {
+		for _, err := range s.Query(context.Background(), filter) {
+			wantKind(t, "query", err, store.ErrInvalid)
+		}
+	}
+	script.wantAsked(t)
+}
+
 func TestServerDate(t *testing.T) {
 	type observation struct{ date, sent, received time.Time }
 	var seen []observation

@@ -16,6 +16,10 @@ type exchange struct {
 	started   atomic.Bool // It reached the transport.
 	dialing   atomic.Bool // The transport looked for a connection.
 	connected atomic.Bool // The transport had a connection.
+
+	// The Date header of the answer and the local time when it came, set by the
+	// goroutine that sends. Zero without an answer.
+	date, received time.Time
 }
 
 // sent tells whether the request may have reached the service. A transport that
@@ -34,7 +38,8 @@ type transport struct {
 
 // Do implements policy.Transporter.
 func (t *transport) Do(request *http.Request) (*http.Response, error) {
-	if progress, ok := request.Context().Value(exchangeKey{}).(*exchange); ok {
+	progress, tracked := request.Context().Value(exchangeKey{}).(*exchange)
+	if tracked {
 		progress.started.Store(true)
 		request = request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
 			GetConn: func(string) { progress.dialing.Store(true) },
@@ -43,14 +48,27 @@ func (t *transport) Do(request *http.Request) (*http.Response, error) {
 	}
 	sent := time.Now()
 	answer, err := t.next.RoundTrip(request)
-	if err != nil || t.onServerDate == nil {
-		return answer, err
+	if err != nil {
+		return nil, err
 	}
 	received := time.Now()
-	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+	date, err := http.ParseTime(answer.Header.Get("Date"))
+	if err != nil {
+		return answer, nil // A proxy's, perhaps.
+	}
+	if tracked {
+		progress.date, progress.received = date, received
+	}
+	if t.onServerDate != nil {
 		t.onServerDate(date, sent, received)
 	}
 	return answer, nil
+}
+
+// skew is how far the local clock is ahead of the service's, as far as a Date
+// header tells, which is exact to a second.
+func (e *exchange) skew() time.Duration {
+	return e.received.Sub(e.date).Round(10 * time.Second)
 }
 
 // defaultTransport keeps enough idle connections for the bursts of a busy

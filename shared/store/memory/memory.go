@@ -4,6 +4,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -98,9 +99,13 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 }
 
 // Query implements store.Store. It yields the rows as they were at one moment,
-// sorted by row key.
+// sorted by key.
 func (s *Store) Query(ctx context.Context, filter store.Filter) iter.Seq2[store.Row, error] {
 	return func(yield func(store.Row, error) bool) {
+		if err := filter.Validate(); err != nil {
+			yield(store.Row{}, fmt.Errorf("memory: query: %w", err))
+			return
+		}
 		if err := reachable(ctx); err != nil {
 			yield(store.Row{}, err)
 			return
@@ -120,14 +125,28 @@ func (s *Store) snapshot(filter store.Filter) []store.Row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rows []store.Row
-	for name, e := range s.partitions[filter.Partition] {
-		if name < filter.RowFrom || filter.RowTo != "" && name >= filter.RowTo {
-			continue
+	if filter.Prefix == "" {
+		rows = s.selected(nil, filter, filter.Partition)
+	} else {
+		for partition := range s.partitions {
+			if strings.HasPrefix(partition, filter.Prefix) {
+				rows = s.selected(rows, filter, partition)
+			}
 		}
-		key := store.Key{Partition: filter.Partition, Row: name}
-		rows = append(rows, store.Row{Key: key, ETag: e.etag, Columns: e.columns})
 	}
-	slices.SortFunc(rows, func(a, b store.Row) int { return strings.Compare(a.Row, b.Row) })
+	slices.SortFunc(rows, func(a, b store.Row) int {
+		return cmp.Or(strings.Compare(a.Partition, b.Partition), strings.Compare(a.Row, b.Row))
+	})
+	return rows
+}
+
+// selected appends the selected rows of one partition. The caller holds mu.
+func (s *Store) selected(rows []store.Row, filter store.Filter, partition string) []store.Row {
+	for name, e := range s.partitions[partition] {
+		if key := (store.Key{Partition: partition, Row: name}); filter.Selects(key) {
+			rows = append(rows, store.Row{Key: key, ETag: e.etag, Columns: e.columns})
+		}
+	}
 	return rows
 }
 

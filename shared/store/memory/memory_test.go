@@ -40,6 +40,26 @@ func TestQueryIsSortedAndOfOneMoment(t *testing.T) {
 	}
 }
 
+func TestQueryByPrefixIsSorted(t *testing.T) {
+	ctx := context.Background()
+	s := memory.New()
+	for _, k := range []store.Key{{Partition: "p/b", Row: "1"}, {Partition: "p/a", Row: "2"}, {Partition: "p", Row: "0"}, {Partition: "p/a", Row: "1"}, {Partition: "p/", Row: "9"}, {Partition: "p0", Row: "1"}} {
+		if _, err := s.Insert(ctx, k, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []store.Key
+	for row, err := range s.Query(ctx, store.Filter{Prefix: "p/"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, row.Key)
+	}
+	if want := []store.Key{{Partition: "p/", Row: "9"}, {Partition: "p/a", Row: "1"}, {Partition: "p/a", Row: "2"}, {Partition: "p/b", Row: "1"}}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestWorksInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()

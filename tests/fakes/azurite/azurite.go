@@ -1,66 +1,50 @@
-// Package azurite starts the real Azure Table Storage emulator for tests. The
-// version is pinned by package.json and package-lock.json in this folder.
+// Package azurite starts the real Azure Storage emulator for tests. The version
+// is pinned by package.json and package-lock.json in this folder.
 package azurite
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
-	"time"
 )
 
 // SkipVariable is the environment variable that, set to 1, turns the tests that
 // need the emulator off, for a machine without npm or without a network.
 const SkipVariable = "SPILLWAY_SKIP_AZURITE"
 
-const (
-	installTimeout = 5 * time.Minute
-	startTimeout   = 60 * time.Second
-	startTries     = 3 // The free port may be taken before the emulator takes it.
-)
-
-// The emulator of this test process. Guarded by mu.
+// The emulator that the tests of this process share. Guarded by mu.
 var (
-	mu      sync.Mutex
-	running *process
-	users   int
+	mu     sync.Mutex
+	shared *process
+	users  int
 )
 
-// Start returns a connection string for an empty-at-first emulator, which all
-// tests of the process share: use a table of your own. It is installed if it is
-// missing (npm ci into node_modules beside this file, once per machine), keeps
-// everything in memory, and is stopped when the last test that uses it ends.
+// Start returns a connection string for an empty-at-first table service, which
+// all tests of the process share: use a table of your own. The emulator is
+// installed if it is missing (npm ci into the user's cache folder, once per
+// machine), keeps everything in memory, and is stopped when the last test that
+// uses it ends.
 //
 // The test is skipped if SPILLWAY_SKIP_AZURITE is 1; without npm it fails.
 func Start(t testing.TB) string {
 	t.Helper()
+	folder := require(t)
 	mu.Lock()
 	defer mu.Unlock()
-	if os.Getenv(SkipVariable) == "1" {
-		t.Skipf("azurite: %s=1", SkipVariable)
-	}
-	if running == nil {
-		if err := checkTools(); err != nil {
-			t.Fatalf("azurite: %v; install Node.js 20, or set %s=1 to skip these tests", err, SkipVariable)
-		}
-		p, err := launch()
+	if shared == nil {
+		p, err := startAnywhere(folder, "--inMemoryPersistence")
 		if err != nil {
 			t.Fatalf("azurite: %v", err)
 		}
-		running = p
+		shared = p
 	}
 	users++
 	t.Cleanup(release)
-	return running.connection()
+	return tableConnection(shared.port)
 }
 
 func release() {
@@ -68,129 +52,130 @@ func release() {
 	defer mu.Unlock()
 	users--
 	if users == 0 {
-		running.stop()
-		running = nil
+		shared.kill()
+		shared = nil
 	}
 }
 
-// process is one running emulator.
-type process struct {
-	command *exec.Cmd
+// Emulator is a table service of one test alone, which can be stopped and
+// started again. Its methods are for one goroutine at a time.
+type Emulator struct {
+	t       testing.TB
+	folder  string
+	data    string
 	port    int
-	output  *bytes.Buffer // Only read after done was closed.
-	done    chan struct{} // Closed when the process has ended.
+	process *process // Nil while it is stopped.
 }
 
-func launch() (*process, error) {
-	folder, err := folder()
+// Run starts an emulator that keeps its rows in a temporary folder of the test,
+// on a port that stays the same. It is skipped as Start is, and stopped when the
+// test ends.
+func Run(t testing.TB) *Emulator {
+	t.Helper()
+	e := &Emulator{t: t, folder: require(t), data: t.TempDir()}
+	p, err := startAnywhere(e.folder, "--location", e.data)
 	if err != nil {
-		return nil, err
+		t.Fatalf("azurite: %v", err)
 	}
-	if err := install(folder); err != nil {
-		return nil, err
-	}
-	var failures error
-	for range startTries {
-		p, err := start(folder)
-		if err == nil {
-			return p, nil
+	e.process, e.port = p, p.port
+	t.Cleanup(func() {
+		if e.process != nil {
+			e.process.kill()
 		}
-		failures = errors.Join(failures, err)
-	}
-	return nil, failures
+	})
+	return e
 }
 
-// folder is where this file is, and with it package-lock.json.
-func folder() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if ok && filepath.IsAbs(file) {
-		return filepath.Dir(file), nil
+// Connection returns the connection string, which stays valid for good.
+func (e *Emulator) Connection() string { return tableConnection(e.port) }
+
+// Stop ends the emulator and returns when it is gone. Requests under way are
+// still answered, and all rows are saved; from then on connections are refused.
+func (e *Emulator) Stop() {
+	e.t.Helper()
+	if e.process == nil {
+		e.t.Fatal("azurite: stopped twice")
 	}
-	return "", errors.New("the folder of the package is unknown (built with -trimpath?)")
+	p := e.process
+	e.process = nil
+	if err := p.stop(); err != nil {
+		e.t.Fatalf("azurite: %v", err)
+	}
 }
 
+// Start starts a stopped emulator again, on the same port and with the rows it
+// had, and returns when it answers.
+func (e *Emulator) Start() {
+	e.t.Helper()
+	if e.process != nil {
+		e.t.Fatal("azurite: started twice")
+	}
+	p, err := start(e.folder, e.port, "--location", e.data)
+	if err != nil {
+		e.t.Fatalf("azurite: %v", err)
+	}
+	e.process = p
+}
+
+// require returns the folder of the installed emulator, or ends the test.
+func require(t testing.TB) string {
+	t.Helper()
+	if os.Getenv(SkipVariable) == "1" {
+		t.Skipf("azurite: %s=1", SkipVariable)
+	}
+	folder, err := Install()
+	if err != nil {
+		t.Fatalf("azurite: %v; or set %s=1 to skip these tests", err, SkipVariable)
+	}
+	return folder
+}
+
+// tableConnection is for the emulator's well-known account.
+func tableConnection(port int) string {
+	return accountConnection + fmt.Sprintf("TableEndpoint=http://127.0.0.1:%d/devstoreaccount1;", port)
+}
+
+const accountConnection = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;" +
+	"AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+
+// DefaultPort is the first of the emulator's usual ports.
+const DefaultPort = 10000
+
+// Serve runs the services for blobs, queues and tables on port and the two after
+// it, in memory, until the context ends. When they answer, it calls ready with
+// their connection string.
+func Serve(ctx context.Context, port int, ready func(connection string)) error {
+	folder, err := Install()
+	if err != nil {
+		return err
+	}
+	table := port + 2
+	p, err := startProgram(folder, "azurite.js", table, "--inMemoryPersistence",
+		"--blobPort", fmt.Sprint(port), "--queuePort", fmt.Sprint(port+1))
+	if err != nil {
+		return err
+	}
+	connection := "UseDevelopmentStorage=true"
+	if port != DefaultPort {
+		connection = tableConnection(table) + fmt.Sprintf("BlobEndpoint=http://127.0.0.1:%d/devstoreaccount1;"+
+			"QueueEndpoint=http://127.0.0.1:%d/devstoreaccount1;", port, port+1)
+	}
+	ready(connection)
+	select {
+	case <-ctx.Done():
+		p.kill() // Nothing is kept.
+		return nil
+	case <-p.done:
+		return fmt.Errorf("the emulator has ended\n%s", p.output.Bytes())
+	}
+}
+
+// checkTools tells what is missing to install and run the emulator.
 func checkTools() error {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Errorf("%s is not on the PATH", tool)
+			return errors.New(tool + " is not on the PATH: install Node.js 20 or later")
 		}
 	}
 	return nil
-}
-
-// start runs the emulator on a free port and waits until it answers.
-func start(folder string) (*process, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	p := &process{port: port, output: &bytes.Buffer{}, done: make(chan struct{})}
-	p.command = exec.Command("node", "--require", "./exit-with-parent.js", program(folder),
-		"--tableHost", "127.0.0.1", "--tablePort", fmt.Sprint(port),
-		"--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck")
-	p.command.Dir = folder
-	p.command.Stdout, p.command.Stderr = p.output, p.output
-	// The pipe is never written to; it closes when this process ends.
-	if _, err := p.command.StdinPipe(); err != nil {
-		return nil, err
-	}
-	if err := p.command.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.done)
-		_ = p.command.Wait() // It is killed in the end, so it never ends well.
-	}()
-	if err := p.awaitAnswer(); err != nil {
-		p.stop()
-		return nil, fmt.Errorf("%w\n%s", err, p.output.Bytes())
-	}
-	return p, nil
-}
-
-// awaitAnswer polls until the emulator answers anything at all to a request
-// without credentials.
-func (p *process) awaitAnswer() error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	poll := time.NewTicker(50 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", p.port), nil)
-		if err != nil {
-			return err
-		}
-		if answer, err := client.Do(request); err == nil {
-			_ = answer.Body.Close() // Only the fact that there is an answer counts.
-			return nil
-		}
-		select {
-		case <-poll.C:
-		case <-p.done:
-			return errors.New("the emulator ended while it started")
-		case <-ctx.Done():
-			return fmt.Errorf("no answer within %v", startTimeout)
-		}
-	}
-}
-
-func (p *process) stop() {
-	_ = p.command.Process.Kill() // Fails only if it has ended already.
-	<-p.done
-}
-
-func (p *process) connection() string {
-	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"+
-		"AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"+
-		"TableEndpoint=http://127.0.0.1:%d/devstoreaccount1;", p.port)
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }

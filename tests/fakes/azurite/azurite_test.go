@@ -1,13 +1,19 @@
 package azurite
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+
+	"spillway/shared/store"
+	"spillway/shared/store/aztable"
 )
 
 // All tests of a process share one emulator, and the last one takes it down.
@@ -21,18 +27,103 @@ func TestOneEmulatorForAll(t *testing.T) {
 				t.Errorf("two emulators: %s and %s", first, second)
 			}
 		})
-		connection, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatalf("stopped while it is in use: %v", err)
-		}
-		connection.Close()
+		wantListening(t, address, true)
 	})
 	if address == "" {
 		t.Skip("the emulator was not started")
 	}
-	if connection, err := net.Dial("tcp", address); err == nil {
+	wantListening(t, address, false)
+}
+
+// What a stopped emulator had acknowledged is there again when it comes back,
+// even what was written by many while it was being stopped.
+func TestRowsSurviveARestart(t *testing.T) {
+	emulator := Run(t)
+	connection := emulator.Connection()
+	address := tableAddress(t, connection)
+	s := open(t, connection)
+	etags := make(map[string]string)
+	for round := range 3 {
+		first := make(chan struct{})
+		acknowledged := write(s, round, first)
+		<-first
+		emulator.Stop()
+		wantListening(t, address, false)
+		if _, err := s.Get(t.Context(), store.Key{Partition: "p", Row: "r"}); !errors.Is(err, store.ErrUnavailable) {
+			t.Fatalf("get while it is stopped: %v", err)
+		}
+		written := acknowledged()
+		if len(written) < 8 {
+			t.Fatalf("void: %d rows were written", len(written))
+		}
+		for row, etag := range written {
+			etags[row] = etag
+		}
+		emulator.Start()
+		if now := emulator.Connection(); now != connection {
+			t.Fatalf("connection %s, was %s", now, connection)
+		}
+		for row, etag := range etags {
+			got, err := s.Get(t.Context(), store.Key{Partition: "p", Row: row})
+			if err != nil || got.ETag != etag {
+				t.Fatalf("round %d, row %s: ETag %q, %v; want %q", round, row, got.ETag, err, etag)
+			}
+		}
+	}
+}
+
+// write has eight writers insert rows until the store refuses; first is closed
+// when each has written one. The function it returns waits for their end and
+// returns the ETags of the acknowledged rows.
+func write(s store.Store, round int, first chan struct{}) func() map[string]string {
+	var mu sync.Mutex
+	etags := make(map[string]string)
+	var started, all sync.WaitGroup
+	for writer := range 8 {
+		started.Add(1)
+		all.Go(func() {
+			for n := 0; ; n++ {
+				row := fmt.Sprintf("%d-%d-%d", round, writer, n)
+				etag, err := s.Insert(context.Background(), store.Key{Partition: "p", Row: row}, nil)
+				if n == 0 {
+					started.Done()
+				}
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				etags[row] = etag
+				mu.Unlock()
+			}
+		})
+	}
+	go func() {
+		started.Wait()
+		close(first)
+	}()
+	return func() map[string]string {
+		all.Wait()
+		return etags
+	}
+}
+
+func open(t *testing.T, connection string) store.Store {
+	t.Helper()
+	s, err := aztable.Open(t.Context(), aztable.Options{Connection: connection, Table: "restart"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func wantListening(t *testing.T, address string, want bool) {
+	t.Helper()
+	connection, err := net.Dial("tcp", address)
+	if err == nil {
 		connection.Close()
-		t.Error("still running after its last user")
+	}
+	if listening := err == nil; listening != want {
+		t.Fatalf("listening on %s: %v, want %v", address, listening, want)
 	}
 }
 
@@ -53,11 +144,7 @@ func tableAddress(t *testing.T, connection string) string {
 
 // The lock file must install from whatever registry a machine is set up for.
 func TestLockFileNamesNoRegistry(t *testing.T) {
-	folder, err := folder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
+	content, err := os.ReadFile("package-lock.json")
 	if err != nil {
 		t.Fatal(err)
 	}

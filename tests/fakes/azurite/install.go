@@ -1,8 +1,9 @@
 package azurite
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
+	"embed"
 	"errors"
 	"fmt"
 	"os"
@@ -11,54 +12,91 @@ import (
 	"time"
 )
 
-func program(folder string) string {
-	return filepath.Join(folder, "node_modules", "azurite", "dist", "src", "table", "main.js")
-}
+const installTimeout = 5 * time.Minute
 
-// install runs "npm ci" unless the locked version is there already. Test
-// processes run side by side, so the first one takes a lock file and the others
-// wait for it.
-func install(folder string) error {
-	if installed(folder) {
-		return nil
+// files is what an installation is made from.
+//
+//go:embed package.json package-lock.json .npmrc stop-with-stdin.js
+var files embed.FS
+
+// Install returns the folder of the emulator, which is in the user's cache. It
+// runs "npm ci" there unless that has been done for these files before. Test
+// processes run side by side, so the first one takes a lock and the others wait
+// for it.
+func Install() (folder string, err error) {
+	if err := checkTools(); err != nil {
+		return "", err
+	}
+	folder, err = cacheFolder()
+	if err != nil || installed(folder) {
+		return folder, err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), installTimeout)
 	defer cancel()
-	unlock, err := lock(ctx, filepath.Join(folder, ".install.lock"))
+	unlock, err := lock(ctx, filepath.Join(folder, "install.lock"))
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer unlock()
 	if installed(folder) {
-		return nil
+		return folder, nil
+	}
+	err = eachFile(func(name string, content []byte) error {
+		return os.WriteFile(filepath.Join(folder, name), content, 0o644)
+	})
+	if err != nil {
+		return "", err
 	}
 	command := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
 	command.Dir = folder
 	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci: %w\n%s", err, output)
+		return "", fmt.Errorf("npm ci: %w\n%s", err, output)
 	}
-	return os.WriteFile(stamp(folder), lockfile(folder), 0o644)
+	return folder, os.WriteFile(stamp(folder), nil, 0o644)
 }
 
-// installed tells whether node_modules was completed from the present lock file.
-func installed(folder string) bool {
-	done, err := os.ReadFile(stamp(folder))
-	return err == nil && bytes.Equal(done, lockfile(folder))
-}
-
-// stamp is the copy of the lock file that the last complete installation leaves.
-func stamp(folder string) string {
-	return filepath.Join(folder, "node_modules", ".installed-lock.json")
-}
-
-// lockfile is what npm ci installs; nil if it cannot be read, which npm ci then
-// complains about.
-func lockfile(folder string) []byte {
-	content, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
+// cacheFolder is a folder for exactly these files.
+func cacheFolder() (string, error) {
+	hash := sha256.New()
+	err := eachFile(func(name string, content []byte) error {
+		_, err := fmt.Fprintf(hash, "%s %d\n%s", name, len(content), content)
+		return err
+	})
 	if err != nil {
-		return nil
+		return "", err
 	}
-	return content
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir() // No home: a container's user, perhaps.
+	}
+	return filepath.Join(cache, "spillway", fmt.Sprintf("azurite-%x", hash.Sum(nil)[:8])), nil
+}
+
+func eachFile(do func(name string, content []byte) error) error {
+	entries, err := files.ReadDir(".")
+	for _, entry := range entries {
+		var content []byte
+		if content, err = files.ReadFile(entry.Name()); err == nil {
+			err = do(entry.Name(), content)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return err
+}
+
+func installed(folder string) bool {
+	_, err := os.Stat(stamp(folder))
+	return err == nil
+}
+
+// stamp is what a complete installation leaves.
+func stamp(folder string) string {
+	return filepath.Join(folder, "installed")
 }
 
 // lock takes a lock file, waiting for its owner. A lock that is older than any

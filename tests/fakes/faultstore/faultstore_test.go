@@ -72,6 +72,9 @@ func TestFaults(t *testing.T) {
 		{faultstore.AnswerLost, store.ErrUnavailable, store.ErrAmbiguous, int64(2), int64(2)},
 		{faultstore.LateApply, nil, store.ErrAmbiguous, int64(1), int64(2)},
 		{faultstore.Conflicted, nil, store.ErrConflict, int64(1), int64(1)},
+		{faultstore.Busy, store.ErrUnavailable, store.ErrAmbiguous, int64(1), int64(1)},
+		{faultstore.BusyApplied, nil, store.ErrAmbiguous, int64(2), int64(2)},
+		{faultstore.ConflictedApplied, nil, store.ErrConflict, int64(2), int64(2)},
 		{faultstore.Delayed, nil, nil, int64(2), int64(2)},
 	}
 	for _, test := range tests {
@@ -113,6 +116,13 @@ func want(t *testing.T, operation string, err, want error) {
 	}
 }
 
+// Only a write that happens can be followed by a conflict with itself.
+func TestConflictedAppliedToNothing(t *testing.T) {
+	s, _, etag := always(t, faultstore.ConflictedApplied)
+	_, err := s.Replace(ctx, store.Key{Partition: "p", Row: "absent"}, two, etag)
+	want(t, "replace of nothing", err, store.ErrNotFound)
+}
+
 // A late write is as conditional as any other.
 func TestLateApplyAfterAnotherWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -141,32 +151,6 @@ func TestLateApplyOutlivesItsCaller(t *testing.T) {
 			t.Errorf("the row holds %v, want none", got)
 		}
 	})
-}
-
-func TestOutageAndReadOnly(t *testing.T) {
-	inner := memory.New()
-	s, err := faultstore.New(inner, faultstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.SetReadOnly(true)
-	_, err = s.Insert(ctx, key, one)
-	want(t, "insert while writes fail", err, store.ErrUnavailable)
-	_, err = s.Get(ctx, key)
-	want(t, "get while writes fail", err, store.ErrNotFound)
-	s.SetReadOnly(false)
-	etag, err := s.Insert(ctx, key, one)
-	want(t, "insert", err, nil)
-	s.SetOutage(true)
-	_, err = s.Get(ctx, key)
-	want(t, "get in an outage", err, store.ErrUnavailable)
-	want(t, "query in an outage", query(s), store.ErrUnavailable)
-	want(t, "delete in an outage", s.Delete(ctx, key, etag), store.ErrUnavailable)
-	s.SetOutage(false)
-	want(t, "delete", s.Delete(ctx, key, etag), nil)
-	if s.Count(faultstore.Outage) != 3 || s.Count(faultstore.WriteRefused) != 1 {
-		t.Errorf("%d outages and %d refused writes", s.Count(faultstore.Outage), s.Count(faultstore.WriteRefused))
-	}
 }
 
 // A deadline that ends on the way loses the request or the answer, never more
@@ -258,6 +242,20 @@ func TestSameSeedSameFaults(t *testing.T) {
 	}
 }
 
+// Each fault has a name of its own, and is listed once.
+func TestNames(t *testing.T) {
+	named := make(map[string]bool)
+	for _, fault := range append(faultstore.All(), faultstore.Further()...) {
+		if named[fault.String()] {
+			t.Errorf("%v is there twice", fault)
+		}
+		named[fault.String()] = true
+	}
+	if next := faultstore.Fault(len(named)); next.String() != fmt.Sprintf("Fault(%d)", len(named)) {
+		t.Errorf("%v is not listed", next)
+	}
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	for name, o := range map[string]faultstore.Options{
 		"rate above 1":    {Rates: map[faultstore.Fault]float64{faultstore.Refused: 1.1}},
@@ -266,6 +264,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		"rate of outages": {Rates: map[faultstore.Fault]float64{faultstore.Outage: 0.1}},
 		"delay backwards": {Delay: [2]time.Duration{2, 1}},
 		"negative late":   {Late: [2]time.Duration{-1, 1}},
+		"latency below 0": {Latency: [2]time.Duration{-1, 1}},
+		"rate of slowing": {Rates: map[faultstore.Fault]float64{faultstore.Slowed: 0.1}},
 	} {
 		if _, err := faultstore.New(memory.New(), o); err == nil {
 			t.Errorf("%s: no error", name)

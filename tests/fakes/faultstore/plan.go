@@ -13,12 +13,15 @@ const none = faults
 
 // plan is what will befall one operation.
 type plan struct {
+	inner   store.Store
 	fault   Fault
 	out     time.Duration // Delay of the request.
 	back    time.Duration // Delay of the answer.
 	late    time.Duration // For LateApply.
 	rows    int           // For AnswerLost of a query: rows that still arrive.
 	delayed bool
+	slowed  bool
+	sent    time.Time
 }
 
 // plan draws the fate of the next operation and counts it.
@@ -30,6 +33,8 @@ func (s *Store) plan(write bool) plan {
 		p = plan{fault: Outage}
 	case write && s.readOnly.Load():
 		p = plan{fault: WriteRefused}
+	case !write && s.writeOnly.Load():
+		p = plan{fault: ReadRefused}
 	}
 	if p.fault != none {
 		s.counts[p.fault].Add(1)
@@ -37,13 +42,17 @@ func (s *Store) plan(write bool) plan {
 	if p.delayed {
 		s.counts[Delayed].Add(1)
 	}
+	if p.slowed {
+		s.counts[Slowed].Add(1)
+	}
+	p.sent = time.Now()
 	return p
 }
 
 func (s *Store) draw(write bool) plan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := plan{fault: none}
+	p := plan{inner: s.inner, fault: none}
 	at := s.random.Float64()
 	for fault := Refused; fault < Delayed; fault++ {
 		rate := s.options.Rates[fault]
@@ -53,8 +62,11 @@ func (s *Store) draw(write bool) plan {
 		}
 		at -= rate
 	}
-	if !write && (p.fault == LateApply || p.fault == Conflicted) {
-		p.fault = none // Only writes know these.
+	switch p.fault {
+	case LateApply, Conflicted, BusyApplied, ConflictedApplied:
+		if !write {
+			p.fault = none // Only writes know these.
+		}
 	}
 	if s.random.Float64() < s.options.Rates[Delayed] {
 		p.delayed = true
@@ -64,6 +76,12 @@ func (s *Store) draw(write bool) plan {
 	}
 	p.late = s.between(s.options.Late)
 	p.rows = s.random.IntN(8)
+	if s.options.Latency[1] > 0 {
+		half := s.between(s.options.Latency) / 2 * time.Duration(s.slowdown)
+		p.out += half
+		p.back += half
+		p.slowed = s.slowdown > 1
+	}
 	return p
 }
 
@@ -79,14 +97,14 @@ func (s *Store) before(ctx context.Context, p plan, lost error) error {
 		return fmt.Errorf("faultstore: %w: %w", store.ErrUnavailable, err)
 	}
 	switch p.fault {
-	case Refused, Outage, WriteRefused:
+	case Refused, Outage, WriteRefused, ReadRefused:
 		return fmt.Errorf("faultstore: %w: %v", store.ErrUnavailable, p.fault)
 	}
 	if err := wait(ctx, p.out); err != nil {
 		return fmt.Errorf("faultstore: %w: %w", lost, err)
 	}
 	switch p.fault {
-	case RequestLost, LateApply:
+	case RequestLost, LateApply, Busy:
 		return fmt.Errorf("faultstore: %w: %v", lost, p.fault)
 	case Conflicted:
 		return fmt.Errorf("faultstore: %w: %v", store.ErrConflict, p.fault)
@@ -99,10 +117,27 @@ func (s *Store) after(ctx context.Context, p plan, lost error) error {
 	if err := wait(ctx, p.back); err != nil {
 		return fmt.Errorf("faultstore: %w: %w", lost, err)
 	}
-	if p.fault == AnswerLost {
+	if p.fault == AnswerLost || p.fault == BusyApplied {
 		return fmt.Errorf("faultstore: %w: %v", lost, p.fault)
 	}
+	s.tellDate(p.sent)
 	return nil
+}
+
+// tellDate hands on the date of an answer.
+func (s *Store) tellDate(sent time.Time) {
+	s.mu.Lock()
+	tell := s.options.OnServerDate
+	s.mu.Unlock()
+	if tell == nil {
+		return
+	}
+	offset := time.Duration(s.dateOffset.Load())
+	if offset != 0 {
+		s.counts[DateOff].Add(1)
+	}
+	now := time.Now()
+	tell(now.Add(offset).UTC().Truncate(time.Second), sent, now)
 }
 
 // wait lets time pass, or ends with the context's error.
