@@ -96,7 +96,7 @@ func TestAdmitLastSuccessInvitesATrial(t *testing.T) {
 		}
 		a.trial(t).Failure(502)
 		a.is(t, Open)
-		if got := a.d.facts; !got.until.Equal(before.until) || got.opens != before.opens {
+		if got := a.d.facts; !got.Until.Equal(before.Until) || got.Opens != before.Opens {
 			t.Errorf("failed early: %+v, want the open time of %+v", got, before)
 		}
 		a.refused(t)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"spillway/shared/breaker/rule"
 	"spillway/shared/clock"
 	"spillway/shared/store"
 )
@@ -21,10 +22,16 @@ type Board struct {
 	store        store.Store
 	clock        *clock.Clock
 	instance     string
-	rules        rules
+	tolerance    tolerance
+	settings     rule.Settings
 	refreshEvery time.Duration
+	instances    func() int64
 	events       func(Event)
 	random       func(n uint64) uint64
+
+	// interval is the time between two queries, in nanoseconds: refreshEvery, or
+	// more in a large fleet.
+	interval atomic.Int64
 
 	nonces atomic.Uint64 // Counts the nonces made.
 	writes atomic.Uint64 // Counts the writes made.
@@ -41,23 +48,40 @@ func New(o Options) (*Board, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Board{
-		store:    o.Store,
-		clock:    o.Clock,
-		instance: o.Instance,
-		rules: rules{
-			failures:      o.Failures,
-			interval:      o.Interval,
-			openFor:       o.OpenFor,
-			maxOpenFor:    o.MaxOpenFor,
-			maxRetryAfter: o.MaxRetryAfter,
+	b := &Board{
+		store:     o.Store,
+		clock:     o.Clock,
+		instance:  o.Instance,
+		tolerance: tolerance{failures: o.Failures, interval: o.Interval},
+		settings: rule.Settings{
+			OpenFor:       o.OpenFor,
+			MaxOpenFor:    o.MaxOpenFor,
+			MaxRetryAfter: o.MaxRetryAfter,
+			TrialFor:      trialFor,
+			Skew:          skew,
+			ProbeEvery:    probeEvery,
 		},
 		refreshEvery: o.RefreshEvery,
+		instances:    o.Instances,
 		events:       o.Events,
 		random:       o.Random,
 		deployments:  make(map[string]*Deployment),
-	}, nil
+	}
+	b.interval.Store(int64(o.RefreshEvery))
+	return b, nil
 }
+
+const (
+	// trialFor is how long the owner of a trial has for it. Headers of a reasoning
+	// model come late, and a dead owner blocks the next trial for this long.
+	trialFor = 30 * time.Second
+	// skew is the most by which a corrected clock is wrong: the store tells the
+	// time in whole seconds.
+	skew = time.Second
+	// probeEvery is how often a throttled deployment is probed, by all instances
+	// together.
+	probeEvery = 10 * time.Second
+)
 
 // Deployment returns the deployment of that id, "backend/deployment". The same
 // id gives the same pointer.
@@ -89,7 +113,7 @@ func (b *Board) all() []*Deployment {
 }
 
 // Refresh is to be called once per request. It returns at once; if the view of
-// the store is older than Options.RefreshEvery it starts one query for all rows
+// the store is older than the refresh interval it starts one query for all rows
 // in the background. Only a view older than 30 s, that of a process which was
 // frozen, is waited for, for at most 150 ms; never if the store has not answered
 // yet.

@@ -44,7 +44,7 @@ func TestLaterUntilWins(t *testing.T) {
 				t.Errorf("%s: %+v, want it open until %v", i.instance, got, want)
 			}
 		}
-		if row := f.row(t); !row.until.Equal(want) {
+		if row := f.row(t); !row.Until.Equal(want) {
 			t.Errorf("row %+v, want %v", row, want)
 		}
 	})
@@ -149,7 +149,7 @@ func TestLostAnswerOfAPublication(t *testing.T) {
 				fl := newFleet(t, 1)
 				fl.store.do(once(write, f))
 				fl.instances[0].breakDown(t)
-				if row := fl.row(t); row.state != Open {
+				if row := fl.row(t); row.State != Open {
 					t.Errorf("row %+v", row)
 				}
 				writes := fl.store.count(write)
@@ -187,6 +187,7 @@ func TestHostileRowBlocksNoLongerThanOurOwnSettings(t *testing.T) {
 		f := newFleet(t, 2)
 		far := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 		_, err := f.store.Insert(t.Context(), store.Key{Partition: Partition, Row: id}, store.Columns{
+			"Format": int64(1), "Trial": int64(0), "Owner": "", "Nonce": "",
 			"State": "open", "Until": far, "ThrottledUntil": far, "Opens": int64(1 << 40), "Extra": true,
 		})
 		if err != nil {
@@ -209,7 +210,7 @@ func TestHostileRowBlocksNoLongerThanOurOwnSettings(t *testing.T) {
 		}
 		f.refresh()
 		f.instances[1].is(t, Closed)
-		if row := f.row(t); row.state != Closed || row.throttledUntil.After(time.Now()) {
+		if row := f.row(t); row.State != Closed || row.Throttle.End().After(time.Now()) {
 			t.Errorf("the row was not mended: %+v", row)
 		}
 	})
@@ -241,13 +242,13 @@ func TestWhatHappensDuringAPublicationIsPublishedToo(t *testing.T) {
 		}
 		f.store.before.Store(&slow)
 		late := a.admit(t)
-		for range testRules.failures {
+		for range testTolerance.failures {
 			a.admit(t).Failure(500)
 		}
 		<-time.After(50 * time.Millisecond)
 		late.Throttled(time.Now().Add(time.Minute), 429)
 		elapse(time.Second)
-		if row := f.row(t); row.state != Open || !row.throttledUntil.After(time.Now().Add(50*time.Second)) {
+		if row := f.row(t); row.State != Open || !row.Throttle.End().After(time.Now().Add(50*time.Second)) {
 			t.Errorf("row %+v, want it open and throttled", row)
 		}
 	})
@@ -267,11 +268,11 @@ func TestOpeningDuringAPublication(t *testing.T) {
 		f.store.before.Store(&slow)
 		pass.Success()
 		<-time.After(50 * time.Millisecond)
-		for range testRules.failures {
+		for range testTolerance.failures {
 			a.admit(t).Failure(500)
 		}
 		elapse(time.Second)
-		if row := f.row(t); row.state != Open {
+		if row := f.row(t); row.State != Open {
 			t.Errorf("row %+v, want the second opening", row)
 		}
 	})
@@ -290,11 +291,11 @@ func TestOpeningDuringThePublicationOfAnotherDeployment(t *testing.T) {
 			}
 		}
 		f.store.before.Store(&slow)
-		for range testRules.failures {
+		for range testTolerance.failures {
 			a.admit(t).Failure(500)
 		}
 		<-time.After(50 * time.Millisecond)
-		for range testRules.failures {
+		for range testTolerance.failures {
 			pass, _ := first.Admit(t.Context())
 			pass.Failure(500)
 		}

@@ -12,9 +12,13 @@
 // over after its deadline. While the store is down each instance is alone: it
 // runs at most one trial of its own.
 //
-// The rules are pure functions of the facts and the time (closed.go, open.go,
-// halfopen.go, merge.go). Deployment and Board are the shell around them that
-// holds the locks and talks to the store.
+// A throttle ends by itself. A probe that succeeds lifts it early, for all
+// instances: the lift is a moment in the row, so that it takes away the 429s
+// from before it and none that came later (package rule).
+//
+// The rules are pure functions of the facts and the time, in package rule and in
+// closed.go. Deployment and Board are the shell around them that holds the locks
+// and talks to the store.
 package breaker
 
 import (
@@ -24,36 +28,24 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"spillway/shared/breaker/rule"
 	"spillway/shared/clock"
 	"spillway/shared/store"
 )
 
 // State is the health of a deployment.
-type State uint8
+type State = rule.State
 
 // The states of a breaker.
 const (
 	// Closed: requests pass.
-	Closed State = iota
+	Closed = rule.Closed
 	// Open: requests go elsewhere until the open time is over.
-	Open
+	Open = rule.Open
 	// HalfOpen: one request, the trial, finds out whether the deployment has
 	// recovered; all others go elsewhere.
-	HalfOpen
+	HalfOpen = rule.HalfOpen
 )
-
-// String returns "closed", "open" or "half-open".
-func (s State) String() string {
-	switch s {
-	case Closed:
-		return "closed"
-	case Open:
-		return "open"
-	case HalfOpen:
-		return "half-open"
-	}
-	return "unknown"
-}
 
 // View is what is known about a deployment at one moment. It is a value.
 type View struct {
@@ -62,7 +54,8 @@ type View struct {
 	// half-open one's trial. Zero when closed.
 	OpenUntil time.Time
 	// ThrottledUntil is when the deployment said it would have room again. It
-	// may lie in the past; zero if it never said so.
+	// may lie in the past; zero if it never said so, or if a probe has found out
+	// that it has room already.
 	ThrottledUntil time.Time
 	// Opens is how often in a row the breaker opened without a success between.
 	Opens int
@@ -119,8 +112,13 @@ type Options struct {
 	MaxRetryAfter time.Duration
 	// RefreshEvery is how old the view of the store may get before a request
 	// starts a refresh in the background; it varies by ±20 %. Throttles that
-	// end sooner are not worth sharing and stay local. Default 2 s.
+	// end sooner are not worth sharing and stay local. It is the least: many
+	// instances and many rows make it longer, up to 15 s. Default 2 s.
 	RefreshEvery time.Duration
+	// Instances returns how many instances are believed to share the store. It is
+	// asked once per refresh, must return at once and must not call the Board.
+	// Nil: one.
+	Instances func() int64
 	// Events is told what happens; nil: nobody. It is called from many
 	// goroutines, without any lock held, and must return soon.
 	Events func(Event)
@@ -142,6 +140,11 @@ const (
 	EventClosed
 	// EventThrottled: a deployment that was free is throttled.
 	EventThrottled
+	// EventLifted: a throttle ended before its time.
+	EventLifted
+	// EventUnusable: the row of a deployment cannot be used as it is, see the
+	// reason. It is raised once, when that begins.
+	EventUnusable
 	// EventDegraded: the store is down; this instance decides alone. It concerns
 	// no single deployment.
 	EventDegraded
@@ -160,6 +163,10 @@ func (k EventKind) String() string {
 		return "closed"
 	case EventThrottled:
 		return "throttled"
+	case EventLifted:
+		return "lifted"
+	case EventUnusable:
+		return "unusable"
 	case EventDegraded:
 		return "degraded"
 	case EventRecovered:
@@ -191,6 +198,14 @@ const (
 	ReasonTrialAbandoned Reason = "trial_abandoned"
 	// ReasonAnswer: the deployment answered with a 429.
 	ReasonAnswer Reason = "answer"
+	// ReasonProbeSucceeded: a probe found out that there is room.
+	ReasonProbeSucceeded Reason = "probe_succeeded"
+	// ReasonFormat: another version wrote the row. It is left alone; this
+	// instance decides alone about the deployment.
+	ReasonFormat Reason = "another_format"
+	// ReasonBroken: the row makes no sense. It is taken for a closed breaker, and
+	// the next write mends it.
+	ReasonBroken Reason = "broken_row"
 	// ReasonShared: another instance published it.
 	ReasonShared Reason = "shared"
 	// ReasonTimeout: the store did not answer in time.
@@ -251,6 +266,9 @@ func (o *Options) validate() error {
 	}
 	if o.Clock == nil {
 		o.Clock = new(clock.Clock)
+	}
+	if o.Instances == nil {
+		o.Instances = func() int64 { return 1 }
 	}
 	if o.Random == nil {
 		o.Random = rand.Uint64N

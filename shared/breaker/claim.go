@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"spillway/shared/breaker/rule"
 )
 
 const (
@@ -37,13 +39,13 @@ func (d *Deployment) trying() bool {
 }
 
 // negotiate reads the row, decides on what it says and writes the claim, again
-// after a conflict and after an answer that was lost. The caller holds busy.
+// after a conflict and after an answer that was lost. The caller has called occupy.
 func (d *Deployment) negotiate(ctx context.Context, early bool) (Pass, bool, Event) {
 	ctx, cancel := context.WithTimeoutCause(ctx, claimTime, errSlow)
 	defer cancel()
 	nonce := d.nonce()
 	for range claimTries {
-		if d.board.Degraded() {
+		if d.alone() {
 			return d.take(nonce, early)
 		}
 		if ctx.Err() != nil {
@@ -56,7 +58,9 @@ func (d *Deployment) negotiate(ctx context.Context, early bool) (Pass, bool, Eve
 		if pass, ok, happened := d.recognize(row, nonce); ok {
 			return pass, true, happened
 		}
-		d.learn(row)
+		if d.learn(row); d.alone() {
+			return d.take(nonce, early)
+		}
 		next, pass, ok := d.prepare(nonce, early)
 		if !ok || pass.kind != trial {
 			return pass, ok, Event{}
@@ -66,7 +70,7 @@ func (d *Deployment) negotiate(ctx context.Context, early bool) (Pass, bool, Eve
 			return pass, true, happened
 		}
 	}
-	if d.board.Degraded() {
+	if d.alone() {
 		return d.take(nonce, early)
 	}
 	return Pass{}, false, Event{}
@@ -87,32 +91,31 @@ func (d *Deployment) nonce() string {
 // prepare decides on the present facts. It returns the facts of the claim and
 // an unfinished trial pass, or an ordinary pass if the breaker has closed, or
 // false.
-func (d *Deployment) prepare(nonce string, early bool) (facts, Pass, bool) {
+func (d *Deployment) prepare(nonce string, early bool) (rule.Facts, Pass, bool) {
 	now := d.board.clock.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case d.facts.state == Closed:
-		return facts{}, Pass{d: d, epoch: d.epoch}, true
-	case !d.facts.claimable(now, early || !d.invited.IsZero()):
-		return facts{}, Pass{}, false
+	case d.facts.State == Closed:
+		return rule.Facts{}, Pass{d: d, epoch: d.epoch}, true
+	case !d.facts.Claimable(now, early || !d.invited.IsZero()):
+		return rule.Facts{}, Pass{}, false
 	}
-	return d.facts.claim(now, d.board.instance, nonce), Pass{kind: trial}, true
+	d.link.nonce = nonce // An older claim of that nonce may have been given up.
+	return d.facts.Claim(now, d.board.instance, nonce, &d.board.settings), Pass{kind: trial}, true
 }
 
 // recognize finds a claim of this very call in the row: the write whose answer
 // was lost had been applied.
 func (d *Deployment) recognize(row shared, nonce string) (Pass, bool, Event) {
 	now := d.board.clock.Now()
-	seen := decode(row.columns, now, &d.board.rules)
-	fresh := seen.until.Sub(now) > trialTime-2*claimTime
-	if seen.state != HalfOpen || seen.nonce != nonce || !fresh {
+	seen, reading := row.decode(now, &d.board.settings)
+	if !seen.Recognize(nonce, now, 2*claimTime, &d.board.settings) {
 		return Pass{}, false, Event{}
 	}
 	d.board.answered(writing)
 	d.mu.Lock()
-	d.link.known, d.link.etag, d.link.throttledUntil = true, row.etag, seen.throttledUntil
-	seen.throttledUntil = later(seen.throttledUntil, d.facts.throttledUntil)
+	d.link.known, d.link.etag, d.link.throttle, d.link.reading = true, row.etag, seen.Throttle, reading
 	d.mu.Unlock()
 	pass, happened := d.own(seen, false)
 	return pass, true, happened
@@ -130,7 +133,7 @@ func (d *Deployment) take(nonce string, early bool) (Pass, bool, Event) {
 
 // own makes this instance the owner of a claimed trial. News tells whether the
 // store does not know of it.
-func (d *Deployment) own(next facts, news bool) (Pass, Event) {
+func (d *Deployment) own(next rule.Facts, news bool) (Pass, Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := &d.link
@@ -138,12 +141,12 @@ func (d *Deployment) own(next facts, news bool) (Pass, Event) {
 	l.news = news
 	l.version++
 	// What outcomes have taught meanwhile about throttling stays.
-	next.throttledUntil = later(next.throttledUntil, d.facts.throttledUntil)
+	next.Throttle = next.Throttle.Merge(d.facts.Throttle)
 	d.openUntil = time.Time{}
-	if d.facts.state == Open {
-		d.openUntil = d.facts.until
+	if d.facts.State == Open {
+		d.openUntil = d.facts.Until
 	}
-	d.mine = next.until.Add(-trialMargin)
+	d.mine = next.Deadline(&d.board.settings)
 	happened := d.set(next, ReasonTrialClaimed)
 	return Pass{d: d, epoch: d.epoch, kind: trial, deadline: d.mine}, happened
 }

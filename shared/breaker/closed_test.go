@@ -39,9 +39,9 @@ func TestClosedCountsFailures(t *testing.T) {
 				}
 				switch outcome {
 				case '+':
-					c.succeed(now, &testRules)
+					c.succeed(now, testTolerance)
 				case '-':
-					got = c.fail(now, &testRules)
+					got = c.fail(now, testTolerance)
 				case '.':
 					now = now.Add(time.Second)
 				}
@@ -148,7 +148,7 @@ func TestOutcomeOfAnOlderStateIsIgnored(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newFleet(t, 1).instances[0]
 				var slow []Pass
-				for range 2 * testRules.failures {
+				for range 2 * testTolerance.failures {
 					slow = append(slow, a.admit(t))
 				}
 				a.breakDown(t)
@@ -249,7 +249,7 @@ func TestEveryOutcomeIsConcurrencySafe(t *testing.T) {
 		synctest.Wait()
 		f.refresh()
 		a, b := f.instances[0].d.facts, f.instances[1].d.facts
-		if a.state != b.state || !a.until.Equal(b.until) || !a.throttledUntil.Equal(b.throttledUntil) {
+		if a.State != b.State || !a.Until.Equal(b.Until) || a.Throttle != b.Throttle {
 			t.Errorf("the instances disagree: %+v and %+v", a, b)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"spillway/shared/breaker/rule"
 	"spillway/shared/store"
 )
 
@@ -19,9 +20,12 @@ type Deployment struct {
 	current atomic.Pointer[snapshot]
 
 	mu     sync.Mutex
-	facts  facts  // Guarded by mu.
-	closed closed // Guarded by mu.
-	demand window // Requests, and those of them not accepted. Guarded by mu.
+	facts  rule.Facts // Guarded by mu.
+	closed closed     // Guarded by mu.
+	demand window     // Requests, and those of them not accepted. Guarded by mu.
+	// pause is until when the 429s have asked for that are too short to be
+	// shared. Guarded by mu.
+	pause time.Time
 	// openUntil is how long the breaker would be open if this instance's trial
 	// did not run. Guarded by mu.
 	openUntil time.Time
@@ -52,6 +56,7 @@ const (
 	ordinary kind = iota // The breaker was closed.
 	trial                // The request is the trial.
 	forced               // The request is the last resort of its pool.
+	lifting              // The request finds out whether a throttle is over.
 )
 
 func newDeployment(b *Board, id string) *Deployment {
@@ -96,7 +101,7 @@ func (d *Deployment) AdmitLast(ctx context.Context) (Pass, bool) {
 	chance := d.board.fraction()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.facts.state == Closed {
+	if d.facts.State == Closed {
 		return Pass{d: d, epoch: d.epoch}, true
 	}
 	t := d.demand.at(now, demandSpan)
@@ -110,65 +115,103 @@ func (d *Deployment) AdmitLast(ctx context.Context) (Pass, bool) {
 	return Pass{d: d, epoch: d.epoch, kind: forced}, true
 }
 
-// Probe claims the trial of an open breaker even before its open time is over,
-// so that a probe can close early what has recovered. It says no if the breaker
-// is closed, if another trial runs, or if the claim failed. A probe that fails
-// leaves the open time as it was.
+// Probe asks for a request that is made only to find out how the deployment
+// fares, so that what has recovered can be used early. It takes at most 150 ms.
+//
+// Of an open breaker it claims the trial, even before the open time is over. It
+// says no if another trial runs or the claim failed. A probe that fails leaves
+// the open time as it was.
+//
+// Of a closed one that is throttled it gives a pass whose Success lifts the
+// throttle in all instances; every other outcome counts as that of an ordinary
+// request. It says no if the throttle ends within the refresh interval, if the
+// last 429 came within the last two seconds, and if any instance has begun to
+// probe within the last ten.
 func (d *Deployment) Probe(ctx context.Context) (Pass, bool) {
 	if d.View().State == Closed {
-		return Pass{}, false
+		return d.probe(ctx)
 	}
+	sent := d.board.clock.Now()
 	pass, ok := d.claim(ctx, true)
 	if ok && pass.kind != trial { // It has closed meanwhile: nothing to find out.
 		return Pass{}, false
 	}
+	pass.lifts = sent
 	return pass, ok
 }
 
 // set makes next the facts, and returns the event if the state changed. The
 // caller holds mu.
-func (d *Deployment) set(next facts, why Reason) Event {
+func (d *Deployment) set(next rule.Facts, why Reason) Event {
 	last := d.facts
 	d.facts = next
-	changed := last.state != next.state || !last.sameTrial(next)
+	changed := last.State != next.State || !last.SameTrial(next)
 	if changed {
 		d.epoch++
 		d.closed = closed{}
 		d.invited = time.Time{}
 	}
 	d.show()
-	if !changed || last.state == Closed && next.state == Closed {
+	if !changed || last.State == Closed && next.State == Closed {
 		return Event{}
 	}
 	kind := EventClosed
-	switch next.state {
+	switch next.State {
 	case Open:
 		kind = EventOpened
 	case HalfOpen:
 		kind = EventHalfOpen
 	}
-	return d.event(kind, why, next.until)
+	return d.event(kind, why, next.Until)
 }
 
 // show lets readers see the present facts. The caller holds mu.
 func (d *Deployment) show() {
-	view := d.facts.view()
+	view := View{
+		State:          d.facts.State,
+		OpenUntil:      d.facts.Until,
+		ThrottledUntil: d.throttledUntil(),
+		Opens:          int(d.facts.Opens),
+		LastStatus:     int(d.facts.LastStatus),
+	}
 	if !d.invited.IsZero() {
 		view.OpenUntil = sooner(view.OpenUntil, d.invited)
 	}
 	d.current.Store(&snapshot{view: view, epoch: d.epoch})
 }
 
+// throttledUntil is until when the deployment has asked to be left alone. The
+// caller holds mu.
+func (d *Deployment) throttledUntil() time.Time {
+	return later(d.facts.Throttle.End(), d.pause)
+}
+
 // throttle makes the deployment throttled until some moment, and returns the
-// event if it was free. The caller holds mu.
+// event if it was free. A throttle that ends before the others would hear of it
+// is kept apart: it must not stand for a lasting one. The caller holds mu.
 func (d *Deployment) throttle(now time.Time, until time.Time, status int) Event {
-	free := !now.Before(d.facts.throttledUntil)
-	d.facts = d.facts.throttle(now, until, status, &d.board.rules)
-	d.show()
-	if !free || !now.Before(d.facts.throttledUntil) {
-		return Event{}
+	before := d.throttledUntil()
+	if until.Sub(now) < d.board.every() {
+		d.pause = later(d.pause, rule.Wall(until))
+	} else {
+		d.facts.Throttle = d.facts.Throttle.Learn(now, until, &d.board.settings)
 	}
-	return d.event(EventThrottled, ReasonAnswer, d.facts.throttledUntil)
+	d.facts.LastStatus = int64(status)
+	d.show()
+	return d.throttleChanged(before, now, ReasonAnswer)
+}
+
+// throttleChanged returns the event if a throttle began or ended before its
+// time. The caller holds mu.
+func (d *Deployment) throttleChanged(before, now time.Time, why Reason) Event {
+	until := d.throttledUntil()
+	switch was, is := now.Before(before), now.Before(until); {
+	case is && !was:
+		return d.event(EventThrottled, why, until)
+	case was && !is:
+		return d.event(EventLifted, why, now)
+	}
+	return Event{}
 }
 
 // event describes the present facts. The caller holds mu.
@@ -178,8 +221,8 @@ func (d *Deployment) event(kind EventKind, why Reason, until time.Time) Event {
 		Reason:     why,
 		Deployment: d.id,
 		Until:      until,
-		Opens:      int(d.facts.opens),
-		Status:     int(d.facts.lastStatus),
+		Opens:      int(d.facts.Opens),
+		Status:     int(d.facts.LastStatus),
 	}
 }
 
@@ -199,4 +242,18 @@ const (
 func rejection(t tally) float64 {
 	accepts := t.total - t.bad
 	return max(0, float64(t.total-demandFactor*accepts)/float64(t.total+1))
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func sooner(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"spillway/shared/breaker/rule"
 	"spillway/shared/clock"
 	"spillway/shared/store"
 	"spillway/shared/store/memory"
@@ -16,13 +17,18 @@ import (
 
 const id = "ptu/gpt-4o"
 
-var testRules = rules{
-	failures:      5,
-	interval:      10 * time.Second,
-	openFor:       10 * time.Second,
-	maxOpenFor:    300 * time.Second,
-	maxRetryAfter: 60 * time.Second,
-}
+// The defaults.
+var (
+	testTolerance = tolerance{failures: 5, interval: 10 * time.Second}
+	testSettings  = rule.Settings{
+		OpenFor:       10 * time.Second,
+		MaxOpenFor:    300 * time.Second,
+		MaxRetryAfter: 60 * time.Second,
+		TrialFor:      30 * time.Second,
+		Skew:          time.Second,
+		ProbeEvery:    10 * time.Second,
+	}
+)
 
 // epoch0 is a moment for tests of pure functions.
 var epoch0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -134,7 +140,7 @@ func (i *instance) trial(t fatal) Pass {
 // opening be published.
 func (i *instance) breakDown(t fatal) {
 	t.Helper()
-	for range testRules.failures {
+	for range testTolerance.failures {
 		i.admit(t).Failure(503)
 	}
 	i.is(t, Open)
@@ -201,13 +207,17 @@ func (f *fleet) refresh() {
 }
 
 // row returns the row as a newcomer would understand it.
-func (f *fleet) row(t fatal) facts {
+func (f *fleet) row(t fatal) rule.Facts {
 	t.Helper()
 	row, err := f.store.inner.Get(context.Background(), store.Key{Partition: Partition, Row: id})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return decode(row.Columns, time.Now(), &testRules)
+	facts, reading := rule.Decode(row.Columns, time.Now(), &testSettings)
+	if reading != rule.Sound {
+		t.Fatalf("reading %v of the row %+v", reading, row.Columns)
+	}
+	return facts
 }
 
 // operation is a kind of store operation.

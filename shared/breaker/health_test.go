@@ -29,7 +29,7 @@ func TestStoreDownThenBack(t *testing.T) {
 		if a.Degraded() || a.count(EventRecovered, ReasonAnswered) != 1 {
 			t.Errorf("a is degraded: %v, events %+v", a.Degraded(), a.happened())
 		}
-		if row := f.row(t); row.state != Open {
+		if row := f.row(t); row.State != Open {
 			t.Errorf("the opening was not published after the outage: %+v", row)
 		}
 		b.is(t, Open)

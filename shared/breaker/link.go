@@ -5,8 +5,13 @@ import (
 	"errors"
 	"time"
 
+	"spillway/shared/breaker/rule"
 	"spillway/shared/store"
 )
+
+// Partition is the partition of the store that holds the rows of all
+// deployments; the row key is the id of the deployment.
+const Partition = "breaker"
 
 // link is what a Deployment knows about its row in the store.
 type link struct {
@@ -16,8 +21,10 @@ type link struct {
 	// is empty.
 	known bool
 	etag  string
-	// throttledUntil is the throttle that the row holds.
-	throttledUntil time.Time
+	// throttle is what the row holds of it.
+	throttle rule.Throttle
+	// reading is what was made of the row.
+	reading rule.Reading
 	// news: the state differs from the row because of something this instance
 	// found out.
 	news bool
@@ -45,42 +52,67 @@ func (d *Deployment) absorb(row shared, now time.Time) []Event {
 	if l.known && l.etag == row.etag {
 		return nil
 	}
-	rules := &d.board.rules
-	seen := decode(row.columns, now, rules)
-	l.known, l.etag, l.throttledUntil = true, row.etag, seen.throttledUntil
-	// A claim that succeeded after all, and nobody runs the trial.
-	orphan := seen.state == HalfOpen && seen.nonce == l.nonce && l.nonce != ""
-	if orphan {
-		seen = seen.abandon(now, d.facts.until)
+	seen, reading := row.decode(now, &d.board.settings)
+	l.known, l.etag = true, row.etag
+	unusable := d.read(reading)
+	if reading == rule.Foreign {
+		return []Event{unusable}
+	}
+	l.throttle = seen.Throttle
+	before := d.throttledUntil()
+	next, news, orphan := rule.Absorb(d.facts, seen, l.news, l.nonce, now)
+	if orphan { // A claim that succeeded after all, and nobody runs the trial.
 		l.nonce = ""
 	}
-	var happened []Event
-	if next := d.facts.throttledUntil; seen.throttledUntil.After(later(next, now)) && !now.Before(next) {
-		happened = append(happened, Event{
-			Kind: EventThrottled, Reason: ReasonShared, Deployment: d.id,
-			Until: seen.throttledUntil, Opens: int(seen.opens), Status: int(seen.lastStatus),
-		})
-	}
-	if l.news {
-		seen, l.news = merge(d.facts, seen, now)
-	} else {
-		seen.throttledUntil = later(seen.throttledUntil, d.facts.throttledUntil)
-	}
-	l.news = l.news || orphan
+	l.news = news
 	l.version++
-	if e := d.set(seen, ReasonShared); e.Kind != 0 {
-		happened = append(happened, e)
-	}
-	return happened
+	happened := d.set(next, ReasonShared)
+	return []Event{unusable, d.throttleChanged(before, now, ReasonShared), happened}
 }
 
-// unpublished tells whether the store should learn something. A throttle is
-// worth a write only for the part of it that the row does not know yet, and
+// read notes what was made of the row, and returns the event if it has become
+// unusable. The caller holds mu.
+func (d *Deployment) read(reading rule.Reading) Event {
+	before := d.link.reading
+	d.link.reading = reading
+	if reading == before || reading == rule.Sound {
+		return Event{}
+	}
+	why := ReasonBroken
+	if reading == rule.Foreign {
+		why = ReasonFormat
+	}
+	return d.event(EventUnusable, why, time.Time{})
+}
+
+// decode reads the columns, if there is a row.
+func (s shared) decode(now time.Time, settings *rule.Settings) (rule.Facts, rule.Reading) {
+	if s.etag == "" {
+		return rule.Facts{}, rule.Sound
+	}
+	return rule.Decode(s.columns, now, settings)
+}
+
+// unpublished tells whether the store should learn something. A throttle or its
+// lift is worth a write only for the time that the row does not know of yet, and
 // only if that outlives the view of the others. The caller holds mu.
 func (d *Deployment) unpublished(now time.Time) bool {
 	l := &d.link
-	secret := d.facts.throttledUntil.Sub(later(l.throttledUntil, now))
-	return l.news || secret >= d.board.refreshEvery
+	if l.reading == rule.Foreign {
+		return false
+	}
+	secret := later(d.facts.Throttle.End(), now).Sub(later(l.throttle.End(), now))
+	return l.news || secret.Abs() >= d.board.every()
+}
+
+// alone tells whether this instance decides without the store.
+func (d *Deployment) alone() bool {
+	if d.board.Degraded() {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.link.reading == rule.Foreign
 }
 
 // occupy makes the caller the only one that writes the row; false if another
@@ -121,13 +153,13 @@ func (d *Deployment) learn(row shared) {
 }
 
 // write puts the facts into the row if it still is as it was read.
-func (d *Deployment) write(ctx context.Context, f facts, etag string) (string, error) {
+func (d *Deployment) write(ctx context.Context, f rule.Facts, etag string) (string, error) {
 	b := d.board
 	var err error
 	if etag == "" {
-		etag, err = b.store.Insert(ctx, d.key(), f.encode())
+		etag, err = b.store.Insert(ctx, d.key(), f.Encode())
 	} else {
-		etag, err = b.store.Replace(ctx, d.key(), f.encode(), etag)
+		etag, err = b.store.Replace(ctx, d.key(), f.Encode(), etag)
 	}
 	b.heard(ctx, writing, err)
 	d.mu.Lock()
@@ -136,7 +168,7 @@ func (d *Deployment) write(ctx context.Context, f facts, etag string) (string, e
 	// After a conflict and after an unknown outcome only reading tells.
 	d.link.known = err == nil
 	if err == nil {
-		d.link.etag, d.link.throttledUntil = etag, f.throttledUntil
+		d.link.etag, d.link.throttle, d.link.reading = etag, f.Throttle, rule.Sound
 	}
 	return etag, err
 }

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,19 +16,23 @@ import (
 // TestAtMostOneTrial lets instances with skewed clocks share a store that goes
 // wrong, crash, and answer late, and asserts after each step that at most one
 // trial runs; those of instances that were cut off from the store are at most
-// one each. When the faults stop, all come to agree and recover.
+// one each. It asserts too that no lift takes away a 429 that is newer than the
+// probe that was good for it. When the faults stop, all come to agree and
+// recover.
 //
 // Search for longer with -rapid.checks and -rapid.steps.
 func TestAtMostOneTrial(t *testing.T) {
-	var trials, alone, faults int64
+	var trials, alone, faults, lifts int64
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			m := newMachine(t)
 			t.Repeat(map[string]func(*rapid.T){
-				"":        m.atMostOneTrial,
+				"":        m.judge,
 				"request": m.request,
 				"storm":   m.storm,
+				"quota":   m.quota,
 				"probe":   m.probe,
+				"lift":    m.probeAndSucceed,
 				"answer":  m.answer,
 				"elapse":  m.elapse,
 				"crash":   m.crash,
@@ -37,13 +42,14 @@ func TestAtMostOneTrial(t *testing.T) {
 			m.recover(t)
 			trials += m.trials
 			alone += m.alone
+			lifts += m.lifts
 			for _, fault := range faultstore.All() {
 				faults += m.store.Count(fault)
 			}
 		})
 	})
-	if together := trials - alone; !t.Failed() && (together < 50 || alone < 20 || faults < 100) {
-		t.Errorf("void: %d trials, and %d without the store; %d faults", together, alone, faults)
+	if together := trials - alone; !t.Failed() && !testing.Short() && (together < 15 || alone < 5 || faults < 50 || lifts < 1) {
+		t.Errorf("void: %d trials, and %d without the store; %d faults; %d lifts", together, alone, faults, lifts)
 	}
 }
 
@@ -55,8 +61,16 @@ type machine struct {
 	skews     []time.Duration
 	held      []held
 	names     int
+	asked     []asked
 
-	trials, alone int64
+	trials, alone, lifts int64
+}
+
+// asked is a 429 that no probe contradicts.
+type asked struct {
+	owner *instance
+	at    time.Time // By the true clock.
+	until time.Time // By the clock of the owner.
 }
 
 // held is an admitted request that has not been answered.
@@ -77,8 +91,8 @@ func newMachine(t *rapid.T) *machine {
 	}
 	m := &machine{t: t, store: inner}
 	for range 3 {
-		// Within the margin that a trial keeps, two clocks may differ by 1 s.
-		m.skews = append(m.skews, time.Duration(rapid.IntRange(-499, 499).Draw(t, "skew"))*time.Millisecond)
+		// Within the margin that a trial keeps: two clocks differ by at most 2 s.
+		m.skews = append(m.skews, time.Duration(rapid.IntRange(-1000, 1000).Draw(t, "skew"))*time.Millisecond)
 		m.instances = append(m.instances, nil)
 	}
 	for k := range m.instances {
@@ -132,7 +146,7 @@ func (m *machine) request(t *rapid.T) {
 // storm is a failing backend as one instance sees it: its breaker opens.
 func (m *machine) storm(t *rapid.T) {
 	i := m.pick(t)
-	for range testRules.failures {
+	for range testTolerance.failures {
 		pass, ok := i.d.Admit(context.Background())
 		if ok && pass.Trial() {
 			m.hold(i, pass, ok)
@@ -156,19 +170,62 @@ func (m *machine) answer(t *rapid.T) {
 		t.Skip("no request")
 	}
 	k := rapid.IntRange(0, len(m.held)-1).Draw(t, "request")
-	pass := m.held[k].pass
+	pass, owner := m.held[k].pass, m.held[k].owner
 	m.held = append(m.held[:k], m.held[k+1:]...)
 	switch rapid.IntRange(0, 3).Draw(t, "outcome") {
 	case 0:
-		pass.Success()
+		m.succeed(owner, pass)
 	case 1:
 		pass.Failure(500)
 	case 2:
-		pass.Throttled(time.Now().Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "throttle"))*time.Second), 429)
+		m.throttle(owner, pass, rapid.IntRange(0, 100).Draw(t, "throttle"))
 	case 3:
 		pass.Abandon()
 	}
 	synctest.Wait()
+}
+
+// quota is a 429 that asks for a long time.
+func (m *machine) quota(t *rapid.T) {
+	i := m.pick(t)
+	if pass, ok := i.d.Admit(context.Background()); ok {
+		m.throttle(i, pass, rapid.IntRange(10, 100).Draw(t, "throttle"))
+	}
+	synctest.Wait()
+}
+
+func (m *machine) throttle(owner *instance, pass Pass, seconds int) {
+	now := owner.clock.Now()
+	until := now.Add(time.Duration(seconds) * time.Second)
+	pass.Throttled(until, 429)
+	m.asked = append(m.asked, asked{owner, time.Now(), sooner(until, now.Add(testSettings.MaxRetryAfter))})
+}
+
+// probeAndSucceed is a probe that is good a moment later.
+func (m *machine) probeAndSucceed(t *rapid.T) {
+	i := m.pick(t)
+	pass, ok := i.d.Probe(context.Background())
+	if ok {
+		elapse(time.Duration(rapid.IntRange(0, 3000).Draw(t, "milliseconds")) * time.Millisecond)
+		m.succeed(i, pass)
+	}
+	synctest.Wait()
+}
+
+// succeed is a success. If the request was a probe, what had been asked for
+// before it was sent may be forgotten.
+func (m *machine) succeed(owner *instance, pass Pass) {
+	now := owner.clock.Now()
+	before := owner.d.View()
+	pass.Success()
+	if pass.lifts.IsZero() {
+		return
+	}
+	sent := pass.lifts.Add(time.Since(now)) // By the true clock.
+	m.asked = slices.DeleteFunc(m.asked, func(a asked) bool { return a.at.Before(sent) })
+	if before.Throttled(now) && !owner.d.View().Throttled(now) {
+		m.lifts++
+	}
 }
 
 func (m *machine) elapse(t *rapid.T) {
@@ -218,6 +275,16 @@ func (m *machine) outage(t *rapid.T) {
 // attempt ends by the deadline on its instance's clock.
 func (h held) running() bool {
 	return h.pass.Trial() && h.owner.clock.Now().Before(h.pass.Deadline())
+}
+
+func (m *machine) judge(t *rapid.T) {
+	m.atMostOneTrial(t)
+	for _, a := range m.asked {
+		now := a.owner.clock.Now().Add(time.Microsecond) // Which are cut off.
+		if v := a.owner.d.View(); now.Before(a.until) && !v.Throttled(now) {
+			t.Fatalf("%s forgot a 429 that asked for %v: %+v", a.owner.instance, a.until, v)
+		}
+	}
 }
 
 func (m *machine) atMostOneTrial(t *rapid.T) {

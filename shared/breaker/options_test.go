@@ -34,8 +34,8 @@ func TestOptions(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("error %v, want one with %q", err, test.want)
-			case test.want == "" && b.rules != testRules:
-				t.Errorf("defaults %+v, want %+v", b.rules, testRules)
+			case test.want == "" && (b.tolerance != testTolerance || b.settings != testSettings):
+				t.Errorf("defaults %+v, want %+v", b.settings, testSettings)
 			}
 		})
 	}
@@ -64,7 +64,7 @@ func TestDeploymentsAreOnePerID(t *testing.T) {
 func TestDeploymentsDoNotAffectEachOther(t *testing.T) {
 	a := newInstance(t, "a", memory.New())
 	mini := a.Deployment("ptu/gpt-4o-mini")
-	for range testRules.failures {
+	for range testTolerance.failures {
 		a.admit(t).Failure(500)
 	}
 	a.is(t, Open)
@@ -85,7 +85,7 @@ func TestNames(t *testing.T) {
 	for k := EventOpened; k <= EventRecovered; k++ {
 		seen[k.String()] = true
 	}
-	if len(seen) != 6 || seen["unknown"] || EventKind(0).String() != "unknown" {
+	if len(seen) != 8 || seen["unknown"] || EventKind(0).String() != "unknown" {
 		t.Errorf("event names %v", seen)
 	}
 }

@@ -1,6 +1,10 @@
 package breaker
 
-import "time"
+import (
+	"time"
+
+	"spillway/shared/breaker/rule"
+)
 
 // Pass lets one request go to a deployment. It is a small value. Exactly one of
 // Success, Failure, Throttled and Abandon must be called, once, as soon as the
@@ -10,6 +14,7 @@ type Pass struct {
 	d        *Deployment
 	epoch    uint64
 	deadline time.Time
+	lifts    time.Time // When a probe was sent: its success lifts older throttles.
 	kind     kind
 }
 
@@ -17,13 +22,15 @@ type Pass struct {
 func (p Pass) Trial() bool { return p.kind == trial }
 
 // Deadline returns when the attempt must have ended, by the Board's clock. It is
-// zero if the request is no trial: then there is none. It lies one second
-// before the moment from which others may claim the next trial.
+// zero if the request is no trial: then there is none. It lies two seconds
+// before the moment from which others may claim the next trial, since either
+// clock may be wrong by one.
 func (p Pass) Deadline() time.Time { return p.deadline }
 
 // Success reports that the deployment answered as a healthy one does: with a
 // good answer, or with one that blames the request. It closes a half-open
-// breaker and ends a run of failures.
+// breaker and ends a run of failures. That of a probe lifts the throttle, unless
+// a 429 came less than two seconds before the probe was sent, or since.
 func (p Pass) Success() {
 	d := p.d
 	if d == nil {
@@ -40,21 +47,37 @@ func (p Pass) Success() {
 	}
 	if p.kind == ordinary {
 		if p.epoch == d.epoch {
-			d.closed.succeed(now, &d.board.rules)
+			d.closed.succeed(now, d.board.tolerance)
 		}
 		d.mu.Unlock()
 		return
 	}
+	lifted := d.lift(p.lifts, now)
 	var happened Event
 	if p.epoch == d.epoch {
-		if p.kind == forced && d.facts.state == Open {
-			d.invited = wall(now)
+		switch {
+		case p.kind == lifting:
+			d.closed.succeed(now, d.board.tolerance)
+		case p.kind == forced && d.facts.State == Open:
+			d.invited = rule.Wall(now)
 			d.show()
-		} else if p.kind == trial && !d.facts.late(now) {
-			happened = d.settle(d.facts.succeed(), ReasonTrialSucceeded)
+		case p.kind == trial && !d.facts.Late(now):
+			happened = d.settle(d.facts.Succeed(), ReasonTrialSucceeded)
 		}
 	}
-	d.leave(now, happened)
+	d.leave(now, happened, lifted)
+}
+
+// lift records that a probe sent at some moment succeeded; zero: there was none.
+// The caller holds mu.
+func (d *Deployment) lift(sent, now time.Time) Event {
+	if sent.IsZero() {
+		return Event{}
+	}
+	before := d.throttledUntil()
+	d.facts.Throttle = d.facts.Throttle.Lift(sent, &d.board.settings)
+	d.show()
+	return d.throttleChanged(before, now, ReasonProbeSucceeded)
 }
 
 // Failure reports that the deployment is unhealthy: a status that says so, or 0
@@ -67,25 +90,25 @@ func (p Pass) Failure(status int) {
 	}
 	now := d.board.clock.Now()
 	jitter := d.board.jitter()
-	rules := &d.board.rules
+	settings := &d.board.settings
 	d.mu.Lock()
 	d.ended(p)
 	d.rejected(p, now)
 	var happened Event
 	if p.epoch == d.epoch {
 		switch p.kind {
-		case ordinary:
-			why := d.closed.fail(now, rules)
+		case ordinary, lifting:
+			why := d.closed.fail(now, d.board.tolerance)
 			if why != "" {
-				happened = d.settle(d.facts.open(now, status, jitter, rules), why)
+				happened = d.settle(d.facts.Open(now, status, jitter, settings), why)
 				break
 			}
 			failed := d.facts
-			failed.lastStatus = int64(status)
+			failed.LastStatus = int64(status)
 			d.set(failed, "")
 		case trial:
-			if !d.facts.late(now) {
-				happened = d.settle(d.facts.fail(now, d.openUntil, status, jitter, rules), ReasonTrialFailed)
+			if !d.facts.Late(now) {
+				happened = d.settle(d.facts.Fail(now, d.openUntil, status, jitter, settings), ReasonTrialFailed)
 			}
 		case forced: // The breaker is open as it should be.
 		}
@@ -107,8 +130,8 @@ func (p Pass) Throttled(until time.Time, status int) {
 	d.rejected(p, now)
 	throttled := d.throttle(now, until, status)
 	var closed Event
-	if p.kind == trial && p.epoch == d.epoch && !d.facts.late(now) {
-		closed = d.settle(d.facts.succeed(), ReasonTrialThrottled)
+	if p.kind == trial && p.epoch == d.epoch && !d.facts.Late(now) {
+		closed = d.settle(d.facts.Succeed(), ReasonTrialThrottled)
 	}
 	d.leave(now, closed, throttled)
 }
@@ -117,7 +140,7 @@ func (p Pass) Throttled(until time.Time, status int) {
 // left. A trial becomes free for the next request.
 func (p Pass) Abandon() {
 	d := p.d
-	if d == nil || p.kind == ordinary {
+	if d == nil || p.kind == ordinary || p.kind == lifting {
 		return
 	}
 	now := d.board.clock.Now()
@@ -126,8 +149,8 @@ func (p Pass) Abandon() {
 	var happened Event
 	switch p.kind {
 	case trial:
-		if p.epoch == d.epoch && !d.facts.late(now) {
-			happened = d.settle(d.facts.abandon(now, d.openUntil), ReasonTrialAbandoned)
+		if p.epoch == d.epoch && !d.facts.Late(now) {
+			happened = d.settle(d.facts.Abandon(now, d.openUntil), ReasonTrialAbandoned)
 		}
 	case forced:
 		t := d.demand.at(now, demandSpan)
@@ -146,7 +169,7 @@ func (d *Deployment) ended(p Pass) {
 
 // settle makes next the facts and leaves them to be published. The caller holds
 // mu.
-func (d *Deployment) settle(next facts, why Reason) Event {
+func (d *Deployment) settle(next rule.Facts, why Reason) Event {
 	d.link.news = true
 	return d.set(next, why)
 }

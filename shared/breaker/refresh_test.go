@@ -112,7 +112,7 @@ func TestQueryOlderThanTheClaim(t *testing.T) {
 		pass.Success()
 		a.is(t, Closed)
 		synctest.Wait()
-		if row := f.row(t); row.state != Closed {
+		if row := f.row(t); row.State != Closed {
 			t.Errorf("row %+v", row)
 		}
 	})
@@ -143,7 +143,7 @@ func TestQueryThatSeesAClaimBeforeItsAnswer(t *testing.T) {
 		if got := a.happened()[past:]; len(got) != 1 || got[0].Reason != ReasonTrialClaimed {
 			t.Errorf("events %+v, want the claim alone", got)
 		}
-		if row := f.row(t); row.state != HalfOpen {
+		if row := f.row(t); row.State != HalfOpen {
 			t.Errorf("row %+v", row)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"spillway/shared/breaker/rule"
 	"spillway/shared/store"
 )
 
@@ -129,7 +130,8 @@ func (b *Board) query(all []*Deployment) error {
 		rows[row.Row] = shared{row.ETag, row.Columns}
 	}
 	b.heard(ctx, reading, nil)
-	b.health.refreshed(b.clock.Now(), b.spread(b.refreshEvery))
+	b.pace(len(rows))
+	b.health.refreshed(b.clock.Now(), b.spread(b.every()))
 	for _, d := range all {
 		d.absorbQueried(rows[d.id], mark)
 	}
@@ -188,7 +190,7 @@ func (d *Deployment) publish() error {
 
 // draft is a write as it could be made.
 type draft struct {
-	facts   facts
+	facts   rule.Facts
 	known   bool
 	etag    string
 	version uint64

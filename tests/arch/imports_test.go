@@ -13,13 +13,14 @@ import (
 // never imports another step: the pipeline joins them with values.
 var allowed = map[string][]string{
 	// ground
-	"shared/openai":    {},
-	"shared/quota":     {},
-	"shared/clock":     {},
-	"shared/pool":      {},
-	"shared/config":    {},
-	"shared/store":     {},
-	"shared/telemetry": {},
+	"shared/openai":       {},
+	"shared/quota":        {},
+	"shared/clock":        {},
+	"shared/pool":         {},
+	"shared/config":       {},
+	"shared/store":        {},
+	"shared/telemetry":    {},
+	"shared/breaker/rule": {},
 	// stores
 	"shared/store/memory":  {"shared/store"},
 	"shared/store/aztable": {"shared/store"},
@@ -28,16 +29,17 @@ var allowed = map[string][]string{
 	"shared/tokens":   {"shared/openai"},
 	"shared/upstream": {"shared/openai"},
 	"shared/lease":    {"shared/quota", "shared/store", "shared/clock"},
-	"shared/breaker":  {"shared/store", "shared/clock"},
+	"shared/breaker":  {"shared/breaker/rule", "shared/store", "shared/clock"},
 	"shared/usage":    {"shared/store"},
 	// handlers
 	"functions/gateway": {
 		"shared/auth", "shared/tokens", "shared/lease", "shared/breaker", "shared/pool", "shared/upstream",
 		"shared/usage", "shared/openai", "shared/clock",
 	},
-	"functions/console": {"shared/auth", "shared/lease", "shared/breaker", "shared/usage", "shared/openai"},
+	"functions/console":     {"shared/auth", "shared/lease", "shared/breaker", "shared/usage", "shared/openai"},
+	"functions/maintenance": {"shared/quota", "shared/breaker", "shared/store", "shared/clock"},
 	// composition root and mains
-	"functions/app":    {"shared", "functions/gateway", "functions/console"},
+	"functions/app":    {"shared", "functions/gateway", "functions/console", "functions/maintenance"},
 	"functions/azure":  {"functions/app", "shared/config", "shared/auth", "shared/telemetry"},
 	"functions/lambda": {"functions/app", "shared/config", "shared/telemetry"},
 }

@@ -1,0 +1,6 @@
+//go:build race
+
+package breaker
+
+// reduced: the race detector makes a search about ten times slower.
+const reduced = true
