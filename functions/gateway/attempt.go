@@ -95,6 +95,10 @@ func (t *turn) attempt(ctx context.Context, m *Member, f field, door admit) (*an
 		return nil, nil
 	}
 	pass, ok := door(ctx)
+	if ok && t.tooLate(pass) {
+		pass.Abandon()
+		ok = false
+	}
 	if !ok {
 		spill.Cancel()
 		charge.cancel()
@@ -116,6 +120,13 @@ func (t *turn) attempt(ctx context.Context, m *Member, f field, door admit) (*an
 	}
 	a.close()
 	return nil, t.gateway.ended(ctx)
+}
+
+// tooLate tells whether a trial's time has passed since it was claimed: the process
+// was frozen, and the next trial may be running elsewhere.
+func (t *turn) tooLate(pass breaker.Pass) bool {
+	deadline := pass.Deadline()
+	return !deadline.IsZero() && !t.gateway.Clock.Now().Before(deadline)
 }
 
 // mayTry tells whether another attempt may be made. One that follows a failure

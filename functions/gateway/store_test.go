@@ -1,12 +1,16 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"spillway/shared/breaker"
+	"spillway/shared/clock"
+	"spillway/shared/store"
 	"spillway/shared/store/memory"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/faultstore"
@@ -104,6 +108,47 @@ func TestTrialOfTheOnlyMemberWhileTheStoreIsSlow(t *testing.T) {
 		if served.Load() == 0 {
 			t.Error("not even the trial was served")
 		}
+		s.wait(10 * time.Second)
+	})
+}
+
+// freezer is a store on a machine that freezes once, right after the claim of a
+// trial was written: its wall clock jumps, its monotonic clock stands still.
+type freezer struct {
+	store.Store
+	armed  atomic.Bool
+	frozen atomic.Int64 // nanoseconds, in all
+}
+
+func (f *freezer) Replace(ctx context.Context, key store.Key, columns store.Columns, etag string) (string, error) {
+	etag, err := f.Store.Replace(ctx, key, columns, etag)
+	if key.Partition == breaker.Partition && f.armed.CompareAndSwap(true, false) {
+		f.frozen.Add(int64(40 * time.Second))
+	}
+	return etag, err
+}
+
+// read is the clock of that machine.
+func (f *freezer) read() (time.Time, time.Duration) {
+	return time.Now().Round(0).Add(time.Duration(f.frozen.Load())), time.Duration(time.Now().UnixNano())
+}
+
+// A process that was frozen between the claim of a trial and its request does not
+// send it: another instance may have begun the next trial meanwhile.
+func TestFrozenTrialIsNotSent(t *testing.T) {
+	run(t, ordinary, func(s *site) {
+		frozen := &freezer{Store: memory.New()}
+		s.options.Store, s.options.Clock = frozen, clock.New(frozen.read)
+		s.start()
+		s.ptu.Remove(s.trip(sick))
+		s.wait(12 * time.Second)
+		asked := s.asked("ptu.test", "gpt-4o-ptu")
+		frozen.armed.Store(true)
+		s.servedBy(s.chat(10), "payg", "open")
+		if n := s.asked("ptu.test", "gpt-4o-ptu"); n != asked || frozen.armed.Load() {
+			t.Errorf("the deployment was asked %d times more", n-asked)
+		}
+		s.servedBy(s.chat(10), "ptu", "") // the next trial
 		s.wait(10 * time.Second)
 	})
 }
