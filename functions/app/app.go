@@ -13,6 +13,7 @@ import (
 
 	"spillway/functions/console"
 	"spillway/functions/gateway"
+	"spillway/functions/maintenance"
 	"spillway/shared/auth"
 	"spillway/shared/breaker"
 	"spillway/shared/clock"
@@ -55,13 +56,21 @@ type Options struct {
 
 // App is one instance of the gateway.
 type App struct {
-	gateway  *gateway.Gateway
-	console  *console.Console
-	counter  *tokens.Counter
-	models   []string
+	options Options
+	state   string // what kind of store the configuration names
+	events  events
+
+	plan     *topology
 	leases   *lease.Engine
+	breakers *breaker.Board
 	upstream *upstream.Client
+	totals   console.Counter
 	bodyIdle time.Duration
+	models   []string
+
+	gateway     *gateway.Gateway
+	console     *console.Console
+	maintenance *maintenance.Maintenance
 }
 
 // New builds an instance. It does no I/O beyond opening the store, and starts
@@ -71,39 +80,36 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	leases, err := lease.New(leaseOptions(cfg, o))
-	if err != nil {
-		return nil, err
-	}
-	breakers, err := breaker.New(breakerOptions(cfg, o))
-	if err != nil {
-		return nil, err
-	}
-	plan, err := newTopology(cfg, leases, breakers, o.Credential)
-	if err != nil {
-		return nil, err
-	}
-	authenticator, err := auth.New(cfg, auth.Options{KeysFailed: events{o.Log}.signingKeys})
-	if err != nil {
-		return nil, err
-	}
 	a := &App{
-		counter:  o.Counter,
-		models:   cfg.Models(),
-		leases:   leases,
+		options:  o,
+		state:    cfg.State.Store,
+		events:   events{o.Log},
 		upstream: upstream.New(upstreamOptions(cfg, o)),
 		bodyIdle: cfg.Timeouts.StreamIdle,
+		models:   cfg.Models(),
 	}
-	totals := new(console.Counter)
-	a.console = console.New(console.Options{
-		Admin:  authenticator.Admin,
-		Status: func() console.Status { return plan.status(o, totals.Totals()) },
-	})
+	if a.leases, err = lease.New(leaseOptions(cfg, o)); err != nil {
+		return nil, err
+	}
+	if a.breakers, err = breaker.New(breakerOptions(cfg, o, a.leases)); err != nil {
+		return nil, err
+	}
+	if a.plan, err = newTopology(cfg, a.leases, a.breakers, o.Credential); err != nil {
+		return nil, err
+	}
+	authenticator, err := auth.New(cfg, auth.Options{KeysFailed: a.events.signingKeys})
+	if err != nil {
+		return nil, err
+	}
+	a.console = console.New(console.Options{Admin: authenticator.Admin, Status: a.status})
+	if a.maintenance, err = maintenance.New(a.maintenanceOptions()); err != nil {
+		return nil, err
+	}
 	a.gateway, err = gateway.New(gateway.Options{
-		Authenticate:  plan.authenticate(authenticator),
-		Estimator:     tokens.New(cfg.Models()...),
+		Authenticate:  a.plan.authenticate(authenticator),
+		Estimator:     tokens.New(a.models...),
 		Counter:       o.Counter,
-		Breakers:      breakers,
+		Breakers:      a.breakers,
 		Upstream:      a.upstream,
 		Clock:         o.Clock,
 		RetryBudget:   pool.NewRetryBudget(cfg.Retry.Budget, minRetriesPerSecond),
@@ -112,8 +118,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		Total:         cfg.Timeouts.Total,
 		BodyIdle:      cfg.Timeouts.StreamIdle,
 		MaxBody:       cfg.Limits.RequestBody,
-		Record:        o.record(totals),
-		Fault:         events{o.Log}.fault,
+		Record:        a.record,
+		Fault:         a.events.fault,
 		Random:        o.Random,
 	})
 	return a, err
@@ -140,7 +146,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Warm loads in the background what the first requests would wait for.
-func (a *App) Warm() { a.counter.Warm(a.models...) }
+func (a *App) Warm() { a.options.Counter.Warm(a.models...) }
 
 // Close gives back what this instance holds of the shared limits. Live
 // requests must have ended.

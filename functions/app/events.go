@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/rs/zerolog"
 
+	"spillway/functions/maintenance"
 	"spillway/shared/breaker"
 	"spillway/shared/lease"
 	"spillway/shared/telemetry"
@@ -22,6 +24,50 @@ func (e events) breaker(event breaker.Event) {
 		Int(telemetry.KeyOpens, event.Opens).
 		Int(telemetry.KeyStatus, event.Status).
 		Msg("breaker")
+}
+
+// storeChecked tells whether the store of the shared state can be used.
+func (e events) storeChecked(kind string, err error) {
+	if err != nil {
+		e.log.Warn().
+			Str(telemetry.KeyEvent, "state_unusable").
+			Str("store", kind).
+			Str(telemetry.KeyReason, err.Error()).
+			Msg("the shared state cannot be used: this instance counts alone until it can")
+		return
+	}
+	e.log.Info().Str(telemetry.KeyEvent, "state_ready").Str("store", kind).Msg("the shared state can be used")
+}
+
+// maintained tells a run of the maintenance that failed, or changed something that
+// an operator would notice. That windows roll is routine, and a probe that failed
+// has its own line.
+func (e events) maintained(r maintenance.Report) {
+	if r.Err == nil && r.Ready == 0 && r.Swept == 0 {
+		return
+	}
+	level := zerolog.InfoLevel
+	if r.Err != nil {
+		level = zerolog.WarnLevel
+	}
+	e.log.WithLevel(level).
+		Str(telemetry.KeyEvent, "maintenance").
+		Int("rolled", r.Rolled).
+		Int("probed", r.Probed).
+		Int("ready", r.Ready).
+		Int("swept", r.Swept).
+		Float64(telemetry.KeyDuration, milliseconds(r.Took)).
+		AnErr(telemetry.KeyReason, r.Err).
+		Msg("maintenance")
+}
+
+func (e events) probed(deployment string, f finding) {
+	e.log.Info().
+		Str(telemetry.KeyEvent, "probe").
+		Str(telemetry.KeyDeployment, deployment).
+		Int(telemetry.KeyStatus, f.status).
+		Str(telemetry.KeyReason, cmp.Or(f.reason, "ok")).
+		Msg("probe")
 }
 
 func (e events) signingKeys(err error) {

@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"fmt"
+	"iter"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"time"
 
-	"spillway/functions/console"
+	"spillway/functions/maintenance"
 	"spillway/shared/breaker"
 	"spillway/shared/clock"
 	"spillway/shared/config"
@@ -31,6 +33,9 @@ func (o Options) withDefaults(ctx context.Context, cfg *config.Config) (Options,
 	if o.Counter == nil {
 		o.Counter = tokens.NewCounter()
 	}
+	if o.Random == nil {
+		o.Random = rand.Uint64N
+	}
 	var err error
 	if o.Store == nil {
 		o.Store, err = openStore(ctx, cfg.State, o)
@@ -39,13 +44,11 @@ func (o Options) withDefaults(ctx context.Context, cfg *config.Config) (Options,
 }
 
 // record is what becomes of each finished request.
-func (o Options) record(totals *console.Counter) func(*usage.Record) {
-	return func(r *usage.Record) {
-		totals.Add(r)
-		logRequest(o.Log, r)
-		if o.Observe != nil {
-			o.Observe(r)
-		}
+func (a *App) record(r *usage.Record) {
+	a.totals.Add(r)
+	logRequest(a.options.Log, r)
+	if a.options.Observe != nil {
+		a.options.Observe(r)
 	}
 }
 
@@ -60,7 +63,7 @@ func leaseOptions(cfg *config.Config, o Options) lease.Options {
 	}
 }
 
-func breakerOptions(cfg *config.Config, o Options) breaker.Options {
+func breakerOptions(cfg *config.Config, o Options, leases *lease.Engine) breaker.Options {
 	return breaker.Options{
 		Store:         o.Store,
 		Clock:         o.Clock,
@@ -70,8 +73,22 @@ func breakerOptions(cfg *config.Config, o Options) breaker.Options {
 		OpenFor:       cfg.Breaker.OpenFor,
 		MaxOpenFor:    cfg.Breaker.MaxOpenFor,
 		MaxRetryAfter: cfg.Breaker.MaxRetryAfter,
+		Instances:     leases.Instances,
 		Events:        events{o.Log}.breaker,
 		Random:        o.Random,
+	}
+}
+
+func (a *App) maintenanceOptions() maintenance.Options {
+	prober := newProber(a.upstream, a.options.Clock, a.events, a.plan.deployments)
+	return maintenance.Options{
+		Store:    a.options.Store,
+		Clock:    a.options.Clock,
+		Instance: a.options.Instance,
+		Board:    a.breakers,
+		Limits:   func() iter.Seq[maintenance.Limit] { return slices.Values(a.plan.limits) },
+		Probe:    prober.probe,
+		Random:   a.options.Random,
 	}
 }
 

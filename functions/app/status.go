@@ -9,17 +9,24 @@ import (
 )
 
 // status reads the state of every deployment.
-func (t *topology) status(o Options, totals console.Totals) console.Status {
-	now := o.Clock.Now()
-	s := console.Status{Version: o.Version, Instance: o.Instance, Now: now.UTC(), Totals: totals}
-	for _, p := range t.pools {
+func (a *App) status() console.Status {
+	now := a.options.Clock.Now()
+	s := console.Status{
+		Version:   a.options.Version,
+		Instance:  a.options.Instance,
+		Now:       now.UTC(),
+		Instances: a.leases.Instances(),
+		Store:     console.Store{Kind: a.state, Degraded: a.breakers.Degraded() || a.leases.Degraded()},
+		Totals:    a.totals.Totals(),
+	}
+	for _, p := range a.plan.pools {
 		shown := console.Pool{Name: p.Name, Model: p.Model, Strategy: p.Strategy.String()}
 		for _, m := range p.Members {
 			shown.Members = append(shown.Members, console.Member{Deployment: m.ID, Priority: m.Priority, Weight: m.Weight})
 		}
 		s.Pools = append(s.Pools, shown)
 	}
-	for _, d := range t.deployments {
+	for _, d := range a.plan.deployments {
 		s.Deployments = append(s.Deployments, deploymentStatus(d, now))
 	}
 	return s

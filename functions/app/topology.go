@@ -10,6 +10,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"spillway/functions/gateway"
+	"spillway/functions/maintenance"
 	"spillway/shared/auth"
 	"spillway/shared/breaker"
 	"spillway/shared/config"
@@ -24,6 +25,7 @@ import (
 // topology is the configuration as values that the gateway works with.
 type topology struct {
 	deployments []*gateway.Deployment // in the order of the file
+	limits      []maintenance.Limit   // of the deployments
 	pools       []*gateway.Pool
 	consumers   map[string]*gateway.Consumer
 	anonymous   *gateway.Consumer // everybody, under access: open
@@ -44,7 +46,7 @@ func newTopology(cfg *config.Config, leases *lease.Engine, breakers *breaker.Boa
 		byModel := make(map[string]*gateway.Deployment)
 		for _, d := range cfg.Backends[i].Deployments {
 			if byName[d.Deployment] == nil { // two models may be one deployment
-				byName[d.Deployment] = newDeployment(backend, d, leases, breakers)
+				byName[d.Deployment] = t.newDeployment(backend, d, leases, breakers)
 				t.deployments = append(t.deployments, byName[d.Deployment])
 			}
 			byModel[d.Model] = byName[d.Deployment]
@@ -92,7 +94,7 @@ func newBackend(b *config.Backend, credential func(string) (azcore.TokenCredenti
 // share of a minute that it is. Other services check whole minutes.
 const azureSlice = 6
 
-func newDeployment(b *upstream.Backend, d config.Deployment, leases *lease.Engine, breakers *breaker.Board) *gateway.Deployment {
+func (t *topology) newDeployment(b *upstream.Backend, d config.Deployment, leases *lease.Engine, breakers *breaker.Board) *gateway.Deployment {
 	id := b.Name + "/" + d.Deployment
 	deployment := &gateway.Deployment{
 		ID:         id,
@@ -106,15 +108,20 @@ func newDeployment(b *upstream.Backend, d config.Deployment, leases *lease.Engin
 		deployment.Accounting = gateway.Azure
 	}
 	deployment.Breaker = breakers.Deployment(id)
+	limit := func(unit string, amount int64, period quota.Period) *lease.Limit {
+		key := "deployment/" + id + "/" + unit
+		t.limits = append(t.limits, maintenance.Limit{Key: key, Period: period})
+		return leases.Limit(key, amount, period)
+	}
 	if d.TokensPerMinute > 0 {
-		deployment.Tokens = leases.Limit("deployment/"+id+"/tokens", d.TokensPerMinute, quota.Minute)
+		deployment.Tokens = limit("tokens", d.TokensPerMinute, quota.Minute)
 	}
 	switch {
 	case d.RequestsPerMinute <= 0:
 	case deployment.Accounting == gateway.Azure && d.RequestsPerMinute >= azureSlice:
-		deployment.Requests = leases.Limit("deployment/"+id+"/requests", d.RequestsPerMinute/azureSlice, quota.TenSeconds)
+		deployment.Requests = limit("requests", d.RequestsPerMinute/azureSlice, quota.TenSeconds)
 	default:
-		deployment.Requests = leases.Limit("deployment/"+id+"/requests", d.RequestsPerMinute, quota.Minute)
+		deployment.Requests = limit("requests", d.RequestsPerMinute, quota.Minute)
 	}
 	return deployment
 }

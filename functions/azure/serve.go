@@ -56,6 +56,12 @@ func serve(args []string, std streams) error {
 		return fmt.Errorf("spillway serve: %w", err)
 	}
 	defer time.AfterFunc(warmAfter, gateway.Warm).Stop()
+	var tending sync.WaitGroup
+	tending.Go(func() { gateway.Tend(ctx) })
+	defer func() {
+		stop()
+		tending.Wait()
+	}()
 	log.Info().Str("address", listener.Addr().String()).Str("version", version()).Msg("listening")
 	return serveUntil(ctx, listener, gateway, log)
 }

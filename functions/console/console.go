@@ -64,9 +64,17 @@ type Status struct {
 	Version     string       `json:"version"`
 	Instance    string       `json:"instance"`
 	Now         time.Time    `json:"now"`
+	Instances   int64        `json:"instances"` // that share its limits, as far as it can tell
+	Store       Store        `json:"store"`
 	Totals      Totals       `json:"totals"`
 	Pools       []Pool       `json:"pools"`
 	Deployments []Deployment `json:"deployments"`
+}
+
+// Store is the shared state as this instance finds it.
+type Store struct {
+	Kind     string `json:"kind"`
+	Degraded bool   `json:"degraded"` // it does not answer: this instance decides alone
 }
 
 // Pool is who can serve a model.
