@@ -1,0 +1,113 @@
+package fleet
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/fakes/faultstore"
+)
+
+// The kinds of faults that the run counts itself.
+const (
+	kindDate = "table: Date off by 2 s"
+
+	kindCrash         = "instance: crash"
+	kindCrashBusy     = "instance: crash with requests open"
+	kindFreeze        = "instance: freeze"
+	kindSkew          = "instance: wall clock off by up to 2 s"
+	kindTerminate     = "instance: SIGTERM"
+	kindTerminateBusy = "instance: SIGTERM with requests open"
+	kindStorm         = "instance: cold start, several at once"
+	kindSkipped       = "instance: timer run skipped"
+	kindDoubled       = "instance: timer run doubled"
+	kindOverlapping   = "instance: timer runs overlap"
+
+	kindThrottleMillis   = "backend: 429 with retry-after-ms"
+	kindThrottleSeconds  = "backend: 429 with Retry-After alone"
+	kindThrottleBare     = "backend: 429 without a time"
+	kindThrottleNegative = "backend: 429 with a time of -1"
+
+	kindLeaveBefore = "client: left before the first byte"
+	kindLeaveAfter  = "client: left after the first byte"
+	kindSlow        = "client: slow reader"
+)
+
+// backendFaults are those that the backends count.
+var backendFaults = map[azureopenai.FaultKind]string{
+	azureopenai.FaultStatus:           "backend: 5xx",
+	azureopenai.FaultRefuse:           "backend: connection refused",
+	azureopenai.FaultReset:            "backend: reset before the headers",
+	azureopenai.FaultCut:              "backend: reset in mid-answer",
+	azureopenai.FaultHangAfterHeaders: "backend: stall after the first byte",
+	azureopenai.FaultStreamError:      "backend: error event in a 200 stream",
+	azureopenai.FaultLowerLimit:       "backend: limit cut",
+}
+
+// tableFaults are those that schedules draw. A table whose rows are all lost is
+// not among them: it forgets what was granted.
+var tableFaults = append(faultstore.All(), faultstore.Busy, faultstore.BusyApplied, faultstore.ConflictedApplied, faultstore.ReadRefused)
+
+// tableFault names a fault of the table's.
+func tableFault(f faultstore.Fault) string { return "table: " + f.String() }
+
+// Kinds are all kinds of faults.
+func Kinds() []string {
+	kinds := []string{
+		kindDate, kindCrash, kindCrashBusy, kindFreeze, kindSkew, kindTerminate, kindTerminateBusy, kindStorm, kindSkipped, kindDoubled, kindOverlapping,
+		kindThrottleMillis, kindThrottleSeconds, kindThrottleBare, kindThrottleNegative,
+		kindLeaveBefore, kindLeaveAfter, kindSlow,
+	}
+	for _, name := range backendFaults {
+		kinds = append(kinds, name)
+	}
+	for _, f := range tableFaults {
+		kinds = append(kinds, tableFault(f))
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// Tally counts what runs have exercised.
+type Tally map[string]int64
+
+// Merge adds another tally.
+func (t Tally) Merge(other Tally) {
+	for name, n := range other {
+		if strings.HasPrefix(name, most) {
+			t[name] = max(t[name], n)
+			continue
+		}
+		t[name] += n
+	}
+}
+
+// most marks figures of which the greatest counts, not the sum.
+const most = "most "
+
+// Missing returns the kinds of faults that fired less often than so many times:
+// a run without its faults proves nothing.
+func (t Tally) Missing(least int64) []string {
+	var missing []string
+	for _, kind := range Kinds() {
+		if t[kind] < least {
+			missing = append(missing, fmt.Sprintf("%s: %d of at least %d", kind, t[kind], least))
+		}
+	}
+	return missing
+}
+
+// String is a table.
+func (t Tally) String() string {
+	names := make([]string, 0, len(t))
+	for name := range t {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&b, "%12d  %s\n", t[name], name)
+	}
+	return b.String()
+}
