@@ -1,0 +1,6 @@
+//go:build !race
+
+package lease
+
+// small says that the searches are reduced.
+const small = false
