@@ -16,6 +16,7 @@ import (
 	"spillway/shared/clock"
 	"spillway/shared/openai"
 	"spillway/shared/pool"
+	"spillway/shared/store"
 	"spillway/shared/tokens"
 	"spillway/shared/upstream"
 	"spillway/shared/usage"
@@ -130,6 +131,7 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record) *ope
 
 	ctx, cancel := context.WithTimeoutCause(r.Context(), g.Total, errTotal)
 	defer cancel()
+	ctx = store.WithPatience(ctx, storePatience)
 	hold, refused := g.reserve(ctx, consumer, req)
 	if refused != nil {
 		g.showLimits(w.Header(), consumer)
@@ -149,6 +151,10 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record) *ope
 	g.reply(w, req, hold, answer, record)
 	return nil
 }
+
+// storePatience is how long one request waits for a store that is slow or down,
+// over all limits and breakers that it meets.
+const storePatience = 150 * time.Millisecond
 
 // errTotal is the cause of a request that took longer than Options.Total.
 var errTotal = errors.New("gateway: request took too long")

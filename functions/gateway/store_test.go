@@ -112,6 +112,21 @@ func TestTrialOfTheOnlyMemberWhileTheStoreIsSlow(t *testing.T) {
 	})
 }
 
+// A table that is slow, but not so slow as to be left alone, costs a request its
+// patience once, however many limits it passes and members it asks.
+func TestSlowStoreCostsOnce(t *testing.T) {
+	yaml := limited("tokensPerMinute: 1000, requestsPerMinute: 60, quotas: [{ tokens: 100000, per: day }]")
+	run(t, yaml, func(s *site) {
+		s.behind(faultstore.Options{Rates: map[faultstore.Fault]float64{faultstore.Delayed: 1}, Delay: [2]time.Duration{90 * time.Millisecond, 130 * time.Millisecond}})
+		start := time.Now()
+		s.servedBy(s.chatAs(teamKey, 20), "ptu", "")
+		if took := time.Since(start); took == 0 || took > longestForStore {
+			t.Errorf("the request took %v, want %v at most", took, longestForStore)
+		}
+		s.wait(10 * time.Second)
+	})
+}
+
 // freezer is a store on a machine that freezes once, right after the claim of a
 // trial was written: its wall clock jumps, its monotonic clock stands still.
 type freezer struct {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spillway/shared/breaker/rule"
+	"spillway/shared/store"
 )
 
 const (
@@ -15,16 +16,25 @@ const (
 	claimTries = 4
 )
 
-// errSlow is the cause of a context that this package ended.
-var errSlow = errors.New("breaker: the store did not answer in time")
+// The causes of contexts that this package ends. Only the first one blames the store.
+var (
+	errSlow      = errors.New("breaker: the store did not answer in time")
+	errImpatient = errors.New("breaker: the request waits no longer")
+)
 
 // claim makes the caller the owner of the next trial, if the store agrees. All
 // other requests of this instance that ask meanwhile are told no.
 func (d *Deployment) claim(ctx context.Context, early bool) (Pass, bool) {
+	most := store.Patience(ctx, claimTime)
+	if most < claimTime/2 {
+		return Pass{}, false // The next request has more time for it.
+	}
 	if d.trying() || !d.occupy() {
 		return Pass{}, false
 	}
-	pass, ok, happened := d.negotiate(ctx, early)
+	began := time.Now()
+	pass, ok, happened := d.negotiate(ctx, early, most)
+	store.Waited(ctx, time.Since(began))
 	d.release()
 	d.board.tell(happened)
 	return pass, ok
@@ -40,8 +50,12 @@ func (d *Deployment) trying() bool {
 
 // negotiate reads the row, decides on what it says and writes the claim, again
 // after a conflict and after an answer that was lost. The caller has called occupy.
-func (d *Deployment) negotiate(ctx context.Context, early bool) (Pass, bool, Event) {
-	ctx, cancel := context.WithTimeoutCause(ctx, claimTime, errSlow)
+func (d *Deployment) negotiate(ctx context.Context, early bool, most time.Duration) (Pass, bool, Event) {
+	cause := errSlow
+	if most < claimTime {
+		cause = errImpatient
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, most, cause)
 	defer cancel()
 	nonce := d.nonce()
 	for range claimTries {

@@ -117,6 +117,9 @@ func (f *flight) after(err error) bool {
 	l.mu.Lock()
 	s := l.supply
 	s.conflicted = errors.Is(err, store.ErrConflict)
+	if s.conflicted {
+		s.conflicts++
+	}
 	if err == nil {
 		f.tries = 0
 		l.mu.Unlock()
@@ -156,9 +159,7 @@ func (f *flight) giveUp(unusable bool) {
 	}
 	s.land()
 	l.mu.Unlock()
-	if total > 0 {
-		l.engine.emit(Event{Kind: EventUnmetered, Key: l.key, Units: total})
-	}
+	l.unmetered(total)
 }
 
 // work reads the home row, plans and writes.

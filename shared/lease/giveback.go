@@ -13,9 +13,10 @@ import (
 // givers is how many limits give back at once.
 const givers = 8
 
-// GiveBack returns to the store what this instance holds and does not need: before
-// it ends, or while it is idle. It returns when that is done or ctx has ended;
-// reservations that are still open keep their units. Requests may go on meanwhile.
+// GiveBack returns to the store what this instance holds and does not need, and pays
+// what it owes: before it ends, or while it is idle. It returns when that is done or
+// ctx has ended; reservations that are still open keep their units. Requests may go
+// on meanwhile.
 func (e *Engine) GiveBack(ctx context.Context) {
 	e.GiveBackIdle(ctx, 0)
 }
@@ -52,8 +53,8 @@ func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 	group.Wait()
 }
 
-// holds tells whether the limit has units to give back and, given a time, was idle so
-// long and holds enough. It takes mu.
+// holds tells whether the limit has units to give back or to pay and, given a time, was
+// idle so long and holds enough. It takes mu.
 func (l *Limit) holds(idle time.Duration) bool {
 	now := l.engine.clock.Read()
 	l.mu.Lock()
@@ -65,10 +66,10 @@ func (l *Limit) holds(idle time.Duration) bool {
 		l.roll(now)
 	}
 	held := max(l.remaining, 0) + l.supply.next.units
-	if idle > 0 {
+	if idle > 0 && l.remaining >= 0 {
 		return held > l.amount()/max(l.supply.sharers, 1)/idleShares
 	}
-	return held > 0
+	return held > 0 || l.remaining < 0
 }
 
 // giveBack takes the flight slot, stops the lease from being spent, then writes
@@ -129,6 +130,11 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 	}
 	window, amount := l.window, l.amount()
 	l.mu.Unlock()
+	if f.pending != nil {
+		if err := f.recall(window); err != nil {
+			return err
+		}
+	}
 	home, _, err := f.homeRow(window, window, amount)
 	if err != nil || ctx.Err() != nil || home.etag == "" {
 		return err
@@ -136,12 +142,25 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 	row := f.rolled(home, window, amount)
 	w := l.withdraw(&row)
 	if w.units+w.next.units == 0 {
-		return nil
+		return f.payOnce(window, amount)
 	}
 	row.Nonce, row.By = l.engine.nonce(), l.engine.instance
 	err = f.write(home, row)
 	l.withdrawn(w, err)
 	return err
+}
+
+// payOnce pays in one write what the limit owes, as far as its rows have room: who
+// settled for more than it had reserved must not end without a trace.
+func (f *flight) payOnce(window quota.Window, amount int64) error {
+	l := f.limit
+	l.mu.Lock()
+	owes := l.remaining < 0
+	l.mu.Unlock()
+	if !owes {
+		return nil
+	}
+	return f.work(refill, window, amount)
 }
 
 // withdrawal is units that may not be spent any more, on their way back.

@@ -117,6 +117,58 @@ func TestIdleSmallChange(t *testing.T) {
 	})
 }
 
+// TestGiveBackPays: what a limit owes is in the row before its instance ends, as far as
+// the row has room, so that others cannot spend it.
+func TestGiveBackPays(t *testing.T) {
+	for _, c := range []struct{ others, granted int64 }{{0, 90}, {30, 100}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e := w.engine(lease.Deny, nil)
+			r := reserve(t, e.Limit("k", 100, quota.Minute), 20, lease.Granted)
+			reserve(t, w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute), c.others, lease.Granted)
+			r.Settle(90)
+			e.GiveBack(t.Context())
+			if got := w.row("k", quota.Minute, 0).Granted; got != c.granted {
+				t.Errorf("with %d taken by others the row counts %d, want %d", c.others, got, c.granted)
+			}
+		})
+	}
+}
+
+// TestGiveBackAfterADoubt: a write whose answer was lost is looked for first, and its
+// units are given back too.
+func TestGiveBackAfterADoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine(lease.Allow, nil)
+		l := e.Limit("k", 100, quota.Minute)
+		r := reserve(t, l, 10, lease.Granted)
+		r.Cancel()
+		lost := false
+		w.store.set(func(call string) fault {
+			switch {
+			case call == "replace" && !lost:
+				lost = true
+				return fault{lose: true}
+			case lost:
+				return down
+			}
+			return fault{}
+		})
+		r = reserve(t, l, 60, lease.Unmetered)
+		r.Cancel()
+		w.store.set(nil)
+		pass(6 * time.Second)
+		e.GiveBack(t.Context())
+		if got := w.row("k", quota.Minute, 0).Granted; got != 0 {
+			t.Errorf("the row counts %d, want 0", got)
+		}
+		if got := w.log.units(lease.EventLost); got != 0 || !lost {
+			t.Errorf("%d units lost", got)
+		}
+	})
+}
+
 // TestGiveBackFails: a write in doubt is never repeated and its units are not spent
 // again; what was certainly not written stays spendable.
 func TestGiveBackFails(t *testing.T) {

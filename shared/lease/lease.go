@@ -4,10 +4,12 @@
 // the store, with a conditional write that no two instances can both win.
 //
 // What holds, for any number of instances and any failure: the units granted in a
-// window never exceed the limit (while the store answers, or the policy is not
-// Allow); a request that is refused changes no counter; a store that is slow or
-// down costs a request at most 150 ms, once, and never an error; a crash strands
-// its lease for the rest of one window and nothing has to be cleaned up.
+// window never exceed the limit, but for those that are reported as unmetered (under
+// Deny there are none); a request that is refused changes no counter; a crash strands
+// its lease for the rest of one window and nothing has to be cleaned up. Under Allow a
+// store that is slow or down never refuses a request, and costs it at most 150 ms, once
+// (see store.WithPatience). Rows that many instances write at the same moment may cost
+// it that much at each limit, and a short refusal: that is no fault of the store.
 //
 // With a single instance the count is exact: a request that fits into the amount
 // minus everything reserved and settled in the window is always granted, and
@@ -39,7 +41,9 @@ const (
 	// itself, as Unmetered, and debits that once the store is back.
 	Allow Policy = iota
 	// FairShare lets each instance grant up to the amount divided by the holders
-	// it last saw; an instance that never saw the limit's row grants nothing.
+	// it last saw; an instance that never saw the limit's row grants nothing. Some
+	// may hold more than their share by then, so it is no exact bound: what goes
+	// beyond the row is reported as Unmetered, about one amount in all at most.
 	FairShare
 	// Deny refuses.
 	Deny

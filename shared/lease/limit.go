@@ -43,6 +43,7 @@ type Limit struct {
 	ceilings    uint32
 
 	largest  int64 // The largest request seen lately.
+	typical  int64 // A running mean of the requests' sizes.
 	offered  int64 // Units asked for, ever. Only differences count.
 	lastUsed int64 // Monotonic time of the last Reserve.
 	low      int64 // Fewer remaining: time to prefetch.
@@ -70,6 +71,10 @@ func (l *Limit) Reserve(ctx context.Context, n int64) (Reservation, Verdict) {
 	l.offered += n
 	l.lastUsed = now.Monotonic
 	l.largest = max(l.largest, n)
+	if l.typical == 0 {
+		l.typical = n
+	}
+	l.typical += (n - l.typical) / 16
 	if !l.fits(n, now) {
 		return l.acquire(ctx, n, now)
 	}

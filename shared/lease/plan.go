@@ -132,7 +132,7 @@ func (f *flight) planAhead(p *plan) {
 // the instance spends in a second, at most a quarter of an even share: it keeps the
 // last units of a window from being fetched one request at a time by everyone at
 // once, and is spent before it could be stranded. What goes beyond want is a multiple
-// of the largest request, so that equal requests leave no remainder behind with each
+// of the usual request, so that equal requests leave no remainder behind with each
 // instance. The caller holds the limit's mu.
 func (f *flight) chunk(row quota.Row, want, left int64) int64 {
 	l := f.limit
@@ -146,5 +146,5 @@ func (f *flight) chunk(row quota.Row, want, left int64) int64 {
 		Left:    left,
 		Holders: sharers,
 	})
-	return units - max(units-want, 0)%max(l.largest, 1)
+	return units - max(units-want, 0)%max(l.typical, 1)
 }

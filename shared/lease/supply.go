@@ -7,6 +7,7 @@ import (
 
 	"spillway/shared/clock"
 	"spillway/shared/quota"
+	"spillway/shared/store"
 )
 
 // supply is how a limit gets units: who waits for them, what the row looked like,
@@ -17,6 +18,7 @@ type supply struct {
 	flying     bool          // The flight slot is taken.
 	landed     chan struct{} // Closed when the slot is free again; nil: nobody waits for that.
 	conflicted bool          // The last write met a conflict.
+	conflicts  uint64        // Writes that did, ever. Only differences count.
 
 	seen      bool  // The row was seen in this window: left holds.
 	left      int64 // Units that the row had left.
@@ -43,6 +45,7 @@ type ahead struct {
 // waiter is a Reserve that waits. Its fields are written before done is closed.
 type waiter struct {
 	units       int64
+	conflicts   uint64 // Of the supply, when the wait began.
 	done        chan struct{}
 	reservation Reservation
 	verdict     Verdict
@@ -93,32 +96,47 @@ func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reserv
 	if !s.unusable.PassedAt(now) {
 		ready = closedTo
 	}
-	if ready == due && l.engine.policy != Deny {
-		// The trial costs this request nothing; only under Deny waiting for it is
-		// better than the refusal.
+	switch ready {
+	case closedTo:
+		return l.decideAlone(n, now)
+	case due:
+		// The trial costs this request nothing. Only where it would be refused
+		// without the store is waiting better.
 		s.probe = true
 		l.launch()
+		if r, v, unmetered := l.alone(n, now); v.Outcome != Refused {
+			l.mu.Unlock()
+			l.unmetered(unmetered)
+			return r, v
+		}
+	case open:
 	}
-	if ready == closedTo || ready == due && l.engine.policy != Deny {
-		return l.decideAlone(n, now)
-	}
-	w := &waiter{units: n, done: make(chan struct{})}
+	w := &waiter{units: n, conflicts: s.conflicts, done: make(chan struct{})}
 	s.waiters = append(s.waiters, w)
 	l.launch()
 	l.mu.Unlock()
 	return l.wait(ctx, w)
 }
 
-// wait waits until the waiter is served, at most the budget. It takes mu.
+// wait waits until the waiter is served, at most the budget, and under Allow no
+// longer than the request's patience: it is not refused for having none. It takes
+// mu.
 func (l *Limit) wait(ctx context.Context, w *waiter) (Reservation, Verdict) {
-	timer := time.NewTimer(budget)
+	most := budget
+	if l.engine.policy == Allow {
+		most = store.Patience(ctx, budget)
+	}
+	began := time.Now()
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
 	case <-w.done:
+		l.waited(ctx, w, began)
 		return w.reservation, w.verdict
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	l.waited(ctx, w, began)
 	now := l.engine.clock.Read()
 	l.mu.Lock()
 	if !l.supply.leave(w) { // Served at the last moment.
@@ -140,7 +158,26 @@ func (l *Limit) wait(ctx context.Context, w *waiter) (Reservation, Verdict) {
 		l.engine.report(writing, false, slow, context.DeadlineExceeded, now)
 		l.mu.Lock()
 	}
-	return l.decideAlone(w.units, now)
+	r, v, unmetered := l.alone(w.units, now)
+	if l.remaining < 0 && l.engine.gate.readiness(now) == open {
+		l.supply.probe = true // The debt is paid although nobody waits any more.
+		l.launch()
+	}
+	l.mu.Unlock()
+	l.unmetered(unmetered)
+	return r, v
+}
+
+// waited takes the wait from the request's patience, unless others' writes were the
+// reason: that is no fault of the store, and whoever has no patience left is granted
+// what no row has granted. It takes mu.
+func (l *Limit) waited(ctx context.Context, w *waiter, began time.Time) {
+	l.mu.Lock()
+	contended := l.supply.conflicts != w.conflicts
+	l.mu.Unlock()
+	if !contended {
+		store.Waited(ctx, time.Since(began))
+	}
 }
 
 // leave takes a waiter out of the queue; false: it is not there, so it is served.
@@ -158,10 +195,16 @@ func (s *supply) leave(w *waiter) bool {
 func (l *Limit) decideAlone(n int64, now clock.Instant) (Reservation, Verdict) {
 	r, v, unmetered := l.alone(n, now)
 	l.mu.Unlock()
-	if unmetered > 0 {
-		l.engine.emit(Event{Kind: EventUnmetered, Key: l.key, Units: unmetered})
-	}
+	l.unmetered(unmetered)
 	return r, v
+}
+
+// unmetered reports units that no row has granted, if there are any. The caller does
+// not hold mu.
+func (l *Limit) unmetered(units int64) {
+	if units > 0 {
+		l.engine.emit(Event{Kind: EventUnmetered, Key: l.key, Units: units})
+	}
 }
 
 // alone is the policy: what an instance grants by itself while the store is down.

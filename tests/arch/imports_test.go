@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	// handlers
 	"functions/gateway": {
 		"shared/auth", "shared/tokens", "shared/lease", "shared/breaker", "shared/pool", "shared/upstream",
-		"shared/usage", "shared/openai", "shared/clock",
+		"shared/usage", "shared/openai", "shared/clock", "shared/store",
 	},
 	"functions/console":     {"shared/auth", "shared/lease", "shared/breaker", "shared/usage", "shared/openai"},
 	"functions/maintenance": {"shared/quota", "shared/breaker", "shared/store", "shared/clock"},

@@ -33,22 +33,12 @@ type judge struct {
 	// low and high bound by how much any instance's idea of the time differed from
 	// the truth; a row adopts the window of whoever is ahead.
 	low, high time.Duration
-	// strict: hold the gateway to two promises that it does not keep, see
-	// JudgeStrictly.
-	strict bool
-	found  []Violation
+	found     []Violation
 }
 
 // Judge returns what was wrong.
-func (out *Outcome) Judge() []Violation { return out.judge(false) }
-
-// JudgeStrictly is Judge, and holds to two more promises: the policy fairShare
-// admits nothing beyond a limit, and the table holds a request up for at most
-// 150 ms in all, however many limits it passes.
-func (out *Outcome) JudgeStrictly() []Violation { return out.judge(true) }
-
-func (out *Outcome) judge(strict bool) []Violation {
-	j := &judge{Outcome: out, strict: strict}
+func (out *Outcome) Judge() []Violation {
+	j := &judge{Outcome: out}
 	j.survey()
 	j.limits()
 	j.times()
@@ -234,7 +224,7 @@ func (j *judge) hold(a *account) {
 		switch {
 		case j.Schedule.Policy == "allow":
 			allowed += j.unmetered(a, w)
-		case j.Schedule.Policy == "fairShare" && !j.strict:
+		case j.Schedule.Policy == "fairShare":
 			// An even share, but others may hold more than theirs.
 			allowed += min(a.amount, j.unmetered(a, w))
 		}

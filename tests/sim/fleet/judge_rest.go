@@ -22,7 +22,11 @@ func (j *judge) unharmed() {
 			continue
 		}
 		refused := r.status == http.StatusTooManyRequests
-		if refused && (j.Schedule.World == Calm && r.Consumer == byBoth || j.contended(r)) {
+		contended := j.contended(r)
+		if refused && contended {
+			j.Tally["refused for contention"]++
+		}
+		if refused && (j.Schedule.World == Calm && r.Consumer == byBoth || contended) {
 			continue
 		}
 		if r.status != http.StatusOK {
@@ -37,7 +41,7 @@ func (j *judge) unharmed() {
 		name := most + "held up by the table, in ms"
 		j.Tally[name] = max(j.Tally[name], held.Milliseconds())
 		allowed := wait
-		if !j.strict {
+		if contended {
 			allowed *= time.Duration(j.limitsOn(r))
 		}
 		if held > allowed {
@@ -71,7 +75,6 @@ func (j *judge) limitsOn(r *request) int {
 func (j *judge) contended(r *request) bool {
 	for _, b := range j.history.rebuffs {
 		if b.instance == r.instance && !b.at.Before(r.entered.at) && !b.at.After(r.done.at) {
-			j.Tally["refused for contention"]++
 			return true
 		}
 	}
