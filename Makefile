@@ -5,7 +5,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-short sim lint fuzz bench prove-spillover schema clean
+.PHONY: help run build test test-short sim soak azurite lint fuzz bench bench-micro prove-spillover schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,8 +16,9 @@ run: ## the gateway before three simulated backends; prints curl lines to paste,
 build: ## the spillway binary, into bin/
 	$(GO) build -buildvcs=auto -o bin/spillway ./functions/azure
 
-test: ## everything: unit, contract, simulation and end-to-end tests, with the race detector
+test: ## everything: unit, contract, end-to-end tests with the race detector; model search and simulation
 	$(GO) test -race -shuffle=on -count=1 ./...
+	$(GO) test -count=1 ./tests/model/... ./tests/sim/...
 
 test-short: ## the tests that need neither npm nor minutes
 	$(GO) test -short -shuffle=on ./...
@@ -39,7 +40,19 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 sim: ## 10,000 random schedules of users, sizes and failures in virtual time
 	$(GO) test -count=1 -timeout 30m ./tests/sim -seeds=10000
 
-bench: ## the micro benchmarks, with allocations
+soak: ## longer runs of the same tests: more histories, schedules and searches (about 30 minutes)
+	$(GO) test -count=1 -timeout 30m -v -run Linearizable ./tests/contract -histories=20 -operations=2000
+	$(GO) test -count=1 -timeout 60m ./tests/sim -run 'TestFleet$$' -seeds=10000
+	$(GO) test -count=1 -timeout 60m ./tests/sim -run 'TestSwarm$$' -seeds=100
+	$(GO) test -count=1 -timeout 60m ./shared/lease ./shared/breaker/... ./shared/quota -rapid.checks=20000
+
+azurite: ## Microsoft's storage emulator on its usual ports, in memory; prints the connection string, Ctrl-C ends it
+	@$(GO) run ./tests/fakes/azurite/cmd
+
+bench: ## what Spillway costs, in ratios: table operations, grants on one key, time per request (2 minutes)
+	@$(GO) build -o bin/bench ./tests/bench && exec bin/bench --markdown bin/bench.md
+
+bench-micro: ## the micro benchmarks of the packages, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./shared/... ./functions/...
 
 prove-spillover: ## Spillway against a post-paid counter on the same backends, in real time (about 3 minutes)
