@@ -195,10 +195,10 @@ func TestShardsThatAreLeftAlone(t *testing.T) {
 }
 
 // Whoever rolls a row is the last to know how many instances its window had: the
-// number of shards shrinks with them, once a quarter is left. It never grows here,
+// number of shards shrinks with them, by half, once a quarter is left. It never grows here,
 // since the largest request is not known.
 func TestShardsShrinkWithTheRoll(t *testing.T) {
-	for holders, want := range map[int64]int64{1: 1, 30: 1, 40: 4, 4000: 4} {
+	for holders, want := range map[int64]int64{1: 2, 30: 2, 40: 4, 4000: 4} {
 		t.Run(fmt.Sprint(holders), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSpy()

@@ -116,14 +116,15 @@ func (f *flight) after(err error) bool {
 	}
 	l.mu.Lock()
 	s := l.supply
-	s.conflicted = errors.Is(err, store.ErrConflict)
-	if s.conflicted {
-		s.conflicts++
-	}
 	if err == nil {
+		// It may have been a step that only read: a conflict before it stands.
 		f.tries = 0
 		l.mu.Unlock()
 		return true
+	}
+	s.conflicted = errors.Is(err, store.ErrConflict)
+	if s.conflicted {
+		s.conflicts++
 	}
 	f.tries++
 	if !s.conflicted || f.tries >= maxTries {
@@ -184,7 +185,7 @@ func (f *flight) work(what task, window quota.Window, amount int64) error {
 		return nil
 	}
 	if p.short && shards > 1 {
-		if err := f.visit(home.shard, shards, window); err != nil {
+		if served, err := f.visit(home, shards, window); served || err != nil {
 			return err
 		}
 		if err := f.trim(shards, window, amount); err != nil {
@@ -195,18 +196,40 @@ func (f *flight) work(what task, window quota.Window, amount int64) error {
 	return nil
 }
 
-// visit tries one other shard for those whom the home shard cannot serve.
-func (f *flight) visit(home, shards int64, window quota.Window) error {
-	other := (home + 1 + int64(f.limit.engine.random(uint64(shards-1)))) % shards
-	row, err := f.read(other)
-	if err != nil {
-		return err
+// visits is how many other shards are asked before a limit counts as exhausted. The
+// fewer instances share one, the more each may ask: the last one of a fleet that
+// shrank asks them all.
+func visits(shards, sharers int64) int64 {
+	const least = 3
+	return min(max(least, quota.InstancesPerShard/sharers), shards-1)
+}
+
+// visit tries other shards for those whom the home shard cannot serve, one after
+// another from a random one on. It tells whether there was anything to do for them
+// but to conclude that there is no room.
+func (f *flight) visit(home stored, shards int64, window quota.Window) (served bool, err error) {
+	l := f.limit
+	first := int64(l.engine.random(uint64(shards - 1)))
+	l.mu.Lock()
+	l.supply.far, l.supply.visited = 0, true
+	l.mu.Unlock()
+	for i := range visits(shards, home.row.Sharers()) {
+		row, err := f.read((home.shard + 1 + (first+i)%(shards-1)) % shards)
+		if err != nil {
+			return false, err
+		}
+		p, err := f.plan(refill, row, window, true)
+		if err != nil || p == nil {
+			return p == nil, err
+		}
+		if p.units > 0 {
+			return true, f.carryOut(p)
+		}
+		if !p.short {
+			return true, nil // Nobody waits any more.
+		}
 	}
-	p, err := f.plan(refill, row, window, true)
-	if err != nil || p == nil || p.units == 0 {
-		return err
-	}
-	return f.carryOut(p)
+	return false, nil
 }
 
 // carryOut writes a plan. A lost answer leaves it pending.
@@ -260,7 +283,10 @@ func (f *flight) apply(p *plan) {
 		l.remaining += p.units
 		l.low = max(p.units/4, 2*l.largest)
 		row := p.row.Roll(l.period, p.window) // Units taken ahead may arrive after the edge.
-		s.seen, s.left = true, max(row.Left(p.before.shard), p.elsewhere)
+		s.saw(row, p.before.shard, p.guest)
+		if p.guest {
+			s.far = row.Left(p.before.shard)
+		}
 	case p.window > l.window:
 		s.next = ahead{window: p.window, units: p.units}
 	default:

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -146,8 +147,26 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 	}
 	row.Nonce, row.By = l.engine.nonce(), l.engine.instance
 	err = f.write(home, row)
+	if errors.Is(err, store.ErrConflict) {
+		err = f.doubt(home.shard, row, err)
+	}
 	l.withdrawn(w, err)
 	return err
+}
+
+// doubt looks whether a write that met a conflict had happened nevertheless: something
+// on the way to the store may have sent it twice and returned the second answer. Units
+// that were given back must not be given back again.
+func (f *flight) doubt(shard int64, wrote quota.Row, conflict error) error {
+	now, err := f.read(shard)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", store.ErrAmbiguous, conflict)
+	case now.row.Nonce == wrote.Nonce && now.row.By == wrote.By:
+		return nil
+	default:
+		return conflict
+	}
 }
 
 // payOnce pays in one write what the limit owes, as far as its rows have room: who

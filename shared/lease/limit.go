@@ -252,7 +252,7 @@ func (l *Limit) headroom(now clock.Instant) int64 {
 	}
 	room := l.amount() - l.used()
 	if l.supply != nil && l.supply.seen {
-		room = min(room, l.remaining+l.supply.left)
+		room = min(room, l.remaining+l.supply.left())
 	}
 	if l.capped(now) {
 		room = min(room, l.ceiling)
@@ -266,12 +266,18 @@ func (l *Limit) roll(now clock.Instant) {
 }
 
 // enter starts the lease of a window: empty, or what was taken ahead for it. Units
-// and debts of the lease before are dropped; its reservations settle to nothing.
+// and debts of the lease before are dropped; its reservations settle to nothing. In the
+// same window, where a lease ended early by one of the two clocks, what was used of it
+// and what it owes stay.
 func (l *Limit) enter(w quota.Window, now clock.Instant) {
+	var used, owed int64
+	if w == l.window {
+		used, owed = l.used(), max(-l.remaining, 0)
+	}
 	l.window = w
 	l.ends = now.Until(l.period.End(w))
 	l.generation++
-	l.granted, l.remaining, l.low = 0, 0, 0
+	l.granted, l.remaining, l.low = used-owed, -owed, 0
 	l.largest -= l.largest / 8
 	l.early = l.earlyTime(now)
 	if l.supply != nil {

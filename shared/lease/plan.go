@@ -10,14 +10,13 @@ import (
 
 // plan is one write of a row and what it brings.
 type plan struct {
-	before    stored       // The row as it is stored.
-	row       quota.Row    // The row as it shall be.
-	units     int64        // Units it takes; 0: nothing to write.
-	window    quota.Window // The window they are of.
-	ahead     bool         // That window has not begun.
-	guest     bool         // The row is not of the home shard.
-	elsewhere int64        // Units left in the home shard, for a guest.
-	short     bool         // Nobody who waits can be served from the row.
+	before stored       // The row as it is stored.
+	row    quota.Row    // The row as it shall be.
+	units  int64        // Units it takes; 0: nothing to write.
+	window quota.Window // The window they are of.
+	ahead  bool         // That window has not begun.
+	guest  bool         // The row is not of the home shard.
+	short  bool         // Nobody who waits can be served from the row.
 }
 
 // plan decides what to take from a row that was read for a window. A nil plan
@@ -85,10 +84,7 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 	s := l.supply
 	shard := p.before.shard
 	left := p.row.Left(shard)
-	if p.guest {
-		p.elsewhere = s.left
-	}
-	s.seen, s.left = true, max(left, p.elsewhere)
+	s.saw(p.row, shard, p.guest)
 
 	var need int64
 	for _, w := range s.waiters {

@@ -90,8 +90,25 @@ func TestOtherShardIsNew(t *testing.T) {
 	}
 }
 
+// TestFewInstancesOfManyShards: where the number of shards has not yet followed a fleet
+// that shrank, the last instance still gets the whole limit.
+func TestFewInstancesOfManyShards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.sharded("k", 16)
+		l := w.engine(lease.Deny, nil).Limit("k", 1200, quota.Minute)
+		for range 16 {
+			reserve(t, l, 75, lease.Granted)
+		}
+		reserve(t, l, 1, lease.Full)
+		if sum := w.granted("k", 16); sum != 1200 {
+			t.Errorf("the shards granted %d, want 1200", sum)
+		}
+	})
+}
+
 // TestShardsFollowTheLoad: a limit that many instances share is split two edges
-// later, and goes back to one row when a few are left; the limit holds all the time.
+// later, and goes back to one row, by halves, when a few are left; the limit holds all the time.
 func TestShardsFollowTheLoad(t *testing.T) {
 	const limit = 600_000
 	synctest.Test(t, func(t *testing.T) {
@@ -104,7 +121,7 @@ func TestShardsFollowTheLoad(t *testing.T) {
 			l := w.engine(lease.Deny, nil).Limit("k", limit, quota.Minute)
 			until := 4
 			if i < 3 {
-				until = 9
+				until = 12
 			}
 			group.Go(func() {
 				for time.Now().Minute() < until {
@@ -119,7 +136,7 @@ func TestShardsFollowTheLoad(t *testing.T) {
 			})
 		}
 		most := int64(0)
-		for range 9 {
+		for range 12 {
 			pass(59 * time.Second)
 			most = max(most, w.row("k", quota.Minute, 0).Shards)
 			pass(time.Second)

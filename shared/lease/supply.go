@@ -20,9 +20,11 @@ type supply struct {
 	conflicted bool          // The last write met a conflict.
 	conflicts  uint64        // Writes that did, ever. Only differences count.
 
-	seen      bool  // The row was seen in this window: left holds.
-	left      int64 // Units that the row had left.
-	exhausted bool  // The row could not serve a request: in this window it has no more than left.
+	seen      bool  // The home row was seen in this window: near and far hold.
+	near      int64 // Units that the home row had left.
+	far       int64 // Units that another row had left, the most of those visited last.
+	visited   bool  // One was, in this window. Till then far is what a row starts with.
+	exhausted bool  // The rows could not serve a request: in this window they have no more than left.
 	sharers   int64 // Instances that share the limit, when last seen; 0: never.
 
 	next     ahead          // Units taken ahead.
@@ -56,6 +58,25 @@ func (w *waiter) resolve(r Reservation, v Verdict) {
 	close(w.done)
 }
 
+// left is the most that any row is known to have left.
+func (s *supply) left() int64 {
+	return max(s.near, s.far)
+}
+
+// saw notes what a row, as it stands in the present window, has left. guest: it is
+// not of the home shard.
+func (s *supply) saw(row quota.Row, shard int64, guest bool) {
+	s.seen = true
+	if guest {
+		s.far = max(s.far, row.Left(shard))
+		return
+	}
+	s.near = row.Left(shard)
+	if !s.visited && row.Shards > 1 {
+		s.far = quota.Share(row.Limit, row.Shards, 0)
+	}
+}
+
 // enter follows the limit into a new window (or a new lease of the same one).
 func (s *supply) enter(l *Limit) {
 	if s.next.window == l.window {
@@ -65,7 +86,7 @@ func (s *supply) enter(l *Limit) {
 	if s.next.window <= l.window {
 		s.next = ahead{}
 	}
-	s.seen, s.left, s.exhausted = false, 0, false
+	s.seen, s.near, s.far, s.visited, s.exhausted = false, 0, 0, false, false
 	s.prefetch, s.ahead = false, false
 }
 
@@ -248,7 +269,7 @@ func (l *Limit) refusal(n int64, now clock.Instant) (Verdict, bool) {
 	switch s := l.supply; {
 	case n > l.configured:
 		return Verdict{Outcome: TooLarge}, true
-	case l.used()+n > l.amount(), s != nil && s.exhausted && n-l.remaining > s.left:
+	case l.used()+n > l.amount(), s != nil && s.exhausted && n-l.remaining > s.left():
 		return Verdict{Outcome: Full, RetryAt: end}, true
 	case l.capped(now) && n > l.ceiling:
 		return Verdict{Outcome: Full, RetryAt: l.ceilingEnds.Time()}, true

@@ -54,15 +54,20 @@ func Chunk(a Ask) int64 {
 // ShardsFor returns how many shards a limit should have, given how many it has,
 // how many instances share it and the largest request: a power of two near
 // ⌈instances/InstancesPerShard⌉, while RequestsPerShard of the largest request fit
-// into a share. It shrinks only when a quarter of the instances are left, so that
-// it does not swing.
+// into a share. It shrinks only when a quarter of the instances are left that it is
+// made for, and by half at a time, so that it does not swing: instances that a full
+// limit refuses hold nothing, and look as if they were gone.
 func ShardsFor(current, instances, limit, largest int64) int64 {
 	want := int64(1)
 	for want < MaxShards && want*InstancesPerShard < instances {
 		want *= 2
 	}
-	if want < current && want*4 > current {
+	switch {
+	case want >= current:
+	case instances*4 > current*InstancesPerShard:
 		want = current
+	default:
+		want = current / 2
 	}
 	want = min(want, MaxShards)
 	for want > 1 && limit/want/RequestsPerShard < largest {

@@ -186,7 +186,10 @@ func TestShardsFor(t *testing.T) {
 		{"a thousand", 1, 1000, plenty, 100, 32},
 		{"a million", 1, 1_000_000, plenty, 100, MaxShards},
 		{"some left: stays", 8, 80, plenty, 100, 8},
-		{"a quarter left: shrinks", 8, 64, plenty, 100, 2},
+		{"a quarter left: shrinks by half", 8, 64, plenty, 100, 4},
+		{"one left: shrinks by half", 8, 1, plenty, 100, 4},
+		{"of two, a quarter left", 2, 16, plenty, 100, 1},
+		{"of two, some left: stays", 2, 17, plenty, 100, 2},
 		{"requests too large for a share", 1, 1000, 1600, 100, 4},
 		{"one request is the limit", 8, 1000, 100, 100, 1},
 		{"more than there may be", 1000, 1_000_000, plenty, 1, MaxShards},
@@ -215,8 +218,8 @@ func TestReshard(t *testing.T) {
 	if got := third.Reshard(third, 10).WantShards; got != 4 {
 		t.Errorf("early in a window: %d shards wanted, want 4", got)
 	}
-	if got := third.Roll(Minute, 4*minute).Reshard(third, 10).WantShards; got != 1 {
-		t.Errorf("after a window with 4 instances: %d shards wanted, want 1", got)
+	if got := third.Roll(Minute, 4*minute).Reshard(third, 10).WantShards; got != 2 {
+		t.Errorf("after a window with 4 instances: %d shards wanted, want 2", got)
 	}
 	if got := third.Reshard(third, 1<<38).WantShards; got != 1 {
 		t.Errorf("with a large request: %d shards wanted, want 1", got)

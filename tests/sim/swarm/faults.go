@@ -22,14 +22,15 @@ const dateOff = 2 * time.Second
 
 // usual are the faults of the store that are always possible.
 var usual = map[faultstore.Fault]float64{
-	faultstore.Refused:     0.002,
-	faultstore.RequestLost: 0.005,
-	faultstore.AnswerLost:  0.005,
-	faultstore.LateApply:   0.003,
-	faultstore.Conflicted:  0.003,
-	faultstore.Busy:        0.002,
-	faultstore.BusyApplied: 0.002,
-	faultstore.Delayed:     0.002,
+	faultstore.Refused:           0.002,
+	faultstore.RequestLost:       0.005,
+	faultstore.AnswerLost:        0.005,
+	faultstore.LateApply:         0.003,
+	faultstore.Conflicted:        0.003,
+	faultstore.ConflictedApplied: 0.001,
+	faultstore.Busy:              0.002,
+	faultstore.BusyApplied:       0.002,
+	faultstore.Delayed:           0.002,
 }
 
 // storeFaults are the faults of the store that runs meet.

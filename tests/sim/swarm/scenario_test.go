@@ -85,7 +85,6 @@ func split(t *testing.T, s store.Store, key string, taken ...int64) {
 // the monotonic clock the lease then ends half a second before its window. What was
 // spent in the window stays spent.
 func TestSpentStaysSpentWhenTheLeaseEndsEarly(t *testing.T) {
-	t.Skip("a lease that ends before its window forgets what was spent: Limit.enter starts the same window with nothing used")
 	synctest.Test(t, func(t *testing.T) {
 		const amount, ahead = 100, 500 * time.Millisecond
 		started := time.Now()
@@ -118,7 +117,6 @@ func TestSpentStaysSpentWhenTheLeaseEndsEarly(t *testing.T) {
 // Something on the way sends a give-back twice and returns the second answer, a
 // conflict. The row carries the nonce of the give-back: it has happened.
 func TestGiveBackThatHappenedIsNotRepeated(t *testing.T) {
-	t.Skip("a give-back that meets a conflict is made again without a look at the row's nonce: Limit.giveBack")
 	synctest.Test(t, func(t *testing.T) {
 		rows := memory.New()
 		twice := &hooked{Store: rows, replace: func(_ int64, _ store.Key, do func() (string, error)) (string, error) {
@@ -149,7 +147,6 @@ func TestGiveBackThatHappenedIsNotRepeated(t *testing.T) {
 // for more, a settled request makes room, so that nobody waits any more when the
 // answer of the home shard comes. That says nothing about the other shard.
 func TestRefundDuringAVisitRefusesNobody(t *testing.T) {
-	t.Skip("a limit counts as exhausted although a visit served it, and then by its home shard alone: flight.work, flight.planRefill")
 	synctest.Test(t, func(t *testing.T) {
 		rows := memory.New()
 		var last string
