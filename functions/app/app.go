@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -50,6 +51,10 @@ type Options struct {
 	// Random returns a uniform number in [0, n), for every choice and jitter. It
 	// must be safe for concurrent use. Default: the runtime's generator.
 	Random func(n uint64) uint64
+	// Timer says that the host calls for the maintenance, as an Azure Functions
+	// host does by POST /maintenance. Such calls are taken then, and Tend leaves the
+	// maintenance to them. Where it is not set that path is like any other.
+	Timer bool
 	// Observe is given each finished request, besides the log.
 	Observe func(*usage.Record)
 }
@@ -67,10 +72,12 @@ type App struct {
 	totals   console.Counter
 	bodyIdle time.Duration
 	models   []string
+	warm     atomic.Pointer[<-chan struct{}] // closed when all is loaded; nil until it has begun
 
 	gateway     *gateway.Gateway
 	console     *console.Console
 	maintenance *maintenance.Maintenance
+	timer       *maintenance.Timer // nil: the host has none
 }
 
 // New builds an instance. It does no I/O beyond opening the store, and starts
@@ -101,9 +108,12 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.console = console.New(console.Options{Admin: authenticator.Admin, Status: a.status})
+	a.console = console.New(console.Options{Admin: authenticator.Admin, Ready: a.ready, Status: a.status})
 	if a.maintenance, err = maintenance.New(a.maintenanceOptions()); err != nil {
 		return nil, err
+	}
+	if o.Timer {
+		a.timer = maintenance.NewTimer(a.Maintain, a.events.timerFault)
 	}
 	a.gateway, err = gateway.New(gateway.Options{
 		Authenticate:  a.plan.authenticate(authenticator),
@@ -136,6 +146,8 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.bodyIdle))
 	}
 	switch {
+	case a.timer != nil && a.timer.Takes(r):
+		a.timer.ServeHTTP(w, r)
 	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		console.Alive(w, r) // a Functions host asks this until the process answers
 	case strings.HasPrefix(r.URL.Path, "/spillway/"):
@@ -146,7 +158,24 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Warm loads in the background what the first requests would wait for.
-func (a *App) Warm() { a.options.Counter.Warm(a.models...) }
+func (a *App) Warm() {
+	done := a.options.Counter.Warm(a.models...)
+	a.warm.CompareAndSwap(nil, &done)
+}
+
+// ready tells whether all is loaded. Who asks has sent no requests yet, so there is
+// nothing left to wait for.
+func (a *App) ready() bool {
+	if a.warm.Load() == nil {
+		a.Warm()
+	}
+	select {
+	case <-*a.warm.Load():
+		return true
+	default:
+		return false
+	}
+}
 
 // Close gives back what this instance holds of the shared limits. Live
 // requests must have ended.

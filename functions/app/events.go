@@ -78,11 +78,19 @@ func (e events) signingKeys(err error) {
 }
 
 func (e events) fault(fault any, stack []byte) {
+	e.panicked(fault, stack, "panic in the request path")
+}
+
+func (e events) timerFault(fault any, stack []byte) {
+	e.panicked(fault, stack, "panic in the maintenance")
+}
+
+func (e events) panicked(fault any, stack []byte, message string) {
 	e.log.Error().
 		Str(telemetry.KeyEvent, "panic").
 		Str(telemetry.KeyReason, fmt.Sprint(fault)).
 		Bytes(telemetry.KeyStack, stack).
-		Msg("panic in the request path")
+		Msg(message)
 }
 
 // lease logs what an operator acts on; grants and conflicts are ordinary.

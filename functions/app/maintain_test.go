@@ -169,6 +169,7 @@ breaker: { openFor: 60s }
 							t.Fatalf("it is %s", d.Breaker)
 						}
 						server.Clear()
+						<-time.After(6 * time.Second) // since the last probe
 						before := server.Stats()["d"]
 						if report := r.Maintain(t.Context()); report.Ready != 1 {
 							t.Fatalf("the run reports %+v", report)

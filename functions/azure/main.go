@@ -12,10 +12,13 @@ import (
 	"strings"
 )
 
-// The exit codes of every command. Zero means done.
+// The exit codes. Zero means done.
 const (
 	exitFailure = 1
 	exitUsage   = 2
+	// exitRestart asks a Functions host to start the process again. After a zero it
+	// would not, and anything else counts as a failure.
+	exitRestart = 200
 )
 
 // command is one of the program's commands.
@@ -70,8 +73,19 @@ func run(args []string, std streams) int {
 // printed.
 var errUsage = errors.New("usage")
 
+// errSaid is a failure that has been told.
+var errSaid = errors.New("said")
+
+// errStopped is the end of a process that a Functions host runs, by a signal from
+// somebody else.
+var errStopped = errors.New("stopped")
+
 func exitCode(err error, std streams) int {
 	switch {
+	case errors.Is(err, errSaid):
+		return exitFailure
+	case errors.Is(err, errStopped):
+		return exitRestart
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errUsage):
@@ -88,7 +102,7 @@ func usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-10s %s\n", c.name, c.summary)
 	}
-	b.WriteString("\nspillway COMMAND --help shows the flags of a command.\nexit codes: 0 done, 1 failed, 2 wrong usage\n")
+	b.WriteString("\nspillway COMMAND --help shows the flags of a command.\nexit codes: 0 done, 1 failed, 2 wrong usage, 200 start again (to a Functions host)\n")
 	_, _ = io.WriteString(w, b.String())
 }
 

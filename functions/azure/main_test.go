@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"flag"
 	"net"
 	"net/http"
 	"os"
@@ -16,7 +18,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"spillway/functions/app"
 	"spillway/shared/config"
 )
 
@@ -220,7 +221,8 @@ func TestListenAddress(t *testing.T) {
 }
 
 // What keeps the gateway from serving ends the command, says why, and leaves no
-// listener behind.
+// listener behind. All that is wrong is in one line of the log; people get it on
+// stderr too, which a Functions host would take for more errors.
 func TestServeThatCannotStart(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -228,55 +230,122 @@ func TestServeThatCannotStart(t *testing.T) {
 	}
 	defer taken.Close()
 	good := file(t, strings.Replace(valid, `, auth: { apiKey: "${PTU_KEY}" }`, "", 1))
+	bad := file(t, strings.Replace(valid, "access: open", "access: opne", 1)+"surprise: 1\n")
+	takenPort := strings.TrimPrefix(taken.Addr().String(), "127.0.0.1:")
+	host := func(port string) map[string]string { return map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": port} }
 	tests := []struct {
 		name string
 		env  map[string]string
 		args []string
-		want string
+		want []string // what each problem says
+		host bool
 	}{
-		{"no configuration", nil, []string{"--config", good + ".not"}, "gateway.yaml.not"},
-		{"a wrong port", map[string]string{"FUNCTIONS_CUSTOMHANDLER_PORT": "70000"}, []string{"--config", good}, "FUNCTIONS_CUSTOMHANDLER_PORT"},
-		{"an address that is taken", nil, []string{"--config", good, "--listen", taken.Addr().String()}, taken.Addr().String()},
-		{"no address", nil, []string{"--config", good, "--listen", "here"}, "here"},
+		{"no configuration", nil, []string{"--config", good + ".not"}, []string{"gateway.yaml.not"}, false},
+		{"a wrong port", host("70000"), []string{"--config", good}, []string{"FUNCTIONS_CUSTOMHANDLER_PORT"}, false},
+		{"an address that is taken", nil, []string{"--config", good, "--listen", taken.Addr().String()}, []string{taken.Addr().String()}, false},
+		{"no address", nil, []string{"--config", good, "--listen", "here"}, []string{"here"}, false},
+		{"all at once", nil, []string{"--config", bad, "--listen", "127.0.0.1:0"}, []string{"gateway.yaml:2: access: ", "PTU_KEY", "surprise"}, false},
+		{"all at once, to a host", host("0"), []string{"--config", bad}, []string{"gateway.yaml:2: access: ", "PTU_KEY", "surprise"}, true},
+		{"a port that is taken, and more", host(takenPort), []string{"--config", bad}, []string{"address already in use", "gateway.yaml:2: access: ", "PTU_KEY", "surprise"}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := spillway(test.env, append([]string{"serve"}, test.args...)...); got.code != 1 || !strings.Contains(got.err, test.want) {
-				t.Errorf("exit code %d: %s", got.code, got.err)
+			got := spillway(test.env, append([]string{"serve"}, test.args...)...)
+			if got.code != 1 {
+				t.Errorf("exit code %d, want 1", got.code)
+			}
+			var line struct {
+				Level, Event string
+				Problems     []string
+			}
+			if err := json.Unmarshal([]byte(got.out), &line); err != nil || strings.Count(got.out, "\n") != 1 {
+				t.Fatalf("stdout is not one line of JSON: %v\n%s", err, got.out)
+			}
+			if line.Level != "error" || line.Event != "start_refused" || len(line.Problems) != len(test.want) {
+				t.Fatalf("it says %+v, want %d problems", line, len(test.want))
+			}
+			for i, want := range test.want {
+				if !strings.Contains(line.Problems[i], want) {
+					t.Errorf("problem %d is %q, want %q", i, line.Problems[i], want)
+				}
+				if strings.Contains(got.err, want) == test.host {
+					t.Errorf("stderr says %q", got.err)
+				}
 			}
 		})
 	}
 }
 
-// When it is told to end, the gateway ends its open requests and then itself.
+// When it is told to end, the gateway takes no new requests, ends those that are
+// open and then itself. A Functions host, which would leave it at that, is asked to
+// start it again.
 func TestServeUntilToldToEnd(t *testing.T) {
-	cfg, err := config.Parse("gateway.yaml", []byte(valid), func(string) (string, bool) { return "x", true })
-	if err != nil {
-		t.Fatal(err)
-	}
-	gateway, err := app.New(t.Context(), cfg, app.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := zerolog.Nop()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
+	inside, leave := make(chan struct{}), make(chan struct{})
 	ended := make(chan error, 1)
-	go func() { ended <- serveUntil(ctx, listener, gateway, zerolog.Nop()) }()
-	answer, err := http.Get("http://" + listener.Addr().String() + "/spillway/healthz")
-	if err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("not alive: %v %v", answer, err)
-	}
-	answer.Body.Close()
+	go func() {
+		ended <- newServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			close(inside)
+			<-leave
+			w.WriteHeader(http.StatusTeapot)
+		}), log).serve(ctx, listener)
+	}()
+	answered := make(chan int, 1)
+	go func() {
+		answer, err := http.Get("http://" + listener.Addr().String())
+		if err != nil {
+			answered <- 0
+			return
+		}
+		answer.Body.Close()
+		answered <- answer.StatusCode
+	}()
+	<-inside
 	end()
-	if err := <-ended; err != nil && err != http.ErrServerClosed {
+	for { // until it takes no more
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			break
+		}
+		conn.Close()
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("it ended with a request open: %v", err)
+	default:
+	}
+	close(leave)
+	if status := <-answered; status != http.StatusTeapot {
+		t.Errorf("the open request got status %d", status)
+	}
+	if err := <-ended; err != nil {
 		t.Errorf("ended with %v", err)
 	}
-	if conn, err := net.Dial("tcp", listener.Addr().String()); err == nil {
-		conn.Close()
-		t.Error("it still listens")
+}
+
+func TestExitCodes(t *testing.T) {
+	tests := []struct {
+		err  error
+		code int
+		says string
+	}{
+		{nil, 0, ""},
+		{flag.ErrHelp, 0, ""},
+		{errUsage, 2, ""},
+		{errors.New("no"), 1, "no\n"},
+		{errSaid, 1, ""},
+		{errStopped, 200, ""},
+	}
+	for _, test := range tests {
+		var said bytes.Buffer
+		if code := exitCode(test.err, streams{err: &said}); code != test.code || said.String() != test.says {
+			t.Errorf("%v: exit code %d, want %d; it says %q", test.err, code, test.code, said.String())
+		}
 	}
 }

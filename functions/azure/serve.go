@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/signal"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -34,53 +35,93 @@ func serve(args []string, std streams) error {
 	if err := parse(flags, args, std); err != nil {
 		return err
 	}
-	cfg, err := loadConfig(*path, std)
+	log := telemetry.NewLogger(std.out)
+	listener, err := bind(*listen, std)
 	if err != nil {
-		return err
-	}
-	address, err := listenAddress(*listen, std)
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("spillway serve: %w", err)
+		_, more := loadConfig(*path, std) // so that all that is wrong is said at once
+		return refuse(log, std, err, more)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
-	log := telemetry.NewLogger(std.out)
-	gateway, err := app.New(ctx, cfg, app.Options{Log: log, Version: version()})
+	// A Functions host asks until it is answered, and sends nothing before.
+	door := app.NewDoor()
+	s := newServer(door, log)
+	ended := make(chan error, 1)
+	go func() { ended <- s.serve(ctx, listener) }()
+
+	gateway, err := open(ctx, *path, std, log)
 	if err != nil {
-		listener.Close()
-		return fmt.Errorf("spillway serve: %w", err)
+		s.Close()
+		<-ended
+		return refuse(log, std, err)
 	}
+	door.Open(gateway)
+	log.Info().Str("address", listener.Addr().String()).Str("version", version()).Msg("listening")
 	defer time.AfterFunc(warmAfter, gateway.Warm).Stop()
 	var tending sync.WaitGroup
 	tending.Go(func() { gateway.Tend(ctx) })
-	defer func() {
-		stop()
-		tending.Wait()
-	}()
-	log.Info().Str("address", listener.Addr().String()).Str("version", version()).Msg("listening")
-	return serveUntil(ctx, listener, gateway, log)
+	err = <-ended
+	stop()
+	tending.Wait()
+	giveBack, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	gateway.Close(giveBack)
+	if err == nil && functionsHost(std) {
+		return errStopped
+	}
+	return err
 }
 
-// serveUntil serves until ctx ends, then lets open requests finish.
-func serveUntil(ctx context.Context, listener net.Listener, gateway *app.App, log zerolog.Logger) error {
-	var open sync.WaitGroup
-	server := &http.Server{
+// open reads the configuration and builds the gateway.
+func open(ctx context.Context, path string, std streams, log zerolog.Logger) (*app.App, error) {
+	cfg, err := loadConfig(path, std)
+	if err != nil {
+		return nil, err
+	}
+	return app.New(ctx, cfg, app.Options{Log: log, Version: version(), Timer: functionsHost(std)})
+}
+
+// refuse says in one line of the log all that keeps the gateway from starting, and
+// returns it as the command's error.
+func refuse(log zerolog.Logger, std streams, errs ...error) error {
+	err := errors.Join(errs...)
+	problems := strings.Split(err.Error(), "\n")
+	log.Error().Str(telemetry.KeyEvent, "start_refused").Strs("problems", problems).Msg("the gateway cannot start")
+	if functionsHost(std) {
+		return errSaid // the host would log each line of stderr as one more error
+	}
+	return fmt.Errorf("spillway serve: %w", err)
+}
+
+// server serves, and lets open requests finish when it is told to end.
+type server struct {
+	*http.Server
+	open sync.WaitGroup
+	log  zerolog.Logger
+}
+
+func newServer(handler http.Handler, log zerolog.Logger) *server {
+	s := &server{log: log}
+	s.Server = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			open.Add(1)
-			defer open.Done()
-			gateway.ServeHTTP(w, r)
+			s.open.Add(1)
+			defer s.open.Done()
+			handler.ServeHTTP(w, r)
 		}),
-		ReadHeaderTimeout: 10 * time.Second,
+		// It also ends connections that a client opened in advance and has not used
+		// yet; a client that uses one at that moment sees it break.
+		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
+	return s
+}
+
+// serve serves until ctx ends, then lets open requests finish.
+func (s *server) serve(ctx context.Context, listener net.Listener) error {
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- s.Serve(listener) }()
 	select {
 	case err := <-ended:
 		return err
@@ -90,30 +131,55 @@ func serveUntil(ctx context.Context, listener net.Listener, gateway *app.App, lo
 	defer cancel()
 	last, told := signal.NotifyContext(last, syscall.SIGINT, syscall.SIGTERM) // told again, it waits no longer
 	defer told()
-	log.Info().Dur("within", drain).Msg("stopping: open requests may finish")
-	err := server.Shutdown(last)
-	if err != nil {
-		server.Close() // the requests that are open end with their connections,
-		open.Wait()    // and leave their records
-		err = errors.New("spillway serve: requests were still open and have been cut")
+	s.log.Info().Dur("within", drain).Msg("stopping: open requests may finish")
+	if err := s.Shutdown(last); err != nil {
+		s.Close()     // the requests that are open end with their connections,
+		s.open.Wait() // and leave their records
+		return errors.New("spillway serve: requests were still open and have been cut")
 	}
-	giveBack, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	gateway.Close(giveBack)
-	return err
+	return nil
+}
+
+// bind listens where the host or the flag says.
+func bind(flag string, std streams) (net.Listener, error) {
+	address, err := listenAddress(flag, std)
+	if err != nil {
+		return nil, err
+	}
+	return net.Listen("tcp", address)
+}
+
+// functionsHost tells whether a Functions host runs this process.
+func functionsHost(std streams) bool {
+	port, err := hostPort(std)
+	return port != "" && err == nil
 }
 
 // listenAddress is where to listen: a Functions host names the port, and calls
 // from this machine only.
 func listenAddress(flag string, std streams) (string, error) {
-	port, ok := std.env("FUNCTIONS_CUSTOMHANDLER_PORT")
-	if !ok || port == "" {
+	port, err := hostPort(std)
+	switch {
+	case err != nil:
+		return "", err
+	case port == "":
 		return flag, nil
+	default:
+		return net.JoinHostPort("127.0.0.1", port), nil
+	}
+}
+
+// hostPort is the port that a Functions host wants to be served on, empty without
+// such a host.
+func hostPort(std streams) (string, error) {
+	port, _ := std.env("FUNCTIONS_CUSTOMHANDLER_PORT")
+	if port == "" {
+		return "", nil
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", fmt.Errorf("spillway serve: FUNCTIONS_CUSTOMHANDLER_PORT is not a port: %q", port)
+		return "", fmt.Errorf("FUNCTIONS_CUSTOMHANDLER_PORT is not a port: %q", port)
 	}
-	return net.JoinHostPort("127.0.0.1", port), nil
+	return port, nil
 }
 
 // loadConfig finds, reads and checks the configuration.

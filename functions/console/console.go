@@ -1,5 +1,5 @@
 // Package console serves what is the gateway's own, under /spillway/: whether
-// it is alive, and how its deployments stand.
+// it is alive, whether it is ready, and how its deployments stand.
 package console
 
 import (
@@ -14,6 +14,8 @@ import (
 type Options struct {
 	// Admin tells whether a request carries an admin key.
 	Admin func(*http.Request) bool
+	// Ready tells whether all is loaded that requests need.
+	Ready func() bool
 	// Status reads the state of the gateway at the time of the call.
 	Status func() Status
 }
@@ -28,6 +30,12 @@ func New(o Options) *Console { return &Console{o} }
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/spillway/healthz":
+		Alive(w, r)
+	case "/spillway/readyz":
+		if !c.Ready() {
+			NotReady(w, r)
+			return
+		}
 		Alive(w, r)
 	case "/spillway/status":
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -49,6 +57,14 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func Alive(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ok\n"))
+}
+
+// NotReady answers that the process runs and that requests had better go to another
+// one for now.
+func NotReady(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte("starting\n"))
 }
 
 func (c *Console) status(w http.ResponseWriter, _ *http.Request) {

@@ -18,6 +18,7 @@ func call(t *testing.T, method, path, admin string) *httptest.ResponseRecorder {
 	t.Helper()
 	c := console.New(console.Options{
 		Admin: func(r *http.Request) bool { return r.Header.Get("Admin") == "yes" },
+		Ready: func() bool { return admin != "not ready" },
 		Status: func() console.Status {
 			return console.Status{
 				Version: "v1", Instance: "one", Now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
@@ -32,8 +33,8 @@ func call(t *testing.T, method, path, admin string) *httptest.ResponseRecorder {
 	return w
 }
 
-// Anybody may ask whether the process is alive, and nobody but an admin anything
-// else.
+// Anybody may ask whether the process is alive and ready, and nobody but an admin
+// anything else.
 func TestWhoMaySeeWhat(t *testing.T) {
 	tests := []struct {
 		path, admin string
@@ -41,6 +42,9 @@ func TestWhoMaySeeWhat(t *testing.T) {
 	}{
 		{"/spillway/healthz", "no", 200},
 		{"/spillway/healthz", "yes", 200},
+		{"/spillway/readyz", "no", 200},
+		{"/spillway/readyz", "not ready", 503},
+		{"/spillway/healthz", "not ready", 200},
 		{"/spillway/status", "no", 401},
 		{"/spillway/status", "", 401},
 		{"/spillway/status", "yes", 200},
@@ -55,7 +59,7 @@ func TestWhoMaySeeWhat(t *testing.T) {
 			if w.Code != test.status {
 				t.Errorf("status %d, want %d: %s", w.Code, test.status, w.Body)
 			}
-			if w.Code < 400 {
+			if w.Code < 400 || w.Code == 503 {
 				return
 			}
 			var body struct {

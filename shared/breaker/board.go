@@ -78,7 +78,8 @@ const (
 	// skew is the most by which a corrected clock is wrong: the store tells the
 	// time in whole seconds.
 	skew = time.Second
-	// probeEvery is how often a throttled deployment is probed, by all instances
+	// probeEvery is how often a throttled deployment is probed, and half of it how
+	// often an open one is before its time, by all instances
 	// together.
 	probeEvery = 10 * time.Second
 )

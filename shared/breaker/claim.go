@@ -107,16 +107,23 @@ func (d *Deployment) nonce() string {
 // false.
 func (d *Deployment) prepare(nonce string, early bool) (rule.Facts, Pass, bool) {
 	now := d.board.clock.Now()
+	settings := &d.board.settings
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	// However many instances probe, the deployment is not probed all the time.
+	rested := now.Sub(d.facts.Throttle.Probed) >= settings.ProbeEvery/2
 	switch {
 	case d.facts.State == Closed:
 		return rule.Facts{}, Pass{d: d, epoch: d.epoch}, true
-	case !d.facts.Claimable(now, early || !d.invited.IsZero()):
+	case !d.facts.Claimable(now, early && rested || !d.invited.IsZero()):
 		return rule.Facts{}, Pass{}, false
 	}
 	d.link.nonce = nonce // An older claim of that nonce may have been given up.
-	return d.facts.Claim(now, d.board.instance, nonce, &d.board.settings), Pass{kind: trial}, true
+	next := d.facts.Claim(now, d.board.instance, nonce, settings)
+	if early {
+		next.Throttle = next.Throttle.Probe(now)
+	}
+	return next, Pass{kind: trial}, true
 }
 
 // recognize finds a claim of this very call in the row: the write whose answer

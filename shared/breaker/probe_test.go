@@ -38,21 +38,28 @@ func TestProbeClosesEarly(t *testing.T) {
 	})
 }
 
+// However many instances probe, there is one probe in five seconds; and one that fails
+// leaves the open time as it was.
 func TestProbeThatFailsLeavesTheOpenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 2)
 		a, b := f.instances[0], f.instances[1]
 		a.breakDown(t)
+		synctest.Wait()
+		b.refresh()
 		before := a.d.View()
-		for range 5 {
+		for second := range 8 {
 			elapse(time.Second)
-			pass, ok := probe(a)
-			if !ok {
-				t.Fatal("no probe")
+			pass, ok := probe(f.instances[second%2])
+			if ok != (second%5 == 0) {
+				t.Errorf("second %d: probed: %v", second, ok)
 			}
-			pass.Failure(503)
+			if ok {
+				pass.Failure(503)
+			}
 			synctest.Wait()
 		}
+		a.refresh()
 		b.refresh()
 		for _, i := range f.instances {
 			if got := i.d.View(); got != before {

@@ -199,6 +199,24 @@ func TestBehindTheRow(t *testing.T) {
 	})
 }
 
+// TestRowFarAhead: a row that is two minutes ahead keeps nobody waiting for two minutes:
+// when it moves on, those who adopted it follow.
+func TestRowFarAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		pass(time.Second)
+		ahead := w.engine(lease.Deny, skewed(2*time.Minute)).Limit("k", 100, quota.Minute)
+		behind := w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute)
+		reserve(t, ahead, 60, lease.Granted)
+		for range 5 {
+			reserve(t, behind, 40, lease.Granted)
+			reserve(t, behind, 1, lease.Full)
+			pass(time.Minute)
+			reserve(t, ahead, 60, lease.Granted)
+		}
+	})
+}
+
 // TestLimitChanges: a cut acts at once for all, a raise at the next window.
 func TestLimitChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -40,10 +40,10 @@ const (
 	// Allow lets each instance count alone: it grants up to the whole amount by
 	// itself, as Unmetered, and debits that once the store is back.
 	Allow Policy = iota
-	// FairShare lets each instance grant up to the amount divided by the holders
-	// it last saw; an instance that never saw the limit's row grants nothing. Some
-	// may hold more than their share by then, so it is no exact bound: what goes
-	// beyond the row is reported as Unmetered, about one amount in all at most.
+	// FairShare lets each instance grant an even part of what the row had left when
+	// it last saw it (in a window whose row it has not seen, of the amount); an
+	// instance that never saw the row grants nothing. What each has last seen may
+	// differ, so it is no exact bound; it is reported as Unmetered.
 	FairShare
 	// Deny refuses.
 	Deny

@@ -268,14 +268,15 @@ func (l *Limit) roll(now clock.Instant) {
 // enter starts the lease of a window: empty, or what was taken ahead for it. Units
 // and debts of the lease before are dropped; its reservations settle to nothing. In the
 // same window, where a lease ended early by one of the two clocks, what was used of it
-// and what it owes stay.
+// and what it owes stay. A row that is ahead of the clock is asked again after the
+// length of a window: it may have moved on long before the clock gets there.
 func (l *Limit) enter(w quota.Window, now clock.Instant) {
 	var used, owed int64
 	if w == l.window {
 		used, owed = l.used(), max(-l.remaining, 0)
 	}
 	l.window = w
-	l.ends = now.Until(l.period.End(w))
+	l.ends = now.Until(sooner(l.period.End(w), now.Time().Add(l.period.End(w).Sub(w.Start()))))
 	l.generation++
 	l.granted, l.remaining, l.low = used-owed, -owed, 0
 	l.largest -= l.largest / 8
@@ -296,4 +297,11 @@ func (l *Limit) earlyTime(now clock.Instant) int64 {
 		return never
 	}
 	return from + int64(l.engine.jitter(time.Duration(to-from)))
+}
+
+func sooner(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -114,6 +114,31 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// TestFairShareOfWhatIsLeft: an instance takes its part of what the row had left, and
+// not of what others hold. (Each once granted up to an even part of the whole limit: 150
+// of these 100.) It is no exact bound, since each may have seen another row.
+func TestFairShareOfWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.engine(lease.FairShare, nil).Limit("k", 100, quota.Minute)
+		b := w.engine(lease.FairShare, nil).Limit("k", 100, quota.Minute)
+		reserve(t, a, 80, lease.Granted) // Saw 20 left, for itself alone.
+		reserve(t, b, 10, lease.Granted) // Saw 10 left, for two.
+		w.store.set(func(string) fault { return down })
+		for l, want := range map[*lease.Limit]int64{a: 20, b: 5} {
+			granted := int64(0)
+			for range 100 {
+				if _, v := l.Reserve(t.Context(), 1); v.OK() {
+					granted++
+				}
+			}
+			if granted != want {
+				t.Errorf("granted %d without the store, want %d", granted, want)
+			}
+		}
+	})
+}
+
 // TestNeverSeen: without ever having seen the row there is no share to be fair with.
 func TestNeverSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

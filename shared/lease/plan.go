@@ -111,6 +111,9 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 	}
 	p.row, _ = p.row.Grant(shard, p.units, first)
 	s.sharers = p.row.Sharers() * p.row.Shards
+	if !p.guest {
+		s.peers = p.row.Sharers()
+	}
 	l.engine.fleet.saw(s.sharers, now)
 }
 

@@ -26,6 +26,7 @@ type supply struct {
 	visited   bool  // One was, in this window. Till then far is what a row starts with.
 	exhausted bool  // The rows could not serve a request: in this window they have no more than left.
 	sharers   int64 // Instances that share the limit, when last seen; 0: never.
+	peers     int64 // Those of them that share the home row.
 
 	next     ahead          // Units taken ahead.
 	probe    bool           // Call the store even if nobody waits.
@@ -246,9 +247,7 @@ func (l *Limit) alone(n int64, now clock.Instant) (r Reservation, v Verdict, unm
 	case Allow:
 		share = l.amount()
 	case FairShare:
-		if sharers := l.supply.sharers; sharers > 0 {
-			share = l.amount() / sharers
-		}
+		share = l.fairShare()
 	case Deny:
 	}
 	if l.used()+n > share {
@@ -260,6 +259,20 @@ func (l *Limit) alone(n int64, now clock.Instant) (r Reservation, v Verdict, unm
 	}
 	unmetered = n - min(max(l.remaining, 0), n)
 	return l.take(n), Verdict{Outcome: Unmetered}, unmetered
+}
+
+// fairShare is how much this instance may use of the window without the store: what
+// its row has granted it and an even part of what that had left. In a window whose row
+// it has not seen, an even part of the amount.
+func (l *Limit) fairShare() int64 {
+	switch s := l.supply; {
+	case s == nil || s.sharers < 1:
+		return 0
+	case s.seen:
+		return max(l.granted, 0) + s.near/s.peers
+	default:
+		return l.amount() / s.sharers
+	}
 }
 
 // refusal tells whether n units have no room in this window for certain, whatever
