@@ -222,7 +222,7 @@ func (d *demo) checkEnded(t *testing.T, addresses []string) {
 			t.Errorf("%s is still listened on", address)
 		}
 	}
-	lines := d.stdout.all()
+	lines := d.stdout.Lines()
 	if last := lines[len(lines)-1]; !summaryShape.MatchString(last) {
 		t.Errorf("the last line is no summary: %q", last)
 	}

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,7 +30,7 @@ type demo struct {
 
 	temp           string // its folder of temporary files
 	command        *exec.Cmd
-	stdout, stderr *output
+	stdout, stderr *program.Output
 	exited         chan struct{} // closed when it has ended; then command.ProcessState is set
 }
 
@@ -45,7 +42,7 @@ func launch(t *testing.T, args ...string) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &demo{temp: t.TempDir(), stdout: newOutput(), stderr: newOutput(), exited: make(chan struct{})}
+	d := &demo{temp: t.TempDir(), stdout: program.NewOutput(), stderr: program.NewOutput(), exited: make(chan struct{})}
 	d.command = exec.Command(path, args...)
 	d.command.Env = environment(d.temp)
 	d.command.Stdout, d.command.Stderr = d.stdout, d.stderr
@@ -55,8 +52,8 @@ func launch(t *testing.T, args ...string) *demo {
 	go func() {
 		defer close(d.exited)
 		_ = d.command.Wait() // the exit code tells
-		d.stdout.end()
-		d.stderr.end()
+		d.stdout.End()
+		d.stderr.End()
 	}()
 	t.Cleanup(func() {
 		_ = d.command.Process.Kill() // it may have ended
@@ -73,7 +70,7 @@ func start(t *testing.T, args ...string) *demo {
 	t.Helper()
 	d := launch(t, args...)
 	d.await(t, func(line string) bool { return strings.HasPrefix(line, "Ctrl-C") })
-	for _, line := range d.stdout.all() {
+	for _, line := range d.stdout.Lines() {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch value = strings.TrimSpace(value); name {
 		case "endpoint":
@@ -102,7 +99,9 @@ func environment(temp string) []string {
 // want is true.
 func (d *demo) await(t *testing.T, want func(line string) bool) string {
 	t.Helper()
-	line, err := d.stdout.await(want)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	line, err := d.stdout.Await(ctx, want)
 	if err != nil {
 		t.Fatalf("the line that the test waits for does not come: %v", err)
 	}
@@ -159,86 +158,4 @@ func (d *demo) exitCode(t *testing.T) int {
 		t.Fatalf("the demo did not end within %s", patience)
 	}
 	return d.command.ProcessState.ExitCode()
-}
-
-// output keeps what a process prints, line by line. It is safe for concurrent
-// use.
-type output struct {
-	mu      sync.Mutex
-	text    []byte        // guarded by mu
-	ended   bool          // guarded by mu
-	changed chan struct{} // guarded by mu; closed and replaced when there is more
-}
-
-func newOutput() *output { return &output{changed: make(chan struct{})} }
-
-// Write takes what the process prints.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.text = append(o.text, p...)
-	o.tell()
-	return len(p), nil
-}
-
-// end notes that nothing more will come.
-func (o *output) end() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.ended = true
-	o.tell()
-}
-
-// tell needs mu.
-func (o *output) tell() {
-	close(o.changed)
-	o.changed = make(chan struct{})
-}
-
-// all are the complete lines so far.
-func (o *output) all() []string {
-	lines, _, _ := o.lines()
-	return lines
-}
-
-func (o *output) lines() (lines []string, ended bool, changed <-chan struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	complete := o.text[:bytes.LastIndexByte(o.text, '\n')+1]
-	for line := range strings.Lines(string(complete)) {
-		lines = append(lines, strings.TrimSuffix(line, "\n"))
-	}
-	return lines, o.ended, o.changed
-}
-
-var errEnded = errors.New("the process has ended")
-
-// await returns the first line for which want is true.
-func (o *output) await(want func(line string) bool) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for seen := 0; ; {
-		lines, ended, changed := o.lines()
-		for _, line := range lines[seen:] {
-			if want(line) {
-				return line, nil
-			}
-		}
-		seen = len(lines)
-		if ended {
-			return "", errEnded
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-	}
-}
-
-// String is all that was printed.
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return string(o.text)
 }

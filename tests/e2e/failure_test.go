@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,10 @@ func babble(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			_, _ = connection.Read(make([]byte, 1))
+			// An answer before the request is complete would be unsolicited.
+			if request, err := http.ReadRequest(bufio.NewReader(connection)); err == nil {
+				_, _ = io.Copy(io.Discard, request.Body)
+			}
 			_, _ = io.WriteString(connection, "220 secret-of-the-backend ESMTP\r\n")
 			_ = connection.(*net.TCPConn).CloseWrite()
 			go func() {
@@ -355,7 +359,7 @@ func manyCalls(ctx context.Context, client openai.Client, to dialect, calls int)
 func (s *besieged) settled(t *testing.T, requests int) state {
 	t.Helper()
 	ended := 0
-	if _, err := s.output.await(func(line string) bool {
+	if _, err := s.await(func(line string) bool {
 		if strings.Contains(line, `"message":"request"`) {
 			ended++
 		}

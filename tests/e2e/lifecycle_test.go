@@ -35,7 +35,7 @@ func TestStopLetsStreamsFinish(t *testing.T) {
 				streams = append(streams, o)
 			}
 			s.signal(signal)
-			if _, err := s.output.await(func(line string) bool { return strings.Contains(line, `"message":"stopping`) }); err != nil {
+			if _, err := s.await(func(line string) bool { return strings.Contains(line, `"message":"stopping`) }); err != nil {
 				t.Fatalf("the gateway does not say that it stops: %v", err)
 			}
 			s.awaitRefusal(t)
@@ -95,7 +95,7 @@ func TestStopTwiceCutsStreams(t *testing.T) {
 	events := openSlowStream(t, s, openAI, classic, 100_000)
 	defer events.Close()
 	s.signal(syscall.SIGTERM)
-	if _, err := s.output.await(func(line string) bool { return strings.Contains(line, `"message":"stopping`) }); err != nil {
+	if _, err := s.await(func(line string) bool { return strings.Contains(line, `"message":"stopping`) }); err != nil {
 		t.Fatalf("the gateway does not say that it stops: %v", err)
 	}
 	s.awaitRefusal(t)

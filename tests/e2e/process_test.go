@@ -10,13 +10,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +27,11 @@ import (
 // failure: nothing is expected to take that long, and nothing is asserted by it.
 const patience = 20 * time.Second
 
-func TestMain(m *testing.M) { program.Main(m) }
+func TestMain(m *testing.M) {
+	// Tests that run side by side wait for windows to end far more than they work.
+	_ = flag.Set("test.parallel", "6") // every test has this flag
+	program.Main(m)
+}
 
 var built = program.Builder("spillway/functions/azure")
 
@@ -78,7 +81,7 @@ type process struct {
 	address string // host:port that it listens on
 	yaml    string // path of its configuration
 	command *exec.Cmd
-	output  *output
+	output  *program.Output
 	exited  chan struct{} // closed when it has ended; then command.ProcessState is set
 }
 
@@ -90,7 +93,7 @@ type process struct {
 func start(t testing.TB, yaml string, env map[string]string, args ...string) *process {
 	t.Helper()
 	p := launch(t, yaml, env, args...)
-	line, err := p.output.await(func(line string) bool { return strings.Contains(line, `"message":"listening"`) })
+	line, err := p.await(func(line string) bool { return strings.Contains(line, `"message":"listening"`) })
 	if err != nil {
 		t.Fatalf("the gateway does not say that it listens: %v", err)
 	}
@@ -107,7 +110,7 @@ func launch(t testing.TB, yaml string, env map[string]string, args ...string) *p
 	t.Helper()
 	p := &process{
 		yaml:   filepath.Join(t.TempDir(), "gateway.yaml"),
-		output: newOutput(),
+		output: program.NewOutput(),
 		exited: make(chan struct{}),
 	}
 	if err := os.WriteFile(p.yaml, []byte(yaml), 0o600); err != nil {
@@ -124,7 +127,7 @@ func launch(t testing.TB, yaml string, env map[string]string, args ...string) *p
 	go func() {
 		defer close(p.exited)
 		_ = p.command.Wait() // the exit code tells
-		p.output.end()
+		p.output.End()
 	}()
 	t.Cleanup(func() {
 		if p.running() {
@@ -134,10 +137,19 @@ func launch(t testing.TB, yaml string, env map[string]string, args ...string) *p
 			}
 		}
 		if t.Failed() {
-			t.Logf("the gateway's output:\n%s", p.output)
+			t.Logf("the gateway's output:\n%s", latest(p.output.Lines()))
 		}
 	})
 	return p
+}
+
+// latest is what a process has printed, as much as anybody reads: all but what
+// it has told of its requests before the last of them.
+func latest(lines []string) string {
+	const requests = 20
+	from := max(0, len(lines)-requests)
+	shown := slices.DeleteFunc(slices.Clone(lines[:from]), func(line string) bool { return strings.Contains(line, `"message":"request"`) })
+	return strings.Join(append(shown, lines[from:]...), "\n")
 }
 
 func (p *process) running() bool {
@@ -165,6 +177,14 @@ func (p *process) exitCode(t testing.TB) int {
 		t.Errorf("the gateway did not end within %s", patience)
 	}
 	return p.command.ProcessState.ExitCode()
+}
+
+// await returns the first line that the gateway has printed, or will, for which
+// want is true.
+func (p *process) await(want func(line string) bool) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return p.output.Await(ctx, want)
 }
 
 func (p *process) url(path string) string { return "http://" + p.address + path }
@@ -228,9 +248,9 @@ func (p *process) recordOf(t testing.TB, sent *written) record {
 func (p *process) awaitRecord(t testing.TB, id string, want func(record) bool) record {
 	t.Helper()
 	var found record
-	_, err := p.output.await(func(line string) bool {
-		var r record
-		if json.Unmarshal([]byte(line), &r) != nil || r.Message != "request" || !want(r) {
+	_, err := p.await(func(line string) bool {
+		r, ok := parseRecord(line)
+		if !ok || !want(r) {
 			return false
 		}
 		found = r
@@ -240,81 +260,4 @@ func (p *process) awaitRecord(t testing.TB, id string, want func(record) bool) r
 		t.Fatalf("request %s leaves no record: %v", id, err)
 	}
 	return found
-}
-
-// output keeps what a process prints, line by line.
-type output struct {
-	mu      sync.Mutex
-	lines   []string      // guarded by mu
-	partial []byte        // guarded by mu; of the line that is not complete yet
-	ended   bool          // guarded by mu
-	changed chan struct{} // guarded by mu; closed and replaced when there is more
-}
-
-func newOutput() *output { return &output{changed: make(chan struct{})} }
-
-// Write takes what the process prints.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.partial = append(o.partial, p...)
-	for {
-		line, rest, found := bytes.Cut(o.partial, []byte("\n"))
-		if !found {
-			break
-		}
-		o.lines = append(o.lines, string(line))
-		o.partial = rest
-	}
-	o.tell()
-	return len(p), nil
-}
-
-// end notes that nothing more will come.
-func (o *output) end() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.ended = true
-	o.tell()
-}
-
-// tell needs mu.
-func (o *output) tell() {
-	close(o.changed)
-	o.changed = make(chan struct{})
-}
-
-var errEnded = errors.New("the gateway has ended")
-
-// await returns the first line, printed already or still to come, for which
-// want is true.
-func (o *output) await(want func(line string) bool) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for seen := 0; ; {
-		o.mu.Lock()
-		fresh, ended, changed := o.lines[seen:], o.ended, o.changed
-		o.mu.Unlock()
-		for _, line := range fresh {
-			if want(line) {
-				return line, nil
-			}
-		}
-		seen += len(fresh)
-		if ended {
-			return "", errEnded
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-	}
-}
-
-// String is all that was printed.
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return strings.Join(append(slices.Clone(o.lines), string(o.partial)), "\n")
 }

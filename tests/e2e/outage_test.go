@@ -1,0 +1,69 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"spillway/tests/fakes/azurite"
+)
+
+// A table that is gone for half a minute costs no client anything, whatever the
+// policy: requests go where there is room. Under fairShare the limits hold in each
+// window of it; under allow each instance counts alone, so that a backend may have
+// to refuse some. Every instance tells that the table is gone and that it is
+// back, and from then on the limits are exact again.
+func TestTableOutage(t *testing.T) {
+	needsFleet(t)
+	const outage = 30 * time.Second
+	storage := azurite.Run(t)
+	allow := startFleet(t, fleetOptions{policy: "allow", storage: storage.Connection()})
+	fair := startFleet(t, fleetOptions{policy: "fairShare", storage: storage.Connection(), instances: 2})
+	fleets := []*fleet{allow, fair}
+	var loads []*traffic
+	for _, f := range fleets {
+		loads = append(loads, f.load(t, false, "metered", "paced"))
+		eventually(t, "the limits are used", func() bool { return f.used("paced", time.Now()) > 8 })
+	}
+
+	storage.Stop()
+	gone := time.Now()
+	until(t, gone.Add(outage))
+	storage.Start()
+	for _, f := range fleets {
+		for _, p := range f.instances {
+			p.awaitEvent(t, "the table is gone", func(e event) bool { return e.Event == "store_degraded" })
+			eventually(t, "every instance uses the table again", func() bool { return p.lastOf("store_degraded", "store_recovered") == "store_recovered" })
+		}
+	}
+	back := time.Now()
+	whole := back.Truncate(slice).Add(slice)
+	until(t, whole)
+	for _, f := range fleets {
+		f.awaitFull(t, "paced", whole)
+	}
+	until(t, whole.Add(slice))
+	for i, f := range fleets {
+		all := loads[i].stop()
+		allGood(t, all)
+		recorded(t, all)
+		f.exact(t, func(start, end time.Time) bool { return end.Before(gone) || start.After(back) })
+		t.Logf("%s: %d requests of %d instances, all served", f.env["POLICY"], len(all), len(f.instances))
+	}
+	// Windows that began and ended without a table, of which nobody had taken
+	// anything ahead: each has its share.
+	fair.exact(t, func(start, end time.Time) bool { return start.After(gone.Add(slice)) && end.Before(gone.Add(outage)) })
+}
+
+// lastOf is which of some events the process has told last; "" if none.
+func (p *process) lastOf(names ...string) string {
+	last := ""
+	for _, line := range p.output.Lines() {
+		for _, name := range names {
+			if strings.Contains(line, `"event":"`+name+`"`) {
+				last = name
+			}
+		}
+	}
+	return last
+}

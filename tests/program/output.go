@@ -1,0 +1,97 @@
+package program
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// ErrEnded says that a process has ended without printing what was waited for.
+var ErrEnded = errors.New("the process has ended")
+
+// Output keeps what a process prints, line by line, for tests that wait for a
+// line. Make it with NewOutput, and give it to the process as its standard output
+// or error. It is safe for concurrent use.
+type Output struct {
+	mu      sync.Mutex
+	lines   []string      // guarded by mu
+	partial []byte        // guarded by mu; of the line that is not complete yet
+	ended   bool          // guarded by mu
+	changed chan struct{} // guarded by mu; closed and replaced when there is more
+}
+
+// NewOutput returns an Output of a process that has printed nothing yet.
+func NewOutput() *Output { return &Output{changed: make(chan struct{})} }
+
+// Write takes what the process prints. It never fails.
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.partial = append(o.partial, p...)
+	for {
+		line, rest, found := bytes.Cut(o.partial, []byte("\n"))
+		if !found {
+			break
+		}
+		o.lines = append(o.lines, string(line))
+		o.partial = rest
+	}
+	o.tell()
+	return len(p), nil
+}
+
+// End notes that nothing more will come: those who wait are told.
+func (o *Output) End() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	o.tell()
+}
+
+// tell needs mu.
+func (o *Output) tell() {
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+// Lines returns the complete lines so far, without their line ends.
+func (o *Output) Lines() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.lines)
+}
+
+// Await returns the first line, printed already or still to come, for which want
+// is true. It asks want of each line once, in order. It fails with ErrEnded if
+// the process ends without such a line, else with the error of the context.
+func (o *Output) Await(ctx context.Context, want func(line string) bool) (string, error) {
+	for seen := 0; ; {
+		o.mu.Lock()
+		fresh, ended, changed := o.lines[seen:], o.ended, o.changed
+		o.mu.Unlock()
+		for _, line := range fresh {
+			if want(line) {
+				return line, nil
+			}
+		}
+		seen += len(fresh)
+		if ended {
+			return "", ErrEnded
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// String is all that was printed, the line that is not complete included.
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Join(append(slices.Clone(o.lines), string(o.partial)), "\n")
+}
