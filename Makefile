@@ -3,9 +3,11 @@
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 20s
+ARCH ?= amd64
+CONFIG ?= gateway.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-short sim soak azurite lint fuzz bench bench-micro prove-spillover schema clean
+.PHONY: help run build image package-lambda test test-short sim soak azurite lint fuzz bench bench-micro prove-spillover schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +17,14 @@ run: ## the gateway before three simulated backends; prints curl lines to paste,
 
 build: ## the spillway binary, into bin/
 	$(GO) build -buildvcs=auto -o bin/spillway ./functions/azure
+
+image: ## a container image (ARCH=amd64 or arm64)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -o bin/linux-$(ARCH)/spillway ./functions/azure
+	docker build --platform linux/$(ARCH) -t spillway .
+
+package-lambda: ## bin/lambda/: bootstrap and the configuration (CONFIG=gateway.yaml), for sam deploy
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -o bin/lambda/bootstrap ./functions/lambda
+	cp $(CONFIG) bin/lambda/gateway.yaml
 
 test: ## everything: unit, contract, end-to-end tests with the race detector; model search and simulation
 	$(GO) test -race -shuffle=on -count=1 $$($(GO) list ./... | grep -v /tests/model)

@@ -22,6 +22,9 @@ var elsewhere = map[string]string{
 	"make test":            "CI",
 	"make prove-spillover": "tests/prove runs its scenarios in virtual time",
 	"make sim":             "tests/sim runs a part of its schedules",
+	"make azurite":         "tests/fakes/azurite runs the emulator",
+	"make bench":           "tests/bench runs its sections",
+	"make soak":            "the same tests as make test, for longer",
 	"bin/spillway serve":   "tests/e2e runs the server",
 }
 
