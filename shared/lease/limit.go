@@ -268,15 +268,14 @@ func (l *Limit) roll(now clock.Instant) {
 // enter starts the lease of a window: empty, or what was taken ahead for it. Units
 // and debts of the lease before are dropped; its reservations settle to nothing. In the
 // same window, where a lease ended early by one of the two clocks, what was used of it
-// and what it owes stay. A row that is ahead of the clock is asked again after the
-// length of a window: it may have moved on long before the clock gets there.
+// and what it owes stay.
 func (l *Limit) enter(w quota.Window, now clock.Instant) {
 	var used, owed int64
 	if w == l.window {
 		used, owed = l.used(), max(-l.remaining, 0)
 	}
 	l.window = w
-	l.ends = now.Until(sooner(l.period.End(w), now.Time().Add(l.period.End(w).Sub(w.Start()))))
+	l.ends = now.Until(l.end(w, now.Time()))
 	l.generation++
 	l.granted, l.remaining, l.low = used-owed, -owed, 0
 	l.largest -= l.largest / 8
@@ -299,9 +298,16 @@ func (l *Limit) earlyTime(now clock.Instant) int64 {
 	return from + int64(l.engine.jitter(time.Duration(to-from)))
 }
 
-func sooner(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
+// clockError is how far two clocks may differ that the store has corrected.
+const clockError = 2 * time.Second
+
+// end is when the lease of a window ends by the clock of this instance. A row that is
+// farther ahead than clocks may differ comes from one that is wrong, most likely by
+// minutes: nobody knows when it moves on. Such a lease ends at the next edge by the own
+// clock, and the row is asked again.
+func (l *Limit) end(w quota.Window, now time.Time) time.Time {
+	if w.Start().Sub(now) > clockError {
+		w = l.period.Window(now)
 	}
-	return a
+	return l.period.End(w)
 }
