@@ -73,10 +73,10 @@ func TestCommands(t *testing.T) {
 		{name: "keys new --help", args: []string{"keys", "new", "--help"}, stdout: []string{"usage: spillway keys new", "-consumer"}},
 
 		{name: "serve --help", args: []string{"serve", "--help"}, stdout: []string{"usage: spillway serve", "-listen", "FUNCTIONS_CUSTOMHANDLER_PORT"}},
-		{name: "serve nothing", args: []string{"serve"}, code: 1, stderr: []string{"no configuration"}},
-		{name: "serve what is wrong", args: []string{"serve", "--config", bad}, code: 1, stderr: []string{bad + ":10: "}},
+		{name: "serve nothing", args: []string{"serve"}, code: 1, stdout: []string{`"event":"start_refused"`}, stderr: []string{"no configuration"}},
+		{name: "serve what is wrong", args: []string{"serve", "--config", bad}, code: 1, stdout: []string{`"event":"start_refused"`}, stderr: []string{bad + ":10: "}},
 		{name: "serve with an unknown flag", args: []string{"serve", "--port", "80"}, code: 2, stderr: []string{"-port", "usage: spillway serve"}},
-		{name: "serve at no address", args: []string{"serve", "--config", good, "--listen", "nowhere"}, code: 1, stderr: []string{"spillway serve: "}},
+		{name: "serve at no address", args: []string{"serve", "--config", good, "--listen", "nowhere"}, code: 1, stdout: []string{`"event":"start_refused"`}, stderr: []string{"spillway serve: "}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
