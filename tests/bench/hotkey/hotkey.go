@@ -88,12 +88,16 @@ func Run(ctx context.Context, r Race, progress func(string)) ([]Round, error) {
 	return rounds, nil
 }
 
+// tolerated: one operation of so many may fail, as when the table service collects its
+// garbage. It slows down the contender that meets it, and changes no count.
+const tolerated = 50
+
 // Voids says why the turn must not be believed.
 func (t Turn) Voids() (voids []string) {
 	if t.Granted == 0 {
 		voids = append(voids, "nothing was granted")
 	}
-	if t.Operations.Failures > 0 {
+	if t.Operations.Failures*tolerated > t.Operations.Operations() {
 		voids = append(voids, fmt.Sprintf("%d operations on the table failed or took too long (is the machine busy with something else?)", t.Operations.Failures))
 	}
 	if n := t.OverGranted(); n > 0 {

@@ -14,6 +14,7 @@ import (
 	"spillway/shared/store"
 	"spillway/shared/store/aztable"
 	"spillway/shared/store/memory"
+	"spillway/tests/bench/meter"
 	"spillway/tests/fakes/azurite"
 	"spillway/tests/fakes/faultstore"
 )
@@ -113,7 +114,7 @@ func TestFailuresEndTheMeasurement(t *testing.T) {
 }
 
 func TestVoidTurns(t *testing.T) {
-	good := Turn{Seconds: 1, Granted: 10, TotalGranted: 12, Row: 12}
+	good := Turn{Seconds: 1, Granted: 10, TotalGranted: 12, Row: 12, Operations: meter.Count{Reads: 60, Writes: 40, Failures: 2}}
 	if voids := good.Voids(); voids != nil {
 		t.Errorf("%+v is void: %v", good, voids)
 	}
