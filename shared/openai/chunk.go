@@ -53,7 +53,7 @@ func ParseChunk(_ Operation, ev Event) Chunk {
 	if string(ev.Name) == "error" {
 		return Chunk{Kind: Failure, Err: ParseError(0, ev.Data)}
 	}
-	switch data := bytes.TrimSpace(ev.Data); {
+	switch data := bytes.Trim(ev.Data, " \t\r\n"); { // The white space of JSON, and no other.
 	case len(data) == 0:
 		return Chunk{Kind: Empty}
 	case string(data) == "[DONE]":
