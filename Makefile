@@ -7,7 +7,7 @@ ARCH ?= amd64
 CONFIG ?= gateway.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run build image package-lambda test test-short sim soak azurite lint fuzz bench bench-micro prove-spillover schema clean
+.PHONY: help run build package start deploy image package-lambda test test-short sim soak azurite lint fuzz bench bench-micro prove-spillover schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,16 @@ run: ## the gateway before three simulated backends; prints curl lines to paste,
 
 build: ## the spillway binary, into bin/
 	$(GO) build -buildvcs=auto -o bin/spillway ./functions/azure
+
+package: ## dist/, what an Azure Functions host needs (CONFIG=gateway.yaml ARCH=amd64 or arm64)
+	@CONFIG="$(if $(filter command%,$(origin CONFIG)),$(CONFIG))" GOOS=linux GOARCH="$(ARCH)" GO="$(GO)" functions/azure/package.sh
+
+start: ## the gateway as a Functions app on this machine: Azurite and func start; Ctrl-C ends it
+	@GO="$(GO)" functions/azure/start.sh
+
+deploy: package ## publish dist/ to a Function app: make deploy APP=name
+	@test -n "$(APP)" || { echo 'which app? make deploy APP=name' >&2; exit 1; }
+	@SPILLWAY_APP="$(APP)" infra/azure/hooks/publish.sh
 
 image: ## a container image (ARCH=amd64 or arm64)
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -o bin/linux-$(ARCH)/spillway ./functions/azure

@@ -5,6 +5,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -160,7 +161,12 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Warm loads in the background what the first requests would wait for.
 func (a *App) Warm() {
 	done := a.options.Counter.Warm(a.models...)
-	a.warm.CompareAndSwap(nil, &done)
+	if a.warm.CompareAndSwap(nil, &done) {
+		go func() {
+			<-done
+			debug.FreeOSMemory() // of what the building has left: an idle process would keep it for minutes
+		}()
+	}
 }
 
 // ready tells whether all is loaded. Who asks has sent no requests yet, so there is

@@ -19,6 +19,7 @@ if [ -e "$dist" ] && [ ! -f "$dist/host.json" ] && [ -n "$(ls -A "$dist")" ]; th
 fi
 binary=$(sed -n 's/.*"defaultExecutablePath": *"\([^"]*\)".*/\1/p' host.json)
 new=$dist.new
+trap 'rm -rf "$new"' EXIT
 rm -rf "$new"
 mkdir -p "$new"
 CGO_ENABLED=0 GOOS="${GOOS:-linux}" GOARCH="${GOARCH:-amd64}" \
