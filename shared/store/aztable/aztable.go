@@ -67,9 +67,10 @@ type Options struct {
 	// second) and the local times just before the request was sent and just after
 	// the answer's headers came. It is called by many goroutines and must not block.
 	OnServerDate func(date, sent, received time.Time)
-	// OnTableCreated, if set, is called after this store has made the table. It is
-	// lost if this store had used the table before: somebody deleted it with all
-	// rows. It is called by many goroutines and must not block.
+	// OnTableCreated, if set, is called when the table was missing and has been made,
+	// by this store as far as it can tell. It is lost if this store had used the
+	// table before: somebody deleted it with all rows, which each store that finds it
+	// missing reports. It is called by many goroutines and must not block.
 	OnTableCreated func(lost bool)
 	// Transport sends the requests; default: a transport of its own, made for many
 	// small requests to one host.
@@ -85,6 +86,7 @@ type Store struct {
 	maxRow     int // Longest encoded row key in bytes.
 	onCreated  func(lost bool)
 	used       atomic.Bool // The table existed at some time.
+	doubt      atomic.Bool // It was missing, and whether it has been made is unknown.
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{2,62}$`)
@@ -237,14 +239,26 @@ func (s *Store) createTable(ctx context.Context) error {
 	failure := (*Error)(nil)
 	switch {
 	case err == nil:
-		if s.onCreated != nil {
-			s.onCreated(s.used.Swap(true))
-		}
+		s.created()
 		return nil
 	case errors.As(err, &failure) && failure.Status == http.StatusConflict && failure.Code != string(aztables.TableBeingDeleted):
+		if s.used.Load() {
+			s.created()
+		}
 		return nil
 	}
+	if s.used.Load() || failure == nil || failure.Status == 0 || failure.Status >= 500 {
+		s.doubt.Store(true) // The next row that is written tells.
+	}
 	return unavailable(err) // No row was written, whatever happened to the table.
+}
+
+// created reports that there is a table where there was none.
+func (s *Store) created() {
+	s.doubt.Store(false)
+	if lost := s.used.Swap(true); s.onCreated != nil {
+		s.onCreated(lost)
+	}
 }
 
 // try runs one request within the try timeout. An error is an *Error that has
@@ -272,6 +286,9 @@ func (s *Store) written(etag azcore.ETag, operation string, err error) (string, 
 	}
 	if !store.ValidETag(string(etag)) {
 		return "", &Error{Operation: operation, Reason: "answer without ETag", Hint: s.notTables(), Kind: store.ErrAmbiguous}
+	}
+	if s.doubt.CompareAndSwap(true, false) {
+		s.created()
 	}
 	s.used.Store(true)
 	return string(etag), nil

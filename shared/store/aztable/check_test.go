@@ -253,6 +253,38 @@ func TestUsedTableDeleted(t *testing.T) {
 	}
 }
 
+// The table was made, but the answer that says so was lost, or somebody else was
+// quicker: that it was lost with its rows is told all the same, once.
+func TestLostTableIsToldWhoeverMakesIt(t *testing.T) {
+	noTable, gone := refuse(404, "TableNotFound"), refuse(500, "OperationTimedOut")
+	for name, answers := range map[string][]answer{
+		"answer lost":               {noTable, gone, written(204, `W/"2"`)},
+		"somebody else was quicker": {noTable, refuse(409, "TableAlreadyExists"), written(201, `W/"2"`)},
+	} {
+		var lost []bool
+		s, err := Open(context.Background(), Options{
+			Connection: "UseDevelopmentStorage=true", Table: "spillway",
+			OnTableCreated: func(l bool) { lost = append(lost, l) },
+			Transport:      &script{answers: append(append([]answer{written(201, `W/"1"`)}, answers...), written(204, `W/"3"`))},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.Background()
+		_, err = s.Insert(ctx, slashKey, one)
+		wantKind(t, name, err, nil)
+		if _, err = s.Insert(ctx, slashKey, one); err != nil {
+			_, err = s.Replace(ctx, slashKey, one, `W/"1"`)
+		}
+		wantKind(t, name, err, nil)
+		_, err = s.Replace(ctx, slashKey, one, `W/"2"`)
+		wantKind(t, name, err, nil)
+		if fmt.Sprint(lost) != "[true]" {
+			t.Errorf("%s: tables made %v, want one lost", name, lost)
+		}
+	}
+}
+
 func attempt(operation string) func(*Store) error {
 	return func(s *Store) error { return attempts[operation](context.Background(), s) }
 }
