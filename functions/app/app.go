@@ -183,6 +183,10 @@ func (a *App) ready() bool {
 	}
 }
 
+// Settle waits for what requests have begun in the background, at most until ctx ends.
+// It is for a host that freezes the process between two requests.
+func (a *App) Settle(ctx context.Context) { a.breakers.Settle(ctx) }
+
 // Close gives back what this instance holds of the shared limits. Live
 // requests must have ended.
 func (a *App) Close(ctx context.Context) {

@@ -59,14 +59,20 @@ func (g *Gateway) ended(ctx context.Context) *openai.Error {
 	case ctx.Err() == nil:
 		return nil
 	case errors.Is(context.Cause(ctx), errTotal):
-		return &openai.Error{
-			Status:  http.StatusGatewayTimeout,
-			Message: fmt.Sprintf("The request took longer than %s.", g.Total),
-			Type:    "server_error",
-			Code:    "timeout",
-		}
+		return tooLong(g.Total.String())
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return tooLong("this host allows") // as a Lambda function's time
 	default:
 		return &openai.Error{Status: statusClientGone, Message: "the client closed the request", Code: "client_gone"}
+	}
+}
+
+func tooLong(most string) *openai.Error {
+	return &openai.Error{
+		Status:  http.StatusGatewayTimeout,
+		Message: fmt.Sprintf("The request took longer than %s.", most),
+		Type:    "server_error",
+		Code:    "timeout",
 	}
 }
 

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -151,6 +152,20 @@ func TestTotalTimeout(t *testing.T) {
 				t.Errorf("counted %d tokens of the 13 that came in 10 s", n)
 			}
 		})
+	})
+}
+
+// A host may allow a request less time than the gateway does. Its client has not left,
+// and is answered.
+func TestHostsDeadline(t *testing.T) {
+	run(t, limited("tokensPerMinute: 1000")+"timeouts: { total: 60s, responseHeaders: 30s }\n", func(s *site) {
+		s.ptu.Inject(azureopenai.Fault{Kind: azureopenai.FaultHangBeforeHeaders})
+		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+		defer cancel()
+		w := s.Send(ctx, callAs(teamKey, 10))
+		if e := s.refused(w, 504, "timeout"); !strings.Contains(e.Message, "host") {
+			t.Errorf("the answer is %+v", e)
+		}
 	})
 }
 

@@ -1,30 +1,62 @@
-// Command lambda is the gateway behind an AWS Lambda Function URL in its
-// response-streaming mode. Build it as bootstrap for a provided.al2023 function.
+// Command lambda is the gateway as an AWS Lambda function: behind a Function URL
+// that streams its answers, and called by a schedule for the maintenance. Build it
+// as bootstrap for the runtime provided.al2023.
+//
+// Lambda freezes the process whenever no call runs, so nothing here counts on time
+// between two calls: there is no ticker, no background work of its own, and what a
+// call has begun ends with it.
 package main
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"os"
+	"strings"
+	"time"
 
-	"github.com/aws/aws-lambda-go/lambdaurl"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/rs/zerolog"
 
 	"spillway/functions/app"
 	"spillway/shared/config"
 	"spillway/shared/telemetry"
 )
 
+// giveBackTime is what an instance has for its last words. Lambda kills it 500 ms
+// after SIGTERM.
+const giveBackTime = 400 * time.Millisecond
+
 func main() {
-	gateway, err := load()
+	log := telemetry.NewLogger(os.Stdout)
+	gateway, err := open(log)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		refuse(log, err)
 		os.Exit(1)
 	}
-	lambdaurl.Start(recovered(gateway))
+	log.Info().Str("version", lambdacontext.FunctionVersion).Msg("started")
+	f := &function{
+		handler: gateway,
+		maintain: func(ctx context.Context) done {
+			report := gateway.Maintain(ctx)
+			return doneBy(report.Rolled, report.Probed, report.Ready, report.Swept, report.Took, report.Err)
+		},
+		settle: gateway.Settle,
+		log:    log,
+	}
+	// An instance is told of its end only if it has registered as an extension, which
+	// this does. That costs one call to the runtime while the instance starts. Without
+	// it the units an instance holds of a limit are lost until the limit's window ends:
+	// a month, with a monthly quota.
+	lambda.StartWithOptions(f.handle, lambda.WithEnableSIGTERM(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), giveBackTime)
+		defer cancel()
+		gateway.Close(ctx)
+		os.Exit(0)
+	}))
 }
 
-func load() (http.Handler, error) {
+// open reads the configuration and builds the gateway.
+func open(log zerolog.Logger) (*app.App, error) {
 	source, err := config.Find("", os.LookupEnv)
 	if err != nil {
 		return nil, err
@@ -33,14 +65,11 @@ func load() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.New(context.Background(), cfg, app.Options{Log: telemetry.NewLogger(os.Stdout)})
+	return app.New(context.Background(), cfg, app.Options{Log: log, Version: lambdacontext.FunctionVersion})
 }
 
-// recovered keeps the process alive: the runtime calls the handler on a bare
-// goroutine. The handler has logged the fault and ended its answer.
-func recovered(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { _ = recover() }()
-		h.ServeHTTP(w, r)
-	})
+// refuse says in one line of the log all that keeps the gateway from starting.
+func refuse(log zerolog.Logger, err error) {
+	problems := strings.Split(err.Error(), "\n")
+	log.Error().Str(telemetry.KeyEvent, "start_refused").Strs("problems", problems).Msg("the gateway cannot start")
 }

@@ -142,6 +142,22 @@ func (b *Board) Sync(ctx context.Context) error {
 	}
 }
 
+// Settle waits for what the Board does in the background, if it does anything, at most
+// until ctx ends: for a process that is about to freeze, and would otherwise keep to
+// itself what it has just found out.
+func (b *Board) Settle(ctx context.Context) {
+	b.mu.Lock()
+	r := b.run
+	b.mu.Unlock()
+	if r == nil {
+		return
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+	}
+}
+
 // Degraded tells whether the store is down, so that this instance decides alone.
 func (b *Board) Degraded() bool { return b.health.degraded.Load() }
 

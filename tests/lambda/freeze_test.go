@@ -1,0 +1,182 @@
+package lambda_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/fakes/azurite"
+)
+
+const paced = `
+access: open
+state: { store: tables, connection: "${STORAGE}", table: lambdafreeze, onUnavailable: deny }
+backends:
+  - { name: paced, endpoint: "${PACED}", deployments: [{ model: gpt, requestsPerMinute: 240, accounting: azure }] }
+  - { name: payg, endpoint: "${PAYG}", deployments: [{ model: gpt }] }
+pools:
+  - { model: gpt, members: [{ backend: paced, priority: 1 }, { backend: payg, priority: 2 }] }
+`
+
+const (
+	slice         = 10 * time.Second // in which Azure counts requests
+	sliceRequests = 40
+)
+
+// An instance that was frozen for longer than a window, with units of it in hand, while
+// another has used up the one that runs now, spends nothing of what it held. The
+// backend, which counts for itself, never has to refuse.
+func TestFreezeOverAWindow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a window is ten seconds long")
+	}
+	t.Parallel() // it mostly waits
+	backend, url := newBackend(t, azureopenai.Options{Name: "paced", Deployments: []azureopenai.Deployment{{Name: "gpt", RequestsPerMinute: 6 * sliceRequests}}})
+	_, payg := newBackend(t, azureopenai.Options{Deployments: []azureopenai.Deployment{{Name: "gpt"}}})
+	env := map[string]string{"STORAGE": azurite.Start(t), "PACED": url, "PAYG": payg}
+	frozen, other := start(t, paced, env, patience), start(t, paced, env, patience)
+	for range 3 {
+		if freezeOver(t, backend, frozen, other) {
+			return
+		}
+	}
+	t.Fatal("void: on this machine a window was never over within its ten seconds")
+}
+
+// freezeOver freezes an instance over a window's edge. It tells whether the other
+// has used up the next window, and the frozen one has gone on in it.
+func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instance) bool {
+	t.Helper()
+	first := time.Now().Truncate(slice).Add(slice)
+	until(t, first.Add(300*time.Millisecond))
+	for range 2 {
+		if a := frozen.ask(t, "gpt"); a.served() != "paced" {
+			t.Fatalf("before the freeze: %+v", a)
+		}
+	}
+	held := time.Now()
+	if err := frozen.Frozen(limited(t)); err != nil {
+		t.Fatal(err)
+	}
+	now := first.Add(slice)
+	until(t, now.Add(2500*time.Millisecond)) // 12 s in all
+	full := false
+	for range 2 * sliceRequests {
+		a := other.ask(t, "gpt")
+		if a.status != http.StatusOK {
+			t.Fatalf("the other instance: %+v", a)
+		}
+		if full = a.served() == "payg"; full {
+			break
+		}
+	}
+	thawed := time.Now()
+	spent := 0
+	for range 10 {
+		a := frozen.ask(t, "gpt")
+		if a.status != http.StatusOK {
+			t.Fatalf("after the freeze: %+v", a)
+		}
+		if a.served() == "paced" {
+			spent++
+		}
+	}
+	if !full || time.Now().After(now.Add(slice)) {
+		return false
+	}
+	used := 0
+	for _, r := range backend.Requests() {
+		if r.Status != http.StatusOK {
+			t.Errorf("the backend has answered %d", r.Status)
+		}
+		if r.Time.Truncate(slice).Equal(now) {
+			used++
+		}
+	}
+	t.Logf("frozen for %s; in the window in which it went on the backend has served %d of %d", thawed.Sub(held).Round(time.Millisecond), used, sliceRequests)
+	if spent > 0 {
+		t.Errorf("%d requests have spent what the instance held before the freeze", spent)
+	}
+	if used != sliceRequests {
+		t.Errorf("the backend has served %d requests in the window, want %d", used, sliceRequests)
+	}
+	return true
+}
+
+const quota = `
+access: keys
+state: { store: tables, connection: "${STORAGE}", table: "${TABLE}", onUnavailable: deny }
+backends:
+  - { name: only, endpoint: "${BACKEND}", deployments: [{ model: gpt }] }
+pools:
+  - { model: gpt, members: [{ backend: only }] }
+consumers:
+  - { name: one, keys: ["caller-key-of-the-tests"], quotas: [{ tokens: 4200, per: month }] }
+`
+
+// An instance that Lambda ends gives back what it holds: with a quota for a month, no
+// other could use it for the rest of the month.
+func TestShutdownGivesBack(t *testing.T) {
+	t.Parallel()
+	_, url := newBackend(t, azureopenai.Options{Deployments: []azureopenai.Deployment{{Name: "gpt"}}, Output: azureopenai.Output{Fill: true}})
+	storage := azurite.Start(t)
+	spend := func(table string, end func(*instance)) int64 {
+		env := map[string]string{"STORAGE": storage, "TABLE": table, "BACKEND": url}
+		ending := start(t, quota, env, patience)
+		var used int64
+		for range 25 { // it comes to hold more than it needs at once
+			used += tokens(t, ending)
+		}
+		end(ending)
+		other := start(t, quota, env, patience)
+		for range 1000 {
+			n := tokens(t, other)
+			if n == 0 {
+				return used
+			}
+			used += n
+		}
+		t.Fatal("the quota has no end")
+		return 0
+	}
+	// It has 400 ms for it, which on a busy machine may be too little: once in three
+	// times will do.
+	const request = 2 * 49 // an estimate, and what it may have been wrong by
+	var given int64
+	for n := 0; n < 3 && given < 4200-request; n++ {
+		given = spend(fmt.Sprintf("lambdagiven%d", n), func(i *instance) {
+			if !i.Shutdown() {
+				t.Error("the instance had to be killed")
+			}
+			if code := i.ExitCode(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+	lost := spend("lambdalost", func(i *instance) { i.Close() })
+	t.Logf("of 4200 tokens %d could be used after a shutdown, %d after a crash", given, lost)
+	if given < 4200-request || given > 4200 {
+		t.Errorf("after a shutdown %d of 4200 tokens could be used", given)
+	}
+	if lost > 4200 {
+		t.Errorf("after a crash %d of 4200 tokens could be used", lost)
+	}
+}
+
+// tokens sends a request and returns what it has used, 0 if it was refused.
+func tokens(t *testing.T, i *instance) int64 {
+	t.Helper()
+	a := i.post(t, `{"model":"gpt","max_tokens":40,"messages":[{"role":"user","content":"Hello."}]}`, caller("application/json"))
+	var body struct {
+		Usage struct {
+			Total int64 `json:"total_tokens"`
+		}
+	}
+	if err := json.Unmarshal([]byte(a.body), &body); err != nil || a.status != http.StatusOK && a.status != http.StatusTooManyRequests {
+		t.Fatalf("%+v", a)
+	}
+	return body.Usage.Total
+}
