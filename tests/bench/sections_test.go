@@ -72,3 +72,24 @@ func TestFiguresOfABusyMachineAreVoid(t *testing.T) {
 		t.Errorf("a busy machine: %q", got)
 	}
 }
+
+func TestProcessGoals(t *testing.T) {
+	small := processResult(20<<20, []life{{Answered: 0.03, Cold: 10 << 20, Idle: 30 << 20}})
+	large := processResult(41<<20, []life{{Answered: 0.06, Cold: 10 << 20, Idle: 41 << 20}})
+	for i, goal := range small.Goals {
+		if !goal.Reached || large.Goals[i].Reached {
+			t.Errorf("%s: %s is reached: %v; %s is: %v", goal.What, goal.Got, goal.Reached, large.Goals[i].Got, large.Goals[i].Reached)
+		}
+	}
+}
+
+func TestParseResident(t *testing.T) {
+	if got, err := parseResident("Name:\tspillway\nVmRSS:\t    2048 kB\n"); err != nil || got != 2<<20 {
+		t.Errorf("%v, %v; want 2 MiB", got, err)
+	}
+	for _, status := range []string{"", "VmRSS:\n", "VmRSS: many kB\n", "VmRSS: 3 MB\n"} {
+		if got, err := parseResident(status); err == nil {
+			t.Errorf("%q is taken for %v bytes", status, got)
+		}
+	}
+}
