@@ -96,13 +96,17 @@ func TestStoppedOwnerOfATrial(t *testing.T) {
 	eventually(t, "a trial hangs", func() bool { return frail.Stats()["frail"].InFlight > 0 })
 	var owner *process
 	var others []*process
-	for _, p := range f.instances {
-		if p.inTrial() {
-			owner = p
-		} else {
-			others = append(others, p)
+	eventually(t, "its owner says so", func() bool { // the backend may know of it sooner
+		owner, others = nil, nil
+		for _, p := range f.instances {
+			if p.inTrial() {
+				owner = p
+			} else {
+				others = append(others, p)
+			}
 		}
-	}
+		return owner != nil
+	})
 	if len(others) != len(f.instances)-1 {
 		if f.alone() {
 			t.Skip("the table is too slow on this machine: instances run trials of their own")
