@@ -175,7 +175,7 @@ func (d *Deployment) show() {
 		LastStatus:     int(d.facts.LastStatus),
 	}
 	if !d.invited.IsZero() {
-		view.OpenUntil = sooner(view.OpenUntil, d.invited)
+		view.OpenUntil = rule.Sooner(view.OpenUntil, d.invited)
 	}
 	d.current.Store(&snapshot{view: view, epoch: d.epoch})
 }
@@ -183,7 +183,7 @@ func (d *Deployment) show() {
 // throttledUntil is until when the deployment has asked to be left alone. The
 // caller holds mu.
 func (d *Deployment) throttledUntil() time.Time {
-	return later(d.facts.Throttle.End(), d.pause)
+	return rule.Later(d.facts.Throttle.End(), d.pause)
 }
 
 // throttle makes the deployment throttled until some moment, and returns the
@@ -192,7 +192,7 @@ func (d *Deployment) throttledUntil() time.Time {
 func (d *Deployment) throttle(now time.Time, until time.Time, status int) Event {
 	before := d.throttledUntil()
 	if until.Sub(now) < d.board.every() {
-		d.pause = later(d.pause, rule.Wall(until))
+		d.pause = rule.Later(d.pause, rule.Wall(until))
 	} else {
 		d.facts.Throttle = d.facts.Throttle.Learn(now, until, &d.board.settings)
 	}
@@ -242,18 +242,4 @@ const (
 func rejection(t tally) float64 {
 	accepts := t.total - t.bad
 	return max(0, float64(t.total-demandFactor*accepts)/float64(t.total+1))
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-func sooner(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -101,7 +101,7 @@ func (d *Deployment) unpublished(now time.Time) bool {
 	if l.reading == rule.Foreign {
 		return false
 	}
-	secret := later(d.facts.Throttle.End(), now).Sub(later(l.throttle.End(), now))
+	secret := rule.Later(d.facts.Throttle.End(), now).Sub(rule.Later(l.throttle.End(), now))
 	return l.news || secret.Abs() >= d.board.every()
 }
 

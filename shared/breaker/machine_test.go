@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"spillway/shared/breaker/rule"
 	"spillway/shared/store/memory"
 	"spillway/tests/fakes/faultstore"
 )
@@ -198,7 +199,7 @@ func (m *machine) throttle(owner *instance, pass Pass, seconds int) {
 	now := owner.clock.Now()
 	until := now.Add(time.Duration(seconds) * time.Second)
 	pass.Throttled(until, 429)
-	m.asked = append(m.asked, asked{owner, time.Now(), sooner(until, now.Add(testSettings.MaxRetryAfter))})
+	m.asked = append(m.asked, asked{owner, time.Now(), rule.Sooner(until, now.Add(testSettings.MaxRetryAfter))})
 }
 
 // probeAndSucceed is a probe that is good a moment later.

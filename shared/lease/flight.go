@@ -256,7 +256,7 @@ func (f *flight) recall(window quota.Window) error {
 		if err != nil {
 			return err
 		}
-		if row.etag != "" && row.row.Nonce == p.row.Nonce && row.row.By == p.row.By {
+		if row.carries(p.row) {
 			f.pending = nil
 			f.apply(p)
 			return nil

@@ -162,7 +162,7 @@ func (f *flight) doubt(shard int64, wrote quota.Row, conflict error) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", store.ErrAmbiguous, conflict)
-	case now.row.Nonce == wrote.Nonce && now.row.By == wrote.By:
+	case now.carries(wrote):
 		return nil
 	default:
 		return conflict

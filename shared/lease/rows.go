@@ -17,6 +17,12 @@ type stored struct {
 	etag  string
 }
 
+// carries tells whether the row is as a write of this instance left it: its nonce is on
+// no other write.
+func (s stored) carries(wrote quota.Row) bool {
+	return s.etag != "" && s.row.Nonce == wrote.Nonce && s.row.By == wrote.By
+}
+
 // homeRow returns the row of this instance's home shard for a target window (the
 // present window or the next), and how many shards that window has. If the row it
 // has to ask first is ahead of the window, it returns that one.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"spillway/tests/fakes/faultstore"
+	"spillway/tests/sim/tally"
 )
 
 // Tally counts what schedules have exercised.
@@ -97,15 +97,4 @@ func (t Tally) Missing() []string {
 }
 
 // String is a table.
-func (t Tally) String() string {
-	var b strings.Builder
-	names := make([]string, 0, len(t))
-	for name := range t {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		fmt.Fprintf(&b, "%12d  %s\n", t[name], name)
-	}
-	return b.String()
-}
+func (t Tally) String() string { return tally.Table(t) }

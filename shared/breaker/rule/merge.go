@@ -40,7 +40,7 @@ func Merge(local, shared Facts, now time.Time) (merged Facts, unpublished bool) 
 		merged, unpublished = local, true
 	case local.State == Open && shared.State == Open:
 		merged = local
-		merged.Until = later(local.Until, shared.Until)
+		merged.Until = Later(local.Until, shared.Until)
 		merged.Opens = max(local.Opens, shared.Opens)
 		unpublished = !merged.Until.Equal(shared.Until) || merged.Opens != shared.Opens
 	case local.rank() > shared.rank():

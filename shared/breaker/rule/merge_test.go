@@ -109,7 +109,7 @@ func TestMergedOpeningsMeet(t *testing.T) {
 		var last time.Time
 		for _, second := range rapid.SliceOfN(rapid.Float64Range(1, 300), 1, 10).Draw(t, "untils") {
 			local := Facts{State: Open, Trial: 2, Nonce: "n", Opens: 1, Until: Wall(after(second))}
-			last = later(last, local.Until)
+			last = Later(last, local.Until)
 			if merged, unpublished := Merge(local, row, epoch0); unpublished {
 				row = merged
 			}

@@ -100,10 +100,10 @@ func Decode(columns map[string]any, now time.Time, s *Settings) (Facts, Reading)
 	switch state {
 	case Open.String():
 		f.State = Open
-		f.Until = sooner(f.Until, Wall(now.Add(s.MaxOpenFor+2*s.Skew)))
+		f.Until = Sooner(f.Until, Wall(now.Add(s.MaxOpenFor+2*s.Skew)))
 	case HalfOpen.String():
 		f.State = HalfOpen
-		f.Until = sooner(f.Until, Wall(now.Add(s.TrialFor+2*s.Skew)))
+		f.Until = Sooner(f.Until, Wall(now.Add(s.TrialFor+2*s.Skew)))
 	case Closed.String():
 		f.Until, f.Opens = time.Time{}, 0
 	default:
@@ -123,8 +123,8 @@ func readThrottle(columns map[string]any, now time.Time, s *Settings) Throttle {
 		return time.Time{}
 	}
 	return Throttle{
-		At:     sooner(readTime(columns[columnThrottledAt]), latest),
-		Until:  sooner(readTime(columns[columnThrottledUntil]), Wall(now.Add(s.MaxRetryAfter+2*s.Skew))),
+		At:     Sooner(readTime(columns[columnThrottledAt]), latest),
+		Until:  Sooner(readTime(columns[columnThrottledUntil]), Wall(now.Add(s.MaxRetryAfter+2*s.Skew))),
 		Lifted: past(columnLiftedAt),
 		Probed: past(columnProbedAt),
 	}

@@ -14,10 +14,10 @@ func TestRowRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := anyFacts().Draw(t, "facts")
 		if f.State == Open {
-			f.Until = sooner(f.Until, after(302))
+			f.Until = Sooner(f.Until, after(302))
 		}
 		if f.State == HalfOpen {
-			f.Until = sooner(f.Until, after(32))
+			f.Until = Sooner(f.Until, after(32))
 		}
 		if got, reading := Decode(f.Encode(), epoch0, &settings); got != f || reading != Sound {
 			t.Fatalf("read %+v (%v), wrote %+v", got, reading, f)

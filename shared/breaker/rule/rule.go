@@ -112,14 +112,16 @@ func Wall(t time.Time) time.Time {
 	return t.UTC().Round(0).Truncate(time.Microsecond)
 }
 
-func later(a, b time.Time) time.Time {
+// Later returns the later of two moments.
+func Later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}
 	return a
 }
 
-func sooner(a, b time.Time) time.Time {
+// Sooner returns the sooner of two moments.
+func Sooner(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
 	}

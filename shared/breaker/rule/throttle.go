@@ -34,8 +34,8 @@ func (t Throttle) End() time.Time {
 // not believed for longer than MaxRetryAfter: a backend may ask for a day. The
 // later of two moments counts.
 func (t Throttle) Learn(now, until time.Time, s *Settings) Throttle {
-	t.At = later(t.At, Wall(now))
-	t.Until = later(t.Until, sooner(Wall(until), Wall(now.Add(s.MaxRetryAfter))))
+	t.At = Later(t.At, Wall(now))
+	t.Until = Later(t.Until, Sooner(Wall(until), Wall(now.Add(s.MaxRetryAfter))))
 	return t
 }
 
@@ -51,14 +51,14 @@ func (t Throttle) Probeable(now time.Time, worth time.Duration, s *Settings) boo
 
 // Probe records that a probe begins.
 func (t Throttle) Probe(now time.Time) Throttle {
-	t.Probed = later(t.Probed, Wall(now))
+	t.Probed = Later(t.Probed, Wall(now))
 	return t
 }
 
 // Lift records that a request which was sent at some moment succeeded. It says
 // nothing about a 429 that came later, on any clock.
 func (t Throttle) Lift(sent time.Time, s *Settings) Throttle {
-	t.Lifted = later(t.Lifted, liftedBy(sent, s))
+	t.Lifted = Later(t.Lifted, liftedBy(sent, s))
 	return t
 }
 
@@ -73,9 +73,9 @@ func liftedBy(sent time.Time, s *Settings) time.Time {
 // idempotent.
 func (t Throttle) Merge(u Throttle) Throttle {
 	return Throttle{
-		At:     later(t.At, u.At),
-		Until:  later(t.Until, u.Until),
-		Lifted: later(t.Lifted, u.Lifted),
-		Probed: later(t.Probed, u.Probed),
+		At:     Later(t.At, u.At),
+		Until:  Later(t.Until, u.Until),
+		Lifted: Later(t.Lifted, u.Lifted),
+		Probed: Later(t.Probed, u.Probed),
 	}
 }

@@ -18,10 +18,10 @@ func anyThrottle() *rapid.Generator[Throttle] {
 			return Wall(after(rapid.Float64Range(-400, 60).Draw(t, name)))
 		}
 		return Throttle{
-			At:     sooner(moment("at"), after(2)),
+			At:     Sooner(moment("at"), after(2)),
 			Until:  moment("until"),
-			Lifted: sooner(moment("lifted"), after(2)),
-			Probed: sooner(moment("probed"), after(2)),
+			Lifted: Sooner(moment("lifted"), after(2)),
+			Probed: Sooner(moment("probed"), after(2)),
 		}
 	})
 }

@@ -75,6 +75,6 @@ func (f Facts) Fail(now, openUntil time.Time, status int, jitter float64, s *Set
 // next one is due as soon as this one was.
 func (f Facts) Abandon(now, openUntil time.Time) Facts {
 	f.State = Open
-	f.Until = later(openUntil, Wall(now))
+	f.Until = Later(openUntil, Wall(now))
 	return f
 }

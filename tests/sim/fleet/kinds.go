@@ -7,6 +7,7 @@ import (
 
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/faultstore"
+	"spillway/tests/sim/tally"
 )
 
 // The kinds of faults that the run counts itself.
@@ -99,15 +100,4 @@ func (t Tally) Missing(least int64) []string {
 }
 
 // String is a table.
-func (t Tally) String() string {
-	names := make([]string, 0, len(t))
-	for name := range t {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var b strings.Builder
-	for _, name := range names {
-		fmt.Fprintf(&b, "%12d  %s\n", t[name], name)
-	}
-	return b.String()
-}
+func (t Tally) String() string { return tally.Table(t) }

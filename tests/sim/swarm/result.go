@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"spillway/shared/lease"
 	"spillway/shared/quota"
+	"spillway/tests/sim/tally"
 )
 
 // Violation is something that happened and must not.
@@ -114,18 +114,7 @@ func (t Tally) Missing() []string {
 }
 
 // String is a table.
-func (t Tally) String() string {
-	names := make([]string, 0, len(t))
-	for name := range t {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var b strings.Builder
-	for _, name := range names {
-		fmt.Fprintf(&b, "%12d  %s\n", t[name], name)
-	}
-	return b.String()
-}
+func (t Tally) String() string { return tally.Table(t) }
 
 // Result is what a run came to.
 type Result struct {
