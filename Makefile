@@ -58,7 +58,7 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 	done
 
 sim: ## 10,000 random schedules of users, sizes and failures in virtual time
-	$(GO) test -count=1 -timeout 30m ./tests/sim -seeds=10000
+	$(GO) test -count=1 -timeout 30m ./tests/sim -run 'TestSchedules$$' -seeds=10000
 
 soak: ## longer runs of the same tests: more histories, schedules and searches (about 30 minutes)
 	$(GO) test -count=1 -timeout 30m -v -run Linearizable ./tests/contract -histories=20 -operations=2000
