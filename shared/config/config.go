@@ -22,6 +22,7 @@ package config
 
 import (
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,7 +33,7 @@ type Config struct {
 	State     State      `yaml:"state" doc:"Where limits, breakers and usage are kept."`
 	Backends  []Backend  `yaml:"backends" required:"true" minItems:"1" doc:"The endpoints requests are sent to."`
 	Pools     []Pool     `yaml:"pools" required:"true" minItems:"1" doc:"Which backends serve a model, and in which order. Of several pools of one model the first is its default."`
-	Consumers []Consumer `yaml:"consumers" doc:"The calling applications and their limits."`
+	Consumers []Consumer `yaml:"consumers" doc:"The calling applications and their limits. With store: tables more can be added at run time."`
 	Breaker   Breaker    `yaml:"breaker" doc:"When a deployment is taken out because it fails, and for how long."`
 	Retry     Retry      `yaml:"retry" doc:"How many deployments one request may try."`
 	Timeouts  Timeouts   `yaml:"timeouts" doc:"How long each part of a request may take. Times that are not written are never longer than total."`
@@ -40,6 +41,9 @@ type Config struct {
 	Admin     Admin      `yaml:"admin" doc:"Who may read status, metrics, the usage of all consumers and the console."`
 	Prices    []Price    `yaml:"prices" doc:"Prices of models, for the cost column of the usage ledger. A model without a price costs 0."`
 	Entra     Entra      `yaml:"entra" doc:"The Microsoft Entra ID tenant whose tokens are accepted."`
+
+	// defined is what CheckConsumer looks up. The first one builds it.
+	defined atomic.Pointer[index]
 }
 
 // State says where shared state is kept. Store is memory or tables;
@@ -60,6 +64,7 @@ type Backend struct {
 	Endpoint    *url.URL     `yaml:"endpoint" required:"true" doc:"Base URL. The path that the api adds (/openai, /openai/v1 or /v1) may be left out."`
 	API         string       `yaml:"api" enum:"azure azure-v1 openai" default:"azure" doc:"azure: deployment in the path. azure-v1: /openai/v1, deployment in the body. openai: /v1, model in the body."`
 	APIVersion  string       `yaml:"apiVersion" format:"apiVersion" doc:"The api-version sent to this backend. Absent: the one the client sent."`
+	Region      string       `yaml:"region" format:"region" doc:"The region of this backend, for usage reports. Absent: the region its answers name, if they name one."`
 	Auth        Auth         `yaml:"auth" doc:"Credentials of the gateway at this backend. Absent: none are sent."`
 	Deployments []Deployment `yaml:"deployments" required:"true" minItems:"1" doc:"The models this backend serves."`
 }
@@ -68,13 +73,13 @@ type Backend struct {
 // identity, or (both absent) not at all.
 type Auth struct {
 	APIKey          Secret           `yaml:"apiKey" doc:"The key of the backend."`
-	ManagedIdentity *ManagedIdentity `yaml:"managedIdentity" doc:"Use a managed identity; {} is the system-assigned one."`
+	ManagedIdentity *ManagedIdentity `yaml:"managedIdentity" doc:"Use the identity that the host gives: {} takes credentials or a workload identity of the environment, else the managed identity (that of AZURE_CLIENT_ID, or the system-assigned one)."`
 }
 
 // ManagedIdentity is an Azure managed identity. An empty ClientID is the
 // system-assigned one.
 type ManagedIdentity struct {
-	ClientID string `yaml:"clientId" format:"guid" doc:"Client id of a user-assigned identity. Absent: the system-assigned one."`
+	ClientID string `yaml:"clientId" format:"guid" doc:"Client id of the identity, where the host has several."`
 	Scope    string `yaml:"scope" default:"https://cognitiveservices.azure.com/.default" doc:"The scope tokens are asked for."`
 }
 
@@ -108,24 +113,47 @@ type Member struct {
 }
 
 // Consumer is a calling application. A limit of 0 is no limit. Nil Models
-// means all models, a nil Spillover unlimited spillover. A model that none of
-// Pools serves is served by its default pool.
+// means all models, a nil Spillover unlimited spillover, and with nil
+// TokenWeights every token counts once. A model that none of Pools serves is
+// served by its default pool.
 type Consumer struct {
 	Name              string        `yaml:"name" required:"true" format:"name" doc:"Name of the consumer in usage reports, logs and metrics."`
 	Keys              []KeyHash     `yaml:"keys" doc:"Keys of the consumer, each as sha256: and 64 hex digits, or as plain text of at least 16 characters, which is hashed when it is read."`
-	Entra             ConsumerEntra `yaml:"entra" doc:"Applications of the Entra tenant that are this consumer."`
+	Entra             ConsumerEntra `yaml:"entra" doc:"Applications of the Entra tenant that are this consumer. With appIds and roles both, the application must be listed and its token carry one of the roles."`
 	Models            []string      `yaml:"models" format:"model" minItems:"1" doc:"The models it may use. Absent: all."`
 	Pools             []string      `yaml:"pools" format:"model" minItems:"1" doc:"The pools that serve it, at most one for each model. Models without one here, or all if absent: the default pool."`
 	TokensPerMinute   int64         `yaml:"tokensPerMinute" min:"1" max:"1000000000000" doc:"Tokens per minute it may use. Absent: no limit."`
 	RequestsPerMinute int64         `yaml:"requestsPerMinute" min:"1" max:"1000000000000" doc:"Requests per minute it may send. Absent: no limit."`
 	Quotas            []Quota       `yaml:"quotas" doc:"Token quotas over longer periods, at most one for each period."`
+	ModelLimits       []ModelLimit  `yaml:"modelLimits" doc:"Limits for single models, beside those for all models together. At most one entry for each model."`
+	TokenWeights      *TokenWeights `yaml:"tokenWeights" doc:"How much tokens of some kinds count against the token limits. Absent: every token counts once."`
+	Shadow            bool          `yaml:"shadow" doc:"Count and report the limits, and refuse nothing because of them. Absent: false."`
 	Spillover         *Spillover    `yaml:"spillover" doc:"Whether and how much it may use members other than those of the lowest priority. Absent or true: unlimited."`
 }
 
-// ConsumerEntra lists the Entra applications that are one consumer. The ids
-// are in lower case.
+// ConsumerEntra tells which Entra applications are one consumer: those of
+// AppIDs, and with Roles too only those among them whose token carries one of
+// the roles. With Roles alone it is any application whose token carries one.
+// The ids are in lower case; roles are as written, for their case counts.
 type ConsumerEntra struct {
 	AppIDs []string `yaml:"appIds" format:"guid" minItems:"1" doc:"Application (client) ids, as in the appid or azp claim."`
+	Roles  []string `yaml:"roles" format:"role" minItems:"1" doc:"App roles of the tenant, as in the roles claim. Without appIds: any application that has one of them."`
+}
+
+// ModelLimit is what a consumer may use of one model. A limit of 0 is no
+// limit; at least one of the limits is set.
+type ModelLimit struct {
+	Model             string  `yaml:"model" required:"true" format:"model" doc:"The model, one that the consumer may use."`
+	TokensPerMinute   int64   `yaml:"tokensPerMinute" min:"1" max:"1000000000000" doc:"Tokens per minute it may use of this model. Absent: no limit."`
+	RequestsPerMinute int64   `yaml:"requestsPerMinute" min:"1" max:"1000000000000" doc:"Requests per minute it may send for this model. Absent: no limit."`
+	Quotas            []Quota `yaml:"quotas" doc:"Token quotas for this model, at most one for each period."`
+}
+
+// TokenWeights is how much a token counts against the token limits of a
+// consumer. CachedInput is from 0 to 1, Reasoning from 0 to 10.
+type TokenWeights struct {
+	CachedInput float64 `yaml:"cachedInput" default:"1" min:"0" max:"1" doc:"How much a prompt token counts that the model had in its cache."`
+	Reasoning   float64 `yaml:"reasoning" default:"1" min:"0" max:"10" doc:"How much a generated token counts that went into reasoning."`
 }
 
 // Quota is a number of tokens per calendar period in UTC. Per is hour, day,
@@ -175,7 +203,15 @@ type Limits struct {
 
 // Admin says who may read what concerns all consumers.
 type Admin struct {
-	Keys []KeyHash `yaml:"keys" doc:"Keys, written as a consumer's. Absent: status, metrics and console are closed."`
+	Keys []AdminKey `yaml:"keys" doc:"Keys, each written as a consumer's, or as a mapping with a name. Absent: status, metrics and console are closed."`
+}
+
+// AdminKey is a key of an administrator. In the file it is a text, the key, or
+// a mapping with a name and the key. Names are unique; that of a plain text is
+// the beginning of its hash, as KeyHash.String has it.
+type AdminKey struct {
+	Name string  `yaml:"name" required:"true" format:"name" doc:"Name of the key, for the record of who changed what."`
+	Key  KeyHash `yaml:"key" required:"true" doc:"The key, written as a consumer's."`
 }
 
 // Price is what a model costs, per million tokens, in any one currency.

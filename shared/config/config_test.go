@@ -23,6 +23,7 @@ var variables = map[string]string{
 	"PAYG_TPM":            "30000",
 	"TEAM_SEARCH_KEY":     "hush-team-search-key",
 	"TEAM_BATCH_KEY":      "hush-team-batch-key",
+	"ON_CALL_KEY":         "hush-on-call-key",
 	"TEAM_A_KEY":          "hush-team-a-key-000",
 	"TEAM_B_KEY":          "hush-team-b-key-000",
 	"SHORT_KEY":           "hush-short",
@@ -140,6 +141,14 @@ func TestExample(t *testing.T) {
 		"a number comes from a variable":         c.Backends[1].Deployments[0].TokensPerMinute == 30000,
 		"a key that is a hash is that hash":      search.Keys[0].String() == "sha256:9f86d081…",
 		"an application id is in lower case":     search.Entra.AppIDs[0] == "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+		"a role is as written":                   search.Entra.Roles[0] == "Models.Use",
+		"tokens have weights":                    *search.TokenWeights == TokenWeights{CachedInput: 0.5, Reasoning: 2},
+		"tokens may have no weights":             c.Consumers[1].TokenWeights == nil,
+		"a model has limits of its own":          search.ModelLimits[0].Quotas[0] == Quota{Tokens: 200000, Per: "day"},
+		"a consumer is in shadow":                c.Consumers[1].Shadow && !search.Shadow,
+		"a backend has a region":                 c.Backends[0].Region == "eastus",
+		"a plain admin key is named by its hash": c.Admin.Keys[0].Name == "sha256:60303ae2…",
+		"an admin key has the name written":      c.Admin.Keys[1].Name == "on-call",
 		"spillover has a limit":                  *search.Spillover == Spillover{Allowed: true, TokensPerMinute: 500},
 		"spillover is off":                       *c.Consumers[1].Spillover == Spillover{},
 		"durations add up":                       c.Timeouts.ResponseHeaders == 90*time.Second,
@@ -264,7 +273,7 @@ admin: { keys: ["${BRACES}-is-not-expanded-again", "${YAML}"] }
 	}
 	for i, want := range []string{"${WORD}-is-not-expanded-again", variables["YAML"]} {
 		key, problem := readKey(want, &field{})
-		if problem != nil || key != c.Admin.Keys[i] {
+		if problem != nil || key != c.Admin.Keys[i].Key {
 			t.Errorf("admin key %d is not that of %q", i, want)
 		}
 	}
@@ -348,6 +357,9 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 	if secret.K.String() != "sha256:00000000…" {
 		t.Errorf("a key's hash prints as %s", secret.K)
+	}
+	if want := "sha256:" + strings.Repeat("0", 62) + "ee"; secret.K.Reveal() != want {
+		t.Errorf("a key's hash is revealed as %s, want %s", secret.K.Reveal(), want)
 	}
 	if secret.S.Reveal() != "hush-secret" {
 		t.Error("Reveal does not reveal")

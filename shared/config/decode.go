@@ -8,32 +8,26 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxRepeated is how many values aliases may repeat in all. It stops a small
-// text from growing into a huge configuration.
-const maxRepeated = 100_000
-
 // decoder fills the configuration from the YAML tree, by the types and tags of
 // the Go structs. It is strict: what it does not know, or what has another
 // type, is a problem.
 type decoder struct {
 	*report
-	env      lookup
-	fields   map[reflect.Type][]field
-	aliases  int // aliases around the value at hand
-	repeated int // values reached through aliases
+	env      lookup // nil where variables are not substituted
+	aliases  int    // aliases around the value at hand
+	repeated int    // values reached through aliases
 }
 
 func newDecoder(doc *document, env lookup) *decoder {
 	return &decoder{
 		report: &report{document: doc, failed: map[string]bool{}},
 		env:    env,
-		fields: map[reflect.Type][]field{},
 	}
 }
 
-// decode fills config from the document.
-func (d *decoder) decode(config *Config) {
-	v := reflect.ValueOf(config).Elem()
+// decode fills what target, a pointer to a struct, points to from the document.
+func (d *decoder) decode(target any) {
+	v := reflect.ValueOf(target).Elem()
 	d.value(v, &field{typ: v.Type()}, d.document.root, nil)
 }
 
@@ -58,15 +52,16 @@ func (d *decoder) value(v reflect.Value, f *field, n *yaml.Node, p *path) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		target := reflect.New(v.Type().Elem())
-		if spillover, ok := target.Interface().(*Spillover); ok {
-			d.spillover(spillover, n, p)
-		} else {
-			d.value(target.Elem(), f, n, p)
-		}
+		d.value(target.Elem(), f, n, p)
 		v.Set(target)
 	case reflect.Slice:
 		d.list(v, f, n, p)
 	case reflect.Struct:
+		if short, ok := shortForms[v.Type()]; ok && n.Kind == yaml.ScalarNode {
+			part := v.FieldByName(short)
+			d.value(part, &field{typ: part.Type()}, n, p)
+			return
+		}
 		d.mapping(v, n, p)
 	}
 }
@@ -76,22 +71,11 @@ func (d *decoder) value(v reflect.Value, f *field, n *yaml.Node, p *path) {
 func (d *decoder) repeat(values int, p *path) bool {
 	before := d.repeated
 	d.repeated += values
-	if before <= maxRepeated && d.repeated > maxRepeated {
-		d.fail(p, fmt.Sprintf("aliases repeat more than %d values", maxRepeated), "write the configuration without them")
+	most := d.document.repeated
+	if before <= most && d.repeated > most {
+		d.fail(p, fmt.Sprintf("aliases repeat more than %d values", most), "write the values out")
 	}
-	return d.repeated > maxRepeated
-}
-
-// spillover reads the one value that has two shapes: true or false, or a
-// mapping.
-func (d *decoder) spillover(s *Spillover, n *yaml.Node, p *path) {
-	v := reflect.ValueOf(s).Elem()
-	if n.Kind == yaml.ScalarNode {
-		d.value(v.FieldByName("Allowed"), &field{typ: boolType}, n, p)
-		return
-	}
-	s.Allowed = true
-	d.mapping(v, n, p)
+	return d.repeated > most
 }
 
 // scalar reads a value that is a single text or number.
@@ -123,7 +107,7 @@ func (d *decoder) scalar(v reflect.Value, s scalar, f *field, n *yaml.Node, p *p
 	}
 	value, problem := s.read(expanded.text, f)
 	if problem != nil {
-		d.fail(p, shown(n, s.secret)+" "+problem.message, problem.mend)
+		d.fail(p, d.document.show(n, s.secret)+" "+problem.message, problem.mend)
 	}
 	if value != nil {
 		v.Set(reflect.ValueOf(value))
@@ -144,6 +128,9 @@ func (d *decoder) list(v reflect.Value, f *field, n *yaml.Node, p *path) {
 		d.fail(p, "is an empty list", mend)
 		return
 	}
+	if len(n.Content) == 0 {
+		return // an empty list is as good as none
+	}
 	items := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
 		d.value(items.Index(i), f, item, p.item(i))
@@ -159,15 +146,18 @@ func (d *decoder) mapping(v reflect.Value, n *yaml.Node, p *path) {
 		d.defaults(v)
 		return
 	}
-	fields := d.fieldsOf(v.Type())
+	fields := fieldsOf(v.Type())
 	m := mappingOf(n)
 	if d.repeat(len(m.sources), p) {
 		return
 	}
 	for _, wrong := range m.faults {
 		at := p
-		if wrong.key != "" {
-			at = p.in(shorten(wrong.key))
+		switch {
+		case indexOf(fields, wrong.key) >= 0:
+			at = p.in(wrong.key)
+		case wrong.key != "":
+			at = p.in(d.document.showKey(wrong.key))
 		}
 		d.addAt(wrong.node.Line, wrong.node.Column, at.String(), wrong.message, wrong.mend)
 	}
@@ -175,9 +165,7 @@ func (d *decoder) mapping(v reflect.Value, n *yaml.Node, p *path) {
 	for _, e := range m.entries {
 		i := indexOf(fields, e.key.Value)
 		if i < 0 {
-			keys := keysOf(fields)
-			d.addAt(e.key.Line, e.key.Column, p.in(shorten(e.key.Value)).String(), "there is no such key here",
-				suggest(e.key.Value, keys, "the keys here are "+strings.Join(keys, ", ")))
+			d.unknown(e.key, fields, p)
 			continue
 		}
 		present[i] = true
@@ -192,6 +180,16 @@ func (d *decoder) mapping(v reflect.Value, n *yaml.Node, p *path) {
 	for i := range fields {
 		d.absent(v.Field(fields[i].index), &fields[i], present[i], p)
 	}
+}
+
+// unknown reports a key that a mapping does not have.
+func (d *decoder) unknown(key *yaml.Node, fields []field, p *path) {
+	mend := ""
+	if !d.full() { // comparing words takes its time
+		keys := keysOf(fields)
+		mend = suggest(key.Value, keys, "the keys here are "+strings.Join(keys, ", "))
+	}
+	d.addAt(key.Line, key.Column, p.in(d.document.showKey(key.Value)).String(), "there is no such key here", mend)
 }
 
 // absent completes a key that was not written, that is empty, or that could
@@ -222,7 +220,7 @@ func (f *field) example() string {
 
 // defaults gives every field of a struct its default.
 func (d *decoder) defaults(v reflect.Value) {
-	fields := d.fieldsOf(v.Type())
+	fields := fieldsOf(v.Type())
 	for i := range fields {
 		d.standard(v.Field(fields[i].index), &fields[i])
 	}
@@ -245,16 +243,6 @@ func (d *decoder) standard(v reflect.Value, f *field) {
 	if value, problem := s.read(f.standard, f); problem == nil {
 		v.Set(reflect.ValueOf(value))
 	}
-}
-
-// fieldsOf is the function fieldsOf, with its results kept.
-func (d *decoder) fieldsOf(t reflect.Type) []field {
-	fields, ok := d.fields[t]
-	if !ok {
-		fields = fieldsOf(t)
-		d.fields[t] = fields
-	}
-	return fields
 }
 
 func indexOf(fields []field, name string) int {
@@ -298,13 +286,10 @@ func nodeKind(n *yaml.Node) string {
 	return "a value with a tag"
 }
 
-// maxShown is the length of the longest text that is shown in a problem.
-const maxShown = 64
-
-// shown is a scalar as the file has it: with the names of its variables, never
+// show is a scalar as the file has it: with the names of its variables, never
 // their values.
-func shown(n *yaml.Node, secret bool) string {
-	if secret || len(n.Value) > maxShown {
+func (d *document) show(n *yaml.Node, secret bool) string {
+	if secret || len(n.Value) > d.shown {
 		return "the value"
 	}
 	if tag := n.ShortTag(); tag == "!!int" || tag == "!!float" {
@@ -317,8 +302,8 @@ func shown(n *yaml.Node, secret bool) string {
 // be a secret that was written where a key belongs.
 const maxShownKey = 30
 
-func shorten(key string) string {
-	if len(key) > maxShownKey {
+func (d *document) showKey(key string) string {
+	if len(key) > min(maxShownKey, d.shown) {
 		return "…"
 	}
 	return key

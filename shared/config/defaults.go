@@ -3,7 +3,6 @@ package config
 import "strings"
 
 // deriveDefaults gives absent keys the defaults that depend on other keys.
-// Application ids are brought to lower case, as tokens carry them.
 func deriveDefaults(c *Config, r *report) {
 	for i := range c.Backends {
 		b := &c.Backends[i]
@@ -26,9 +25,11 @@ func deriveDefaults(c *Config, r *report) {
 		}
 	}
 	for i := range c.Consumers {
-		ids := c.Consumers[i].Entra.AppIDs
-		for j := range ids {
-			ids[j] = strings.ToLower(ids[j])
+		c.Consumers[i].derive()
+	}
+	for i := range c.Admin.Keys {
+		if key := &c.Admin.Keys[i]; key.Name == "" {
+			key.Name = key.Key.String()
 		}
 	}
 	for i := range c.Prices {
@@ -45,6 +46,17 @@ func deriveDefaults(c *Config, r *report) {
 	}
 	if !r.written(at("timeouts", "streamIdle")) {
 		t.StreamIdle = min(t.StreamIdle, t.Total)
+	}
+}
+
+// derive completes what depends on other keys. Application ids are brought to
+// lower case, as tokens carry them.
+func (c *Consumer) derive() {
+	for i, id := range c.Entra.AppIDs {
+		c.Entra.AppIDs[i] = strings.ToLower(id)
+	}
+	if s := c.Spillover; s != nil && s.TokensPerMinute > 0 {
+		s.Allowed = true
 	}
 }
 

@@ -16,8 +16,26 @@ import (
 // for 100,000 consumers.
 const maxText = 32 << 20
 
+// kind is what a text is to hold, with bounds and words that suit it.
+type kind struct {
+	size     int // of the largest text, in bytes
+	repeated int // values that aliases may repeat in all, so that a small text does not grow into a huge value
+	problems int // reported of a text that is wrong everywhere
+	shown    int // length of the longest text that is shown in a problem
+	// The mends of a text that is empty, and of one with two documents.
+	empty, single string
+}
+
+// wholeFile is the kind of a configuration.
+var wholeFile = kind{
+	size: maxText, repeated: 100_000, problems: 1000, shown: 64,
+	empty:  "write at least access, backends and pools",
+	single: `remove the "---": one file holds one configuration`,
+}
+
 // document is the YAML text as a tree of nodes, which know their positions.
 type document struct {
+	kind
 	file string
 	root *yaml.Node // a mapping, or an empty node while there is none
 }
@@ -25,25 +43,25 @@ type document struct {
 // parseDocument reads the one document of a text. Faults of the text itself
 // are returned as problems; without problems the root is a node other than
 // null.
-func parseDocument(file string, text []byte) (*document, Problems) {
-	doc := &document{file: file, root: &yaml.Node{}}
+func parseDocument(file string, text []byte, of kind) (*document, Problems) {
+	doc := &document{kind: of, file: file, root: &yaml.Node{}}
 	fault := func(line int, message, mend string) (*document, Problems) {
 		return doc, Problems{{File: file, Line: line, Message: message, Mend: mend}}
 	}
-	if len(text) > maxText {
-		return fault(0, fmt.Sprintf("the text is larger than %d MiB", maxText>>20), "")
+	if len(text) > of.size {
+		return fault(0, "the text is larger than "+bytesText(of.size), "")
 	}
 	lines := &lineReader{rest: text}
 	decoder := yaml.NewDecoder(lines)
 	var first, second yaml.Node
 	err := decodeNode(decoder, &first)
 	if errors.Is(err, io.EOF) || err == nil && isNull(first.Content[0]) {
-		return fault(0, "the file is empty", "write at least access, backends and pools")
+		return fault(0, "the text is empty", of.empty)
 	}
 	if err == nil {
 		err = decodeNode(decoder, &second)
 		if err == nil {
-			return fault(second.Line, "a second document begins here", `remove the "---": one file holds one configuration`)
+			return fault(second.Line, "a second document begins here", of.single)
 		}
 	}
 	if !errors.Is(err, io.EOF) {
@@ -51,6 +69,14 @@ func parseDocument(file string, text []byte) (*document, Problems) {
 	}
 	doc.root = first.Content[0]
 	return doc, nil
+}
+
+// bytesText is a number of bytes with its unit, a power of 1024.
+func bytesText(n int) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
 }
 
 // decodeNode reads the next document. The YAML reader reports what it knows to

@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // field is what the struct tags say about one key.
@@ -19,14 +20,22 @@ type field struct {
 	doc      string
 }
 
+// knownFields holds the results of fieldsOf, for reading tags takes longer than
+// reading a value: reflect.Type to []field.
+var knownFields sync.Map
+
 // fieldsOf returns the keys of a struct type, in the order they are declared.
+// Callers do not change them.
 func fieldsOf(t reflect.Type) []field {
+	if fields, known := knownFields.Load(t); known {
+		return fields.([]field)
+	}
 	var fields []field
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag := f.Tag
 		name := tag.Get("yaml")
-		if name == "-" {
+		if name == "-" || !f.IsExported() {
 			continue
 		}
 		fields = append(fields, field{
@@ -43,6 +52,7 @@ func fieldsOf(t reflect.Type) []field {
 			doc:      tag.Get("doc"),
 		})
 	}
+	knownFields.Store(t, fields)
 	return fields
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -35,5 +36,40 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		checkInvariants(t, c)
+	})
+}
+
+// No text makes ParseConsumer panic; what it accepts keeps every promise and is
+// read back from what Encode writes, and what it refuses tells no key.
+func FuzzParseConsumer(f *testing.F) {
+	// A key that no fuzzer writes by itself.
+	const hush = "aecb64ba-HUSH-0f53e0b8ae9d"
+	for _, text := range []string{
+		"keys: [" + hush + "]\nmodels: [gpt-4o]\nquotas: [{ tokens: 5, per: day }]\nspillover: { tokensPerMinute: 5 }\n",
+		"{" + hush + ": 1, quotas: [{ per: " + hush + " }], spillover: " + hush + ", entra: { appIds: [" + hush + "] }, keys: " + hush + "}",
+		`{"name":"team-a","keys":["` + hush + `"],"modelLimits":[{"model":"a","tokensPerMinute":1}],"tokenWeights":{"cachedInput":1e-7}}`,
+		"entra: { roles: [\"" + hush + " \", \"" + hush + " \"] }\nname: " + hush,
+		"name: &" + hush + " x\nkeys: [*" + hush + ", \"${" + hush + "}\", !" + hush + " x]\n<<: *" + hush,
+		"keys: [\"$${" + hush + "}\"]\n" + hush + ": 1\n" + hush + ": 1\nshadow: " + strings.Repeat("7", 20),
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		consumer, err := ParseConsumer("team-a", text)
+		if err != nil {
+			checkRefusal(t, nil, err)
+			if strings.Contains(err.Error(), hush) {
+				t.Errorf("a key is told: %v", err)
+			}
+			return
+		}
+		checkOneConsumer(t, &consumer)
+		if consumer.Name != "team-a" || len(consumer.Encode()) > MaxConsumerText {
+			t.Errorf("got %.1000s", consumer.Encode())
+		}
+		again, err := ParseConsumer("", consumer.Encode())
+		if err != nil || !reflect.DeepEqual(again, consumer) {
+			t.Errorf("%s\nis read back as %+v, %v\nwant            %+v", consumer.Encode(), again, err, consumer)
+		}
 	})
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -80,17 +81,22 @@ func checkPoolInvariants(t *testing.T, c *Config, pool *Pool) {
 
 func checkConsumerInvariants(t *testing.T, c *Config) {
 	t.Helper()
-	if c.Access == "keys" && len(c.Consumers) == 0 {
+	if c.Access == "keys" && len(c.Consumers) == 0 && (c.State.Store != "tables" || len(c.Admin.Keys) == 0) {
 		t.Error("nobody can call")
 	}
-	names, keys, apps := map[string]bool{}, map[KeyHash]bool{}, map[string]bool{}
+	names, keys, apps, roles := map[string]bool{}, map[KeyHash]bool{}, map[string]bool{}, map[string]bool{}
+	admins := map[string]bool{}
 	for _, key := range c.Admin.Keys {
-		keys[key] = true
+		if key.Name == "" || admins[key.Name] || keys[key.Key] {
+			t.Errorf("admin key %+v is a duplicate, or has no name", key)
+		}
+		keys[key.Key], admins[key.Name] = true, true
 	}
 	for i := range c.Consumers {
 		consumer := &c.Consumers[i]
-		if names[consumer.Name] || len(consumer.Keys)+len(consumer.Entra.AppIDs) == 0 {
-			t.Errorf("consumer %q is a duplicate, or nobody", consumer.Name)
+		checkOneConsumer(t, consumer)
+		if names[consumer.Name] {
+			t.Errorf("consumer %q is a duplicate", consumer.Name)
 		}
 		names[consumer.Name] = true
 		for _, key := range consumer.Keys {
@@ -105,6 +111,12 @@ func checkConsumerInvariants(t *testing.T, c *Config) {
 			}
 			apps[id] = true
 		}
+		for _, role := range consumer.Entra.Roles {
+			if c.Entra.Audience == "" || len(consumer.Entra.AppIDs) == 0 && roles[role] {
+				t.Errorf("role %q of consumer %q", role, consumer.Name)
+			}
+			roles[role] = roles[role] || len(consumer.Entra.AppIDs) == 0
+		}
 		for _, model := range consumer.Models {
 			if c.DefaultPool(model) == nil {
 				t.Errorf("model %q of consumer %q", model, consumer.Name)
@@ -118,16 +130,48 @@ func checkConsumerInvariants(t *testing.T, c *Config) {
 			}
 			models[pool.Model] = true
 		}
-		periods := map[string]bool{}
-		for _, quota := range consumer.Quotas {
-			if quota.Tokens < 1 || quota.Per == "" || periods[quota.Per] {
-				t.Errorf("quotas %+v of consumer %q", consumer.Quotas, consumer.Name)
+		for _, limit := range consumer.ModelLimits {
+			if c.DefaultPool(limit.Model) == nil {
+				t.Errorf("limits for the model %q of consumer %q", limit.Model, consumer.Name)
 			}
+		}
+	}
+}
+
+// checkOneConsumer holds what an accepted consumer promises by itself.
+func checkOneConsumer(t *testing.T, consumer *Consumer) {
+	t.Helper()
+	promise := func(ok bool, what string, value any) {
+		t.Helper()
+		if !ok {
+			t.Errorf("broken promise of consumer %q: %s: %+v", consumer.Name, what, value)
+		}
+	}
+	promise(formats["name"].pattern.MatchString(consumer.Name) && consumer.Name != anonymous, "it has a name of its own", nil)
+	promise(len(consumer.Keys)+len(consumer.Entra.AppIDs)+len(consumer.Entra.Roles) > 0, "it is somebody", consumer.Entra)
+	promise(consumer.Models == nil || len(consumer.Models) > 0, "no models are all models", consumer.Models)
+	promise(consumer.TokensPerMinute >= 0 && consumer.RequestsPerMinute >= 0, "limits are not negative", nil)
+	checkQuotas := func(quotas []Quota) {
+		periods := map[string]bool{}
+		for _, quota := range quotas {
+			promise(quota.Tokens > 0 && quota.Per != "" && !periods[quota.Per], "one quota for each period", quotas)
 			periods[quota.Per] = true
 		}
-		if s := consumer.Spillover; s != nil && (s.TokensPerMinute < 0 || !s.Allowed && s.TokensPerMinute > 0) {
-			t.Errorf("spillover %+v of consumer %q", s, consumer.Name)
-		}
+	}
+	checkQuotas(consumer.Quotas)
+	limited := map[string]bool{}
+	for _, limit := range consumer.ModelLimits {
+		promise(limit.Model != "" && !limited[limit.Model], "one entry for each model", limit)
+		promise(consumer.Models == nil || slices.Contains(consumer.Models, limit.Model), "limits are for models it may use", limit)
+		promise(limit.TokensPerMinute > 0 || limit.RequestsPerMinute > 0 || len(limit.Quotas) > 0, "an entry has a limit", limit)
+		checkQuotas(limit.Quotas)
+		limited[limit.Model] = true
+	}
+	if w := consumer.TokenWeights; w != nil {
+		promise(0 <= w.CachedInput && w.CachedInput <= 1 && 0 <= w.Reasoning && w.Reasoning <= 10, "weights are in range", *w)
+	}
+	if s := consumer.Spillover; s != nil {
+		promise(s.TokensPerMinute >= 0 && (s.Allowed || s.TokensPerMinute == 0), "spillover that is off has no limit", *s)
 	}
 }
 

@@ -43,7 +43,7 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*Config, 
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	doc, problems := parseDocument(name, text)
+	doc, problems := parseDocument(name, text, wholeFile)
 	if problems != nil {
 		return nil, problems
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -111,4 +112,22 @@ func TestParseWithoutEnvironment(t *testing.T) {
 	if !strings.Contains(err.Error(), "the environment variable PTU_KEY is not set") {
 		t.Error(err)
 	}
+}
+
+// A configuration keeps its values, and not the tree they were read from, which
+// is ten times as large. The values of these consumers take less than 500 bytes
+// each.
+func TestTreeIsNotKept(t *testing.T) {
+	const consumers = 2000
+	text := manyConsumers(consumers)
+	before := heap()
+	config, err := Parse("gateway.yaml", text, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept := (heap() - before) / consumers; kept > 1000 {
+		t.Errorf("%d bytes are kept for each consumer, want less than 1000", kept)
+	}
+	runtime.KeepAlive(config)
+	runtime.KeepAlive(text)
 }

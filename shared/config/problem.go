@@ -55,14 +55,11 @@ func (p Problems) Error() string {
 
 var _ error = Problems(nil)
 
-// maxProblems bounds what is collected from a file that is wrong everywhere.
-const maxProblems = 1000
-
 // report collects problems and knows where in the text each key is.
 type report struct {
 	document *document
 	problems Problems
-	more     int // problems beyond maxProblems
+	more     int // problems beyond those the document may have
 	// failed holds the keys whose value could not be read. What follows from
 	// that is not reported again.
 	failed map[string]bool
@@ -71,7 +68,7 @@ type report struct {
 // add records a problem at a key. The position is that of the key's value, or
 // of the nearest thing around it that is in the file.
 func (r *report) add(at *path, message, mend string) {
-	if len(r.problems) >= maxProblems {
+	if r.full() {
 		r.more++
 		return
 	}
@@ -80,7 +77,7 @@ func (r *report) add(at *path, message, mend string) {
 }
 
 func (r *report) addAt(line, column int, key, message, mend string) {
-	if len(r.problems) >= maxProblems {
+	if r.full() {
 		r.more++
 		return
 	}
@@ -88,6 +85,9 @@ func (r *report) addAt(line, column int, key, message, mend string) {
 		File: r.document.file, Line: line, Column: column, Key: key, Message: message, Mend: mend,
 	})
 }
+
+// full reports whether further problems are only counted.
+func (r *report) full() bool { return len(r.problems) >= r.document.kind.problems }
 
 // fail records a value that could not be read.
 func (r *report) fail(at *path, message, mend string) {
@@ -106,7 +106,7 @@ func (r *report) hasFailed(at *path) bool {
 			return true
 		}
 	}
-	return false
+	return r.failed[at.String()] // the whole document
 }
 
 // err returns the problems in the order of the file, or nil.
@@ -142,9 +142,12 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
+// maxCompared is the length of the longest word a suggestion is looked for.
+const maxCompared = 64
+
 // suggest is the mend for a word that is none of the candidates.
 func suggest(word string, candidates []string, otherwise string) string {
-	if word != "" && len(word) <= maxShown {
+	if word != "" && len(word) <= maxCompared {
 		if near := nearest(word, candidates); near != "" {
 			return fmt.Sprintf("did you mean %q?", near)
 		}

@@ -132,10 +132,10 @@ func (v *validator) lacksModel(p *path, backend int, model *path) {
 	deployments := v.config.Backends[backend].Deployments
 	models := make([]string, 0, min(len(deployments), maxCandidates))
 	for j := range cap(models) {
-		models = append(models, v.source(at("backends", backend, "deployments", j, "model")))
+		models = append(models, v.source(at("backends", backend, "deployments", j, "model"), ""))
 	}
 	v.problem(p, fmt.Sprintf("the backend %s has no deployment of the model %s", v.text(p, ""), v.text(model, "")),
-		suggest(v.source(model), models, "add the model to its deployments; it has "+strings.Join(models[:min(len(models), maxListed)], ", ")))
+		suggest(v.source(model, ""), models, "add the model to its deployments; it has "+strings.Join(models[:min(len(models), maxListed)], ", ")))
 }
 
 func (v *validator) fallbacks(i int, pool *Pool) {

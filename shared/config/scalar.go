@@ -73,6 +73,13 @@ func scalarOf(t reflect.Type, f *field) (scalar, bool) {
 	return scalar{}, false
 }
 
+// shortForms are the mappings that may also be written as a single value, with
+// the field that the value then is. Nothing changes them.
+var shortForms = map[reflect.Type]string{
+	reflect.TypeFor[Spillover](): "Allowed",
+	reflect.TypeFor[AdminKey]():  "Key",
+}
+
 // format is a shape of texts, as a regular expression that Go and JSON Schema
 // read alike.
 type format struct {
@@ -87,6 +94,8 @@ var formats = map[string]format{
 	"table":      {regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{2,62}$`), "is not the name of a table: 3 to 63 letters and digits, the first a letter"},
 	"apiVersion": {regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?|preview|latest|v1)$`), "is not an API version such as 2024-10-21 or 2025-03-01-preview"},
 	"guid":       {regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`), "is not an id such as 00000000-0000-0000-0000-000000000000"},
+	"region":     {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$`), "is not a region: 1 to 64 letters, digits, spaces and . _ -"},
+	"role":       {regexp.MustCompile(`^[!-~]{1,120}$`), "is not an app role: 1 to 120 letters, digits and signs, without spaces"},
 	"tenant":     {regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`), "is not a tenant id or a domain name"},
 }
 

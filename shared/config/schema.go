@@ -81,12 +81,7 @@ func valueSchema(t reflect.Type, f *field) (*jsonschema.Schema, error) {
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		inner, err := structSchema(t.Elem())
-		if err != nil || t != reflect.TypeFor[*Spillover]() {
-			return inner, err
-		}
-		flag, err := valueSchema(boolType, &field{typ: boolType})
-		return &jsonschema.Schema{AnyOf: append(flag.AnyOf, inner)}, err
+		return valueSchema(t.Elem(), f)
 	case reflect.Slice:
 		items, err := valueSchema(t.Elem(), f)
 		if err != nil {
@@ -102,7 +97,17 @@ func valueSchema(t reflect.Type, f *field) (*jsonschema.Schema, error) {
 		}
 		return list, nil
 	case reflect.Struct:
-		return structSchema(t)
+		whole, err := structSchema(t)
+		short, ok := shortForms[t]
+		if err != nil || !ok {
+			return whole, err
+		}
+		part, _ := t.FieldByName(short)
+		single, err := valueSchema(part.Type, &field{typ: part.Type})
+		if err != nil {
+			return nil, err
+		}
+		return &jsonschema.Schema{AnyOf: append(single.AnyOf, whole)}, nil
 	}
 	return nil, fmt.Errorf("no schema for the type %s", t)
 }

@@ -56,6 +56,7 @@ timeouts: { connect: "${WAIT}", total: "${N}s" }
 limits: { requestBody: 1000, consumers: "${TPM}" }
 consumers: [{ name: "${X}-team", keys: ["${K}"], spillover: "${NO}" }, { name: a, keys: ["0123456789abcdef"], spillover: true, entra: { appIds: ["${ID}"] } }]
 breaker: { statusCodes: [503, "500-502", "${CODES}"] }
+admin: { keys: [0123456789abcdefg, "${K}", { name: "${X}", key: "${K}" }] }
 `,
 	} {
 		if err := schema.Validate(plain(t, []byte(text))); err != nil {
@@ -82,6 +83,11 @@ func TestSchemaRefuses(t *testing.T) {
 		"an empty list":             `breaker: { statusCodes: [] }`,
 		"a key too short":           `admin: { keys: [short] }`,
 		"a hash too short":          `admin: { keys: ["sha256:0123456789abcdef"] }`,
+		"an admin key without name": `admin: { keys: [{ key: 0123456789abcdefg }] }`,
+		"an admin key without key":  `admin: { keys: [{ name: ann }] }`,
+		"an admin key with more":    `admin: { keys: [{ name: ann, key: 0123456789abcdefg, role: all }] }`,
+		"limits without a model":    `consumers: [{ name: a, keys: [0123456789abcdefg], modelLimits: [{ tokensPerMinute: 1 }] }]`,
+		"a weight above":            `consumers: [{ name: a, keys: [0123456789abcdefg], tokenWeights: { cachedInput: 2 } }]`,
 		"a missing key":             `entra: { tenant: contoso.com }`,
 		"spillover in words":        `consumers: [{ name: a, keys: [0123456789abcdefg], spillover: never }]`,
 		"spillover without a limit": `consumers: [{ name: a, keys: [0123456789abcdefg], spillover: {} }]`,

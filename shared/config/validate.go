@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,10 +13,14 @@ import (
 type validator struct {
 	*report
 	config *Config
-	// backends and models are what the file defines, for references to them.
-	backends names
-	models   names
-	pools    names
+	index
+}
+
+// index is what a configuration defines: names other keys refer to, and
+// credentials that must not be used again.
+type index struct {
+	backends, pools, models, consumers names
+	owners                             map[credential]*path // where each was given out first
 }
 
 // names are the values other keys may refer to.
@@ -34,24 +39,40 @@ const maxListed = 8
 // validate adds to the report whatever does not fit together.
 func validate(c *Config, r *report) {
 	v := &validator{report: r, config: c}
-	v.backends = v.collect("backends", len(c.Backends), "backend", func(i int) (string, string) { return c.Backends[i].Name, "name" })
-	v.pools = v.collect("pools", len(c.Pools), "pool", func(i int) (string, string) {
-		if c.Pools[i].Name == c.Pools[i].Model && !r.written(at("pools", i, "name")) {
-			return c.Pools[i].Name, "model"
-		}
-		return c.Pools[i].Name, "name"
-	})
-	v.models = v.collect("pools", len(c.Pools), "", func(i int) (string, string) { return c.Pools[i].Model, "model" })
-	v.collect("consumers", len(c.Consumers), "consumer", func(i int) (string, string) { return c.Consumers[i].Name, "name" })
+	v.define()
 	v.access()
 	v.state()
 	v.checkBackends()
 	v.checkPools()
 	v.checkConsumers()
-	v.checkKeys()
+	v.admin()
 	v.breaker()
 	v.timeouts()
 	v.prices()
+}
+
+// define gathers what the configuration defines, and reports what is defined
+// twice.
+func (v *validator) define() {
+	c := v.config
+	v.backends = v.collect("backends", len(c.Backends), "backend", func(i int) (string, string) { return c.Backends[i].Name, "name" })
+	v.pools = v.collect("pools", len(c.Pools), "pool", func(i int) (string, string) {
+		if c.Pools[i].Name == c.Pools[i].Model && !v.written(at("pools", i, "name")) {
+			return c.Pools[i].Name, "model"
+		}
+		return c.Pools[i].Name, "name"
+	})
+	v.models = v.collect("pools", len(c.Pools), "", func(i int) (string, string) { return c.Pools[i].Model, "model" })
+	v.consumers = v.collect("consumers", len(c.Consumers), "consumer", func(i int) (string, string) { return c.Consumers[i].Name, "name" })
+	v.owners = make(map[credential]*path, 2*len(c.Consumers))
+	for i := range c.Consumers {
+		v.claim(c.Consumers[i].credentials(at("consumers", i)))
+	}
+	for i, admin := range c.Admin.Keys {
+		v.claim(func(yield func(credential, *path) bool) {
+			yield(credential{kind: "key", hash: admin.Key}, at("admin", "keys", i))
+		})
+	}
 }
 
 // problem reports a combination that is wrong, unless one of its parts could
@@ -66,18 +87,30 @@ func (v *validator) problem(p *path, message, mend string) {
 // is a default.
 func (v *validator) text(p *path, fallback string) string {
 	if node := v.scalarAt(p); node != nil {
-		return shown(node, false)
+		return v.document.show(node, false)
 	}
 	return fallback
 }
 
-// source is the text at a path as the file has it, with the names of its
-// variables. It is empty when the text is too long to be shown.
-func (v *validator) source(p *path) string {
-	if node := v.scalarAt(p); node != nil && len(node.Value) <= maxShown {
-		return node.Value
+// quoted shows a value that is not in the document, unless it is too long.
+func (v *validator) quoted(value string) string {
+	if len(value) > v.document.shown {
+		return `"…"`
 	}
-	return ""
+	return strconv.Quote(value)
+}
+
+// source is the text at a path as the file has it, with the names of its
+// variables, or the value when it is a default. It is empty when the text is
+// too long to be shown or compared.
+func (v *validator) source(p *path, value string) string {
+	if node := v.scalarAt(p); node != nil {
+		value = node.Value
+	}
+	if len(value) > maxCompared {
+		return ""
+	}
+	return value
 }
 
 func (v *validator) scalarAt(p *path) *yaml.Node {
@@ -94,10 +127,11 @@ func (v *validator) scalarAt(p *path) *yaml.Node {
 // collect gathers the names of the items of a list. With a noun, a name that
 // is taken already is a problem.
 func (v *validator) collect(list string, length int, noun string, name func(i int) (value, key string)) names {
-	found := names{paths: make(map[string]*path, length), partial: v.hasFailed(at(list))}
+	items := at(list)
+	found := names{paths: make(map[string]*path, length), partial: v.hasFailed(items)}
 	for i := range length {
 		value, key := name(i)
-		p := at(list, i, key)
+		p := items.item(i).in(key)
 		if value == "" {
 			found.partial = true
 			continue
@@ -105,7 +139,7 @@ func (v *validator) collect(list string, length int, noun string, name func(i in
 		if first, taken := found.paths[value]; !taken {
 			found.paths[value] = p
 			if len(found.shown) < maxCandidates {
-				found.shown = append(found.shown, v.source(p))
+				found.shown = append(found.shown, v.source(p, value))
 			}
 		} else if noun != "" {
 			mend := "give it another name"
@@ -122,34 +156,41 @@ func (v *validator) collect(list string, length int, noun string, name func(i in
 func (v *validator) known(n names, value string, p *path, message string) bool {
 	_, known := n.paths[value]
 	if !known && !n.partial && value != "" {
-		v.problem(p, fmt.Sprintf(message, v.text(p, value)),
-			suggest(v.source(p), n.shown, "define it, or write one of "+strings.Join(n.shown[:min(len(n.shown), maxListed)], ", ")))
+		v.problem(p, fmt.Sprintf(message, v.text(p, v.quoted(value))),
+			suggest(v.source(p, value), n.shown, "define it, or write one of "+strings.Join(n.shown[:min(len(n.shown), maxListed)], ", ")))
 	}
 	return known
 }
 
 func (v *validator) access() {
 	c := v.config
-	if c.Access == "keys" && len(c.Consumers) == 0 && !v.hasFailed(at("consumers")) {
+	tables := c.State.Store == "tables" || v.hasFailed(at("state", "store"))
+	manned := len(c.Admin.Keys) > 0 || v.hasFailed(at("admin", "keys"))
+	if c.Access == "keys" && len(c.Consumers) == 0 && !v.hasFailed(at("consumers")) && !(tables && manned) {
 		v.problem(at("access"), "nobody could call: access is by key, and there are no consumers",
-			"add consumers with keys or entra.appIds, or write access: open")
+			"add consumers with keys or entra, or write access: open; "+
+				"with state.store: tables and admin.keys consumers may also be added at run time")
 	}
 	if len(c.Consumers) > c.Limits.Consumers && c.Limits.Consumers > 0 {
 		v.problem(at("consumers"), fmt.Sprintf("there are %d consumers, more than limits.consumers", len(c.Consumers)), "raise limits.consumers")
 	}
-	if c.Entra != (Entra{}) {
-		used := v.hasFailed(at("consumers"))
-		for i := range c.Consumers {
-			used = used || len(c.Consumers[i].Entra.AppIDs) > 0 || v.hasFailed(at("consumers", i, "entra"))
-		}
-		if !used {
-			v.problem(at("entra"), "is of no use: no consumer has entra.appIds", "give a consumer its application ids, or remove entra")
-		}
+	if c.Entra != (Entra{}) && !tables && !v.usesEntra() {
+		v.problem(at("entra"), "is of no use: no consumer has entra.appIds or entra.roles", "give a consumer one of them, or remove entra")
 	}
 	switch strings.ToLower(c.Entra.Tenant) {
 	case "common", "organizations", "consumers":
 		v.problem(at("entra", "tenant"), "stands for many tenants, whose tokens cannot all be trusted", "write the id of your tenant")
 	}
+}
+
+// usesEntra reports whether some consumer is known by a token.
+func (v *validator) usesEntra() bool {
+	used := v.hasFailed(at("consumers"))
+	for i := range v.config.Consumers {
+		entra := &v.config.Consumers[i].Entra
+		used = used || len(entra.AppIDs) > 0 || len(entra.Roles) > 0 || v.hasFailed(at("consumers", i, "entra"))
+	}
+	return used
 }
 
 func (v *validator) state() {
@@ -227,24 +268,22 @@ func (v *validator) prices() {
 	}
 }
 
-// checkKeys finds a key that would let one caller be two.
-func (v *validator) checkKeys() {
-	owners := map[KeyHash]*path{}
-	check := func(keys []KeyHash, list *path) {
-		for i, key := range keys {
-			p := list.item(i)
-			if v.hasFailed(p) {
-				continue
-			}
-			if owner, taken := owners[key]; taken {
-				v.problem(p, fmt.Sprintf("the same key is at %s", owner), "give each its own key")
-				continue
-			}
-			owners[key] = p
+// admin finds a name that two keys of administrators share.
+func (v *validator) admin() {
+	first := map[string]int{}
+	for i, key := range v.config.Admin.Keys {
+		p := at("admin", "keys", i)
+		if v.hasFailed(p) || key.Name == "" {
+			continue
+		}
+		j, taken := first[key.Name]
+		if !taken {
+			first[key.Name] = i
+			continue
+		}
+		// The names of two equal texts are equal. That the keys are is reported.
+		if v.written(p.in("name")) || key.Key != v.config.Admin.Keys[j].Key {
+			v.problem(p.in("name"), fmt.Sprintf("the name %s is taken by admin.keys[%d]", v.text(p.in("name"), v.quoted(key.Name)), j), "give it another name")
 		}
 	}
-	for i := range v.config.Consumers {
-		check(v.config.Consumers[i].Keys, at("consumers", i, "keys"))
-	}
-	check(v.config.Admin.Keys, at("admin", "keys"))
 }

@@ -17,15 +17,18 @@ func teamA(name, more string, want ...string) problemCase {
 
 const appA, appB = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
 
+// entra is the line that lets tokens in.
+const entra = "entra: { tenant: contoso.com, audience: api://contoso }\n"
+
 func TestAccessProblems(t *testing.T) {
 	consumers := base[strings.Index(base, "consumers:"):]
 	runProblemCases(t, []problemCase{
 		{"keys without consumers", consumers, "",
-			[]string{`gateway.yaml:1: access: nobody could call: access is by key, and there are no consumers; add consumers with keys or entra.appIds, or write access: open`}},
+			[]string{`gateway.yaml:1: access: nobody could call: access is by key, and there are no consumers; add consumers with keys or entra, or write access: open; with state.store: tables and admin.keys consumers may also be added at run time`}},
 		{"keys with an empty list of consumers", consumers, "consumers: []\n",
-			[]string{`gateway.yaml:1: access: nobody could call: access is by key, and there are no consumers; add consumers with keys or entra.appIds, or write access: open`}},
+			[]string{`gateway.yaml:1: access: nobody could call: access is by key, and there are no consumers; add consumers with keys or entra, or write access: open; with state.store: tables and admin.keys consumers may also be added at run time`}},
 		{"consumer without keys", `, keys: ["${TEAM_A_KEY}"]`, "",
-			[]string{`gateway.yaml:18: consumers[0]: has neither keys nor entra.appIds: no caller could be this consumer; add one of them`}},
+			[]string{`gateway.yaml:18: consumers[0]: has neither keys nor entra.appIds nor entra.roles: no caller could be this consumer; add one of them`}},
 		{"too many consumers", "", "limits: { consumers: 1 }\n",
 			[]string{`gateway.yaml:18: consumers: there are 2 consumers, more than limits.consumers; raise limits.consumers`}},
 		{"two consumers of one name", "name: team-b", "name: team-a",
@@ -39,15 +42,23 @@ func TestAccessProblems(t *testing.T) {
 		{"a key and its hash", "${TEAM_B_KEY}", `sha256:90288dda4f0403d068f8513aaba3c37b2986b6d05f61da3e67f15913aa95dace", "hush-the-same-key-twice`,
 			[]string{`gateway.yaml:19: consumers[1].keys[1]: the same key is at consumers[1].keys[0]; give each its own key`}},
 		teamA("applications without a tenant", "entra: { appIds: ["+appA+"] }",
-			`gateway.yaml:18: consumers[0].entra: needs the tenant and audience of tokens; add entra: { tenant: …, audience: … } at the top level`),
+			`gateway.yaml:18: consumers[0].entra: needs the tenant and audience of tokens; add entra: { tenant: …, audience: … } to the configuration, at its top level`),
 		{"tenant without applications", "", "entra: { tenant: contoso.com, audience: api://contoso }\n",
-			[]string{`gateway.yaml:20: entra: is of no use: no consumer has entra.appIds; give a consumer its application ids, or remove entra`}},
+			[]string{`gateway.yaml:20: entra: is of no use: no consumer has entra.appIds or entra.roles; give a consumer one of them, or remove entra`}},
 		{"tenant without an audience", `keys: ["${TEAM_A_KEY}"] }`, "entra: { appIds: [" + appA + "] } }\n  - { name: team-c, entra: { appIds: [" + strings.ToUpper(appA) + "] } }",
 			[]string{
-				`gateway.yaml:18: consumers[0].entra: needs the tenant and audience of tokens; add entra: { tenant: …, audience: … } at the top level`,
-				`gateway.yaml:19: consumers[1].entra: needs the tenant and audience of tokens; add entra: { tenant: …, audience: … } at the top level`,
+				`gateway.yaml:18: consumers[0].entra: needs the tenant and audience of tokens; add entra: { tenant: …, audience: … } to the configuration, at its top level`,
+				`gateway.yaml:19: consumers[1].entra: needs the tenant and audience of tokens; add entra: { tenant: …, audience: … } to the configuration, at its top level`,
 				`gateway.yaml:19: consumers[1].entra.appIds[0]: the same application id is at consumers[0].entra.appIds[0]; give it to one consumer`,
 			}},
+		{"one role of two consumers", consumers, "consumers:\n  - { name: team-a, entra: { roles: [Use] } }\n  - { name: team-b, entra: { roles: [use, Use] } }\n" + entra,
+			[]string{`gateway.yaml:19: consumers[1].entra.roles[1]: the same role is at consumers[0].entra.roles[0]; give it to one consumer, or tell them apart by appIds`}},
+		{"one role twice, beside an application", consumers, "consumers: [{ name: team-a, entra: { appIds: [" + appA + "], roles: [Use, Use] } }]\n" + entra,
+			[]string{`gateway.yaml:17: consumers[0].entra.roles[1]: the role is listed twice; remove one of the two`}},
+		{"two admin keys of one name", "", "admin: { keys: [{ name: ann, key: hush-first-admin }, { name: ann, key: hush-second-admin }] }\n",
+			[]string{`gateway.yaml:20: admin.keys[1].name: the name "ann" is taken by admin.keys[0]; give it another name`}},
+		{"one admin key twice", "", "admin: { keys: [hush-first-admin, hush-first-admin] }\n",
+			[]string{`gateway.yaml:20: admin.keys[1]: the same key is at admin.keys[0]; give each its own key`}},
 		{"every tenant there is", consumers, "consumers: [{ name: team-a, entra: { appIds: [" + appA + ", " + appB + "] } }]\nentra: { tenant: common, audience: api://contoso }\n",
 			[]string{`gateway.yaml:18: entra.tenant: stands for many tenants, whose tokens cannot all be trusted; write the id of your tenant`}},
 		{"entra without its keys", "", "entra: {}\n",
@@ -56,6 +67,31 @@ func TestAccessProblems(t *testing.T) {
 				`gateway.yaml:20: entra.audience: the key is missing; add it`,
 			}},
 	})
+}
+
+// With tables and an administrator consumers can come at run time: a file
+// without any is in order then, and so is a tenant that none of the file uses.
+func TestConsumersMayComeAtRunTime(t *testing.T) {
+	empty := base[:strings.Index(base, "consumers:")]
+	const tables = "state: { store: tables, connection: UseDevelopmentStorage=true }\n"
+	const admins = "admin: { keys: [hush-admin-key-00] }\n"
+	const nobody = "nobody could call"
+	for _, c := range []struct{ name, text, want string }{
+		{"tables and admin keys", empty + tables + admins, ""},
+		{"tables, admin keys and a tenant", empty + tables + admins + entra, ""},
+		{"tables without admin keys", empty + tables, nobody},
+		{"admin keys without tables", empty + admins, nobody},
+		{"a tenant for consumers to come", base + tables + entra, ""},
+		{"a tenant without tables", base + entra, "is of no use"},
+	} {
+		_, err := Parse("gateway.yaml", []byte(c.text), env)
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: got %v, want no problem", c.name, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
 }
 
 func TestStateProblems(t *testing.T) {
@@ -159,6 +195,19 @@ func TestConsumerProblems(t *testing.T) {
 			[]string{`gateway.yaml:19: consumers[0].pools[1]: serves the same model as pools[0]; keep one pool for each model`}},
 		teamA("a pool of a model it may not use", "models: [gpt-4o], pools: [gpt-4o-mini]",
 			`gateway.yaml:18: consumers[0].pools[0]: serves a model that is not among the consumer's models; add the model, or remove the pool`),
+		teamA("limits for an unknown model", "modelLimits: [{ model: gpt-4, tokensPerMinute: 1 }]",
+			`gateway.yaml:18: consumers[0].modelLimits[0].model: no pool serves the model "gpt-4"; did you mean "gpt-4o"?`),
+		teamA("limits for a model it may not use", "models: [gpt-4o], modelLimits: [{ model: gpt-4o-mini, requestsPerMinute: 1 }]",
+			`gateway.yaml:18: consumers[0].modelLimits[0].model: is not among the consumer's models; add the model, or remove its limits`),
+		teamA("limits for a model twice", "modelLimits: [{ model: gpt-4o, requestsPerMinute: 1 }, { model: gpt-4o, tokensPerMinute: 1 }]",
+			`gateway.yaml:18: consumers[0].modelLimits[1].model: the model has limits in modelLimits[0] already; keep one entry for each model`),
+		teamA("limits for a model that are none", "modelLimits: [{ model: gpt-4o, quotas: [] }]",
+			`gateway.yaml:18: consumers[0].modelLimits[0]: has no limit; add tokensPerMinute, requestsPerMinute or quotas, or remove the entry`),
+		teamA("two quotas of one period for a model", "modelLimits: [{ model: gpt-4o, quotas: [{ tokens: 5, per: day }, { tokens: 7, per: day }] }]",
+			`gateway.yaml:18: consumers[0].modelLimits[0].quotas[1].per: quotas[0] is per "day" already; keep one quota for each period`),
+		teamA("weights out of range", "tokenWeights: { cachedInput: 1.5, reasoning: -1 }",
+			`gateway.yaml:18: consumers[0].tokenWeights.cachedInput: 1.5 is more than 1; write at most 1`,
+			`gateway.yaml:18: consumers[0].tokenWeights.reasoning: -1 is less than 0; write at least 0`),
 		teamA("two quotas of one period", "quotas: [{ tokens: 5, per: day }, { tokens: 6, per: month }, { tokens: 7, per: day }]",
 			`gateway.yaml:18: consumers[0].quotas[2].per: quotas[0] is per "day" already; keep one quota for each period`),
 		teamA("a spillover limit that is never reached", "tokensPerMinute: 100, spillover: { tokensPerMinute: 101 }",
@@ -184,6 +233,19 @@ func TestTimeProblems(t *testing.T) {
 // What follows from a problem that is told is not told as well.
 func TestProblemsAreNotToldTwice(t *testing.T) {
 	runProblemCases(t, []problemCase{
+		teamA("limits for a model that could not be read", "modelLimits: [{ model: gpt-4o, tokensPerMinute: many }]",
+			`gateway.yaml:18: consumers[0].modelLimits[0].tokensPerMinute: wants a whole number, has a text; write it without quotes, as a whole number`),
+		{"admin keys of mappings that could not be read", "", "admin: { keys: [{ name: ann, key: short }, { name: bob, key: short }, { name: cid }] }\n",
+			[]string{
+				`gateway.yaml:20: admin.keys[0].key: the value is shorter than 16 characters and could be guessed; "spillway keys new" makes a key`,
+				`gateway.yaml:20: admin.keys[1].key: the value is shorter than 16 characters and could be guessed; "spillway keys new" makes a key`,
+				`gateway.yaml:20: admin.keys[2].key: the key is missing; add it`,
+			}},
+		{"admin keys that could not be read", "", "admin: { keys: [short, { name: ann, key: short }] }\n",
+			[]string{
+				`gateway.yaml:20: admin.keys[0]: the value is shorter than 16 characters and could be guessed; "spillway keys new" makes a key`,
+				`gateway.yaml:20: admin.keys[1].key: the value is shorter than 16 characters and could be guessed; "spillway keys new" makes a key`,
+			}},
 		{"a backend without a name", "name: payg", "nmae: payg",
 			[]string{
 				`gateway.yaml:9: backends[1].nmae: there is no such key here; did you mean "name"?`,

@@ -46,6 +46,10 @@ const minKeyLength = 16
 // String returns the beginning of the hash: enough to tell keys apart.
 func (k KeyHash) String() string { return keyPrefix + hex.EncodeToString(k[:4]) + "…" }
 
+// Reveal returns the whole hash as a configuration has it, to be stored or
+// looked up. Logs and messages show String.
+func (k KeyHash) Reveal() string { return keyPrefix + hex.EncodeToString(k[:]) }
+
 // MarshalText returns what String does, so that encoders show no more.
 func (k KeyHash) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 

@@ -22,7 +22,7 @@ type expansion struct {
 
 // expand substitutes ${NAME} by the value of the environment variable NAME,
 // once: a value is never searched for further variables. $${ stands for the
-// characters ${.
+// characters ${. With a nil env no text may hold a variable.
 func expand(text string, env lookup) (expansion, *fault) {
 	var result expansion
 	var out strings.Builder
@@ -43,6 +43,9 @@ func expand(text string, env lookup) (expansion, *fault) {
 		if !closed || !variableName.MatchString(name) {
 			return result, &fault{`"${" is not followed by the name of a variable and "}"`,
 				`write ${NAME} with letters, digits and _, or $${ for the characters themselves`}
+		}
+		if env == nil {
+			return result, &fault{"holds a variable, and variables are not read here", "write the value itself, or $${ for the characters ${"}
 		}
 		value, set := env(name)
 		if !set {
