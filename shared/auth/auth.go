@@ -9,7 +9,6 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"time"
@@ -30,9 +29,24 @@ type Caller struct {
 	AppID string
 }
 
+// Directory finds consumers that are not in the configuration. Nil without an
+// error is nobody; an error means that it cannot be told now. It is safe for
+// concurrent use, and quick: it is asked for every request whose credential the
+// configuration does not know.
+type Directory interface {
+	// ByKey finds the consumer with a key of that hash.
+	ByKey(ctx context.Context, key config.KeyHash) (*config.Consumer, error)
+	// ByApp finds the consumer that lists an application, by its id in lower case.
+	ByApp(ctx context.Context, appID string) (*config.Consumer, error)
+	// ByRole finds the consumer that lists an app role.
+	ByRole(ctx context.Context, role string) (*config.Consumer, error)
+}
+
 // Options are the settings of an Authenticator that are not part of the
 // configuration. The zero value is what a gateway needs.
 type Options struct {
+	// Directory knows further consumers; nil: there are none.
+	Directory Directory
 	// Authority is the base URL of Microsoft Entra ID: the issuer and the signing
 	// keys of tokens. Default: https://login.microsoftonline.com.
 	Authority string
@@ -45,46 +59,34 @@ type Options struct {
 
 // Authenticator authenticates requests. It is safe for concurrent use.
 type Authenticator struct {
-	open   bool
-	keys   map[config.KeyHash]keyOwner // immutable after New
-	admins map[config.KeyHash]keyOwner // immutable after New; the owners have no consumer
-	entra  *entra                      // nil: tokens are not accepted
-}
-
-// keyOwner is whose a key is.
-type keyOwner struct {
-	hash     config.KeyHash
-	consumer *config.Consumer
-	label    string // the beginning of the hash
+	open      bool
+	admins    map[config.KeyHash]string // the names of the admin keys; immutable after New
+	consumers *roster
+	entra     *entra // nil: tokens are not accepted
 }
 
 // New returns an Authenticator for the consumers and administrators of cfg. It
-// does no I/O. It fails if two of them share a key or an application, or if
-// tokens of any tenant would be accepted.
+// does no I/O. It fails if two of them share a key, an application or a role
+// that makes a caller both, or if tokens of any tenant would be accepted.
 func New(cfg *config.Config, o Options) (*Authenticator, error) {
 	a := &Authenticator{
 		open:   cfg.Access == "open",
-		keys:   make(map[config.KeyHash]keyOwner, 2*len(cfg.Consumers)),
-		admins: make(map[config.KeyHash]keyOwner, len(cfg.Admin.Keys)),
+		admins: make(map[config.KeyHash]string, len(cfg.Admin.Keys)),
 	}
-	for _, hash := range cfg.Admin.Keys {
-		a.admins[hash] = keyOwner{hash: hash}
+	for _, admin := range cfg.Admin.Keys {
+		a.admins[admin.Key] = admin.Name
 	}
-	for i := range cfg.Consumers {
-		consumer := &cfg.Consumers[i]
-		for _, hash := range consumer.Keys {
-			if _, taken := a.admins[hash]; taken {
-				return nil, fmt.Errorf("auth: a key of consumer %q is an admin key too", consumer.Name)
-			}
-			if other, taken := a.keys[hash]; taken && other.consumer != consumer {
-				return nil, fmt.Errorf("auth: consumers %q and %q share a key", other.consumer.Name, consumer.Name)
-			}
-			a.keys[hash] = keyOwner{hash, consumer, hash.String()}
+	var err error
+	if a.consumers, err = newRoster(cfg.Consumers, o.Directory); err != nil {
+		return nil, err
+	}
+	for hash, consumer := range a.consumers.keys {
+		if _, taken := a.admins[hash]; taken {
+			return nil, fmt.Errorf("auth: a key of consumer %q is an admin key too", consumer.Name)
 		}
 	}
 	if cfg.Entra != (config.Entra{}) {
-		var err error
-		if a.entra, err = newEntra(cfg, o); err != nil {
+		if a.entra, err = newEntra(cfg.Entra, o); err != nil {
 			return nil, err
 		}
 	}
@@ -95,12 +97,19 @@ func New(cfg *config.Config, o Options) (*Authenticator, error) {
 // api-key or, without it, the bearer token of the header Authorization; a
 // bearer token may be a key too, as OpenAI's clients send it.
 //
+// A token is its application's: the consumer that lists the application and, if
+// it lists roles too, one of the token's roles. Where there is none, it is that of
+// the one consumer that lists a role of the token and no applications. In each of
+// these steps the configuration comes before the directory, and while the
+// directory is down whom the configuration knows is let in.
+//
 // The error is always a *Denied. Under open access there is none: whoever has no
 // valid credential, whether missing, wrong or expired, is anonymous.
 //
-// A key costs no I/O. A token is verified once and then remembered until it
-// expires; the first one, or one signed by a key not seen before, may wait for
-// the signing keys, 5 s at most, or until ctx ends.
+// A key of the configuration costs no I/O, others what the directory takes. A
+// token is verified once and then remembered until it expires, but not whose it
+// is; the first one, or one signed by a key not seen before, may wait for the
+// signing keys, 5 s at most, or until ctx ends.
 func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
 	caller, denied := a.identify(ctx, r.Header)
 	if denied == nil {
@@ -112,38 +121,42 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request) (Call
 	return Caller{}, denied
 }
 
-// Admin tells whether a request carries an admin key, in the same headers. A
-// consumer's key is none, and open access opens nothing here.
-func (a *Authenticator) Admin(r *http.Request) bool {
+// Admin returns the name of the admin key that a request carries in the same
+// headers. A consumer's key is none, and open access opens nothing here.
+func (a *Authenticator) Admin(r *http.Request) (name string, ok bool) {
 	credential, reason := readCredential(r.Header)
 	if reason != "" {
-		return false
+		return "", false
 	}
-	_, ok := lookup(a.admins, hash(credential.value))
-	return ok
+	name, ok = a.admins[hash(credential.value)]
+	return name, ok
 }
 
 func (a *Authenticator) identify(ctx context.Context, h http.Header) (Caller, *Denied) {
 	credential, reason := readCredential(h)
 	if reason != "" {
-		return Caller{}, deny(reason)
+		return Caller{}, deny(reason, credential)
 	}
 	sum := hash(credential.value)
-	if owner, ok := lookup(a.keys, sum); ok {
-		return Caller{Consumer: owner.consumer, Key: owner.label}, nil
+	var caller Caller
+	if a.entra != nil && credential.bearer && looksLikeJWT(credential.value) && a.consumers.keys[sum] == nil {
+		caller, reason = a.byToken(ctx, credential.value, sum)
+	} else if caller.Consumer, reason = a.consumers.byKey(ctx, credential.value, sum); reason == "" {
+		caller.Key = sum.String()
 	}
-	if a.entra != nil && credential.bearer && looksLikeJWT(credential.value) {
-		return a.entra.identify(ctx, credential.value, sum, time.Now())
+	if reason != "" {
+		return Caller{}, deny(reason, credential)
 	}
-	return Caller{}, deny(UnknownKey)
+	return caller, nil
 }
 
-// lookup finds the owner of a key by its hash. The time it takes depends on
-// hashes only, from which nobody can come closer to a key; the comparison in
-// constant time keeps that true whatever the map does.
-func lookup(keys map[config.KeyHash]keyOwner, sum config.KeyHash) (keyOwner, bool) {
-	owner := keys[sum]
-	return owner, subtle.ConstantTimeCompare(owner.hash[:], sum[:]) == 1
+func (a *Authenticator) byToken(ctx context.Context, raw string, sum config.KeyHash) (Caller, Reason) {
+	token, reason := a.entra.verify(ctx, raw, sum, time.Now())
+	if reason != "" {
+		return Caller{}, reason
+	}
+	consumer, reason := a.consumers.byToken(ctx, token)
+	return Caller{Consumer: consumer, AppID: token.app}, reason
 }
 
 func hash(credential string) config.KeyHash {

@@ -19,6 +19,7 @@ const (
 	searchNext = "sw-search-fedcba9876543210"
 	botKey     = "sw-bot-0123456789abcdef"
 	adminKey   = "sw-admin-0123456789abcdef"
+	ciKey      = "sw-ci-0123456789abcdef"
 )
 
 func hashOf(key string) config.KeyHash { return sha256.Sum256([]byte(key)) }
@@ -35,7 +36,7 @@ func testConfig() *config.Config {
 			{Name: "team-search", Keys: []config.KeyHash{hashOf(searchKey), hashOf(searchNext)}},
 			{Name: "bot", Keys: []config.KeyHash{hashOf(botKey)}},
 		},
-		Admin: config.Admin{Keys: []config.KeyHash{hashOf(adminKey)}},
+		Admin: config.Admin{Keys: []config.AdminKey{{Name: "ops", Key: hashOf(adminKey)}, {Name: "ci", Key: hashOf(ciKey)}}},
 	}
 }
 
@@ -148,7 +149,7 @@ func TestOpenAccess(t *testing.T) {
 			if got := identified(t, a, r); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
-			if a.Admin(r) != (tt.name == "an admin key is no consumer's") {
+			if _, admin := a.Admin(r); admin != (tt.name == "an admin key is no consumer's") {
 				t.Error("open access must not make or unmake administrators")
 			}
 		})
@@ -172,31 +173,36 @@ func TestAdmin(t *testing.T) {
 	tests := []struct {
 		name    string
 		headers []string
-		want    bool
+		want    string // name of the key; empty: no administrator
 	}{
-		{"api-key", []string{"api-key", adminKey}, true},
-		{"bearer", []string{"Authorization", "Bearer " + adminKey}, true},
-		{"nothing", nil, false},
-		{"a consumer's key", []string{"api-key", searchKey}, false},
-		{"wrong", []string{"api-key", adminKey + "x"}, false},
-		{"twice", []string{"api-key", adminKey, "api-key", adminKey}, false},
-		{"behind a wrong api-key", []string{"api-key", "x", "Authorization", "Bearer " + adminKey}, false},
+		{"api-key", []string{"api-key", adminKey}, "ops"},
+		{"another key", []string{"api-key", ciKey}, "ci"},
+		{"bearer", []string{"Authorization", "Bearer " + adminKey}, "ops"},
+		{"nothing", nil, ""},
+		{"a consumer's key", []string{"api-key", searchKey}, ""},
+		{"wrong", []string{"api-key", adminKey + "x"}, ""},
+		{"twice", []string{"api-key", adminKey, "api-key", adminKey}, ""},
+		{"behind a wrong api-key", []string{"api-key", "x", "Authorization", "Bearer " + adminKey}, ""},
 	}
 	for _, tt := range tests {
-		if got := a.Admin(request(tt.headers...)); got != tt.want {
-			t.Errorf("%s: Admin = %v, want %v", tt.name, got, tt.want)
+		if got, ok := a.Admin(request(tt.headers...)); got != tt.want || ok != (tt.want != "") {
+			t.Errorf("%s: Admin = %q, %v, want %q", tt.name, got, ok, tt.want)
 		}
 	}
 	closed := newAuthenticator(t, &config.Config{Access: "keys"}, Options{})
-	if closed.Admin(request("api-key", adminKey)) || closed.Admin(request("api-key", "")) || closed.Admin(request()) {
-		t.Error("without admin keys there is no administrator")
+	for _, r := range []*http.Request{request("api-key", adminKey), request("api-key", ""), request()} {
+		if name, ok := closed.Admin(r); ok {
+			t.Errorf("without admin keys %q is an administrator", name)
+		}
 	}
 }
 
-// Whatever is wrong with a credential, the client reads the same.
+// Whatever is wrong with a credential, the client reads the same. Only whether it
+// has sent a bearer token, which it knows, makes a difference: RFC 6750 has no
+// error told to one that has sent none.
 func TestDeniedIsNoOracle(t *testing.T) {
 	a := newAuthenticator(t, testConfig(), Options{})
-	var first *Denied
+	seen := make(map[string]Denied) // by challenge
 	for _, tt := range credentialCases {
 		_, err := a.Authenticate(t.Context(), request(tt.headers...))
 		if err == nil {
@@ -204,12 +210,23 @@ func TestDeniedIsNoOracle(t *testing.T) {
 		}
 		denied := *err.(*Denied)
 		denied.Reason = ""
-		if first == nil {
-			first = &denied
+		want := `Bearer realm="spillway"`
+		if c, _ := readCredential(request(tt.headers...).Header); c.bearer {
+			want += `, error="invalid_token"`
 		}
-		if denied != *first || denied.Status != http.StatusUnauthorized {
-			t.Errorf("%s: %+v, others get %+v", tt.name, denied, *first)
+		if denied.Challenge != want || denied.Status != http.StatusUnauthorized || denied.RetryAfter != 0 {
+			t.Errorf("%s: got %+v, want 401 with the challenge %s", tt.name, denied, want)
 		}
+		denied.Challenge = ""
+		seen[want] = denied
+		for _, other := range seen {
+			if denied != other {
+				t.Errorf("%s: got %+v, others get %+v", tt.name, denied, other)
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("got %d kinds of challenges, want 2", len(seen))
 	}
 }
 
@@ -221,12 +238,16 @@ func TestNewRefusesAConfigurationThatLetsOneCallerBeTwo(t *testing.T) {
 		want   string
 	}{
 		{"two consumers, one key", func(c *config.Config) { c.Consumers[1].Keys = c.Consumers[0].Keys[1:] }, "share a key"},
-		{"a consumer's key is an admin key", func(c *config.Config) { c.Admin.Keys = c.Consumers[1].Keys }, "is an admin key too"},
+		{"a consumer's key is an admin key", func(c *config.Config) { c.Admin.Keys[1].Key = c.Consumers[1].Keys[0] }, "is an admin key too"},
 		{"two consumers, one application", func(c *config.Config) {
 			c.Entra = config.Entra{Tenant: tenantID, Audience: audience}
 			c.Consumers[0].Entra.AppIDs = []string{app}
 			c.Consumers[1].Entra.AppIDs = []string{strings.ToUpper(app)}
 		}, "share the application"},
+		{"two consumers, one role", func(c *config.Config) {
+			c.Consumers[0].Entra.Roles = []string{"Chat.Use"}
+			c.Consumers[1].Entra.Roles = []string{"Chat.Admin", "Chat.Use"}
+		}, "share the role"},
 		{"any tenant", func(c *config.Config) { c.Entra = config.Entra{Tenant: "Common", Audience: audience} }, "many tenants"},
 		{"no audience", func(c *config.Config) { c.Entra = config.Entra{Tenant: tenantID} }, "needs a tenant and an audience"},
 	}
@@ -300,8 +321,8 @@ func FuzzAuthenticate(f *testing.F) {
 	cfg.Consumers[0].Entra.AppIDs = []string{appID}
 	known := map[string]bool{searchKey: true, searchNext: true, botKey: true}
 	f.Fuzz(func(t *testing.T, apiKey, authorization string, twice bool) {
-		directory := newDirectory()
-		a := newAuthenticator(t, cfg, Options{Transport: directory})
+		issuer := newAuthority()
+		a := newAuthenticator(t, cfg, Options{Transport: issuer})
 		h := http.Header{}
 		if apiKey != "" {
 			h.Add("api-key", apiKey)
@@ -315,7 +336,7 @@ func FuzzAuthenticate(f *testing.F) {
 		if !strings.HasPrefix(got, "denied") && (twice || !known[apiKey] && !known[strings.Trim(authorization[len("Bearer "):], " ")]) {
 			t.Fatalf("%q and %q: %s", apiKey, authorization, got)
 		}
-		if a.Admin(r) && apiKey != adminKey && !strings.Contains(authorization, adminKey) {
+		if _, admin := a.Admin(r); admin && apiKey != adminKey && !strings.Contains(authorization, adminKey) && apiKey != ciKey && !strings.Contains(authorization, ciKey) {
 			t.Fatalf("%q and %q make an administrator", apiKey, authorization)
 		}
 	})

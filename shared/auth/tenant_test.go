@@ -17,7 +17,7 @@ import (
 
 // The tenant is a domain name: its id comes from the discovery document.
 func TestTenantByDomainName(t *testing.T) {
-	d := newDirectory()
+	d := newAuthority()
 	a := newAuthenticator(t, entraConfig("contoso.onmicrosoft.com"), Options{Transport: d})
 	for _, issuer := range []string{issuerV2, issuerV1} {
 		if got := identified(t, a, withToken(sign(t, firstKey(), "k1", good(claims{"iss": issuer})))); got != "team-search" {
@@ -37,7 +37,7 @@ func TestTenantByDomainName(t *testing.T) {
 // key out for longer.
 func TestUnknownKeyIDsFetchAtMostOnceInTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirectory()
+		d := newAuthority()
 		a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d})
 		start := time.Now()
 		for i := range 300 {
@@ -50,7 +50,7 @@ func TestUnknownKeyIDsFetchAtMostOnceInTenSeconds(t *testing.T) {
 			}
 			pass(100 * time.Millisecond)
 		}
-		d.set(func(d *directory) { d.keys["k2"] = &secondKey().PublicKey })
+		d.set(func(d *authority) { d.keys["k2"] = &secondKey().PublicKey })
 		rotated := sign(t, secondKey(), "k2", good(nil))
 		pass(fetchPause)
 		if got := identified(t, a, withToken(rotated)); got != "team-search" {
@@ -73,7 +73,7 @@ func TestUnknownKeyIDsFetchAtMostOnceInTenSeconds(t *testing.T) {
 // Many first requests wait for one fetch.
 func TestConcurrentTokensShareOneFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirectory()
+		d := newAuthority()
 		d.stall = make(chan struct{})
 		a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d})
 		results := make(chan string, 50)
@@ -94,14 +94,92 @@ func TestConcurrentTokensShareOneFetch(t *testing.T) {
 	})
 }
 
+// The tenant changes its key while requests go on: all tokens of the new key wait
+// for one fetch, tokens of the old key for none.
+func TestKeyRotationUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newAuthority()
+		a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d})
+		if got := identified(t, a, withToken(sign(t, firstKey(), "k1", good(nil)))); got != "team-search" {
+			t.Fatal(got)
+		}
+		pass(fetchPause)
+		d.set(func(d *authority) {
+			d.keys["k2"] = &secondKey().PublicKey
+			d.stall = make(chan struct{})
+		})
+		fresh := sign(t, secondKey(), "k2", good(nil))
+		results := make(chan string, 200)
+		for i := range cap(results) {
+			token := fresh
+			if i%2 == 0 {
+				token = sign(t, secondKey(), "k2", good(claims{"jti": i}))
+			}
+			go func() { results <- identified(t, a, withToken(token)) }()
+		}
+		synctest.Wait()
+		start := time.Now()
+		if got := identified(t, a, withToken(sign(t, firstKey(), "k1", good(claims{"jti": "old"})))); got != "team-search" || time.Since(start) > 0 {
+			t.Errorf("the old key during the fetch: %s after %v", got, time.Since(start))
+		}
+		close(d.stall)
+		for range cap(results) {
+			if got := <-results; got != "team-search" {
+				t.Errorf("the new key: %s", got)
+			}
+		}
+		if d.count() != 2 {
+			t.Errorf("%d fetches, want one at first and one for the new key", d.count())
+		}
+	})
+}
+
+// Where nothing was ever fetched, no token can be checked. That is not the
+// client's fault.
+func TestTenantIsDownFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newAuthority()
+		d.fail = errors.New("connection refused")
+		a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d})
+		token := withToken(sign(t, firstKey(), "k1", good(nil)))
+		for range 100 {
+			if got := identified(t, a, token); got != "denied: keys_unavailable" {
+				t.Fatalf("got %s", got)
+			}
+		}
+		if d.count() != 1 {
+			t.Errorf("%d fetches, want 1", d.count())
+		}
+		for name, r := range map[string]*http.Request{"a key": request("api-key", searchKey), "a key as a bearer token": withToken(botKey)} {
+			if got := identified(t, a, r); strings.HasPrefix(got, "denied") {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		d.set(func(d *authority) { d.fail = nil })
+		pass(fetchPause)
+		if got := identified(t, a, token); got != "team-search" {
+			t.Errorf("when it is up again: %s", got)
+		}
+	})
+}
+
+// A token that names no key is not worth a fetch.
+func TestTokenWithoutKeyIDFetchesNothing(t *testing.T) {
+	d := newAuthority()
+	a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d})
+	if got := identified(t, a, withToken(sign(t, firstKey(), "", good(nil)))); got != "denied: invalid_token" || d.count() != 0 {
+		t.Errorf("%s after %d fetches", got, d.count())
+	}
+}
+
 // An hour later the keys are fetched again while requests go on; a key the
 // tenant took back is then refused.
 func TestKeysAreRefreshedInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirectory()
+		d := newAuthority()
 		a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d})
 		identified(t, a, withToken(sign(t, firstKey(), "k1", good(nil))))
-		d.set(func(d *directory) {
+		d.set(func(d *authority) {
 			d.keys = map[string]any{"k2": &secondKey().PublicKey}
 			d.stall = make(chan struct{})
 		})
@@ -124,21 +202,21 @@ func TestKeysAreRefreshedInTheBackground(t *testing.T) {
 // While the tenant cannot be reached, tokens of known keys work, and others get
 // 503 to try again, not 401.
 func TestTenantIsDown(t *testing.T) {
-	failures := map[string]func(*directory){
-		"no connection":   func(d *directory) { d.fail = errors.New("connection refused") },
-		"500":             func(d *directory) { d.status = http.StatusInternalServerError },
-		"redirect":        func(d *directory) { d.status = http.StatusFound },
-		"no JSON":         func(d *directory) { d.body = "<html>" },
-		"no keys":         func(d *directory) { d.body = `{"keys":[]}` },
-		"keys of no use":  func(d *directory) { d.body = `{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"k2"},{"kty":"RSA"},7]}` },
-		"endless":         func(d *directory) { d.body = `{"keys":[` + strings.Repeat(" ", maxDocument+10) + `]}` },
-		"hangs":           func(d *directory) { d.stall = make(chan struct{}) },
-		"encryption keys": func(d *directory) { d.body = strings.ReplaceAll(keySet(d.keys), `"kty"`, `"use":"enc","kty"`) },
+	failures := map[string]func(*authority){
+		"no connection":   func(d *authority) { d.fail = errors.New("connection refused") },
+		"500":             func(d *authority) { d.status = http.StatusInternalServerError },
+		"redirect":        func(d *authority) { d.status = http.StatusFound },
+		"no JSON":         func(d *authority) { d.body = "<html>" },
+		"no keys":         func(d *authority) { d.body = `{"keys":[]}` },
+		"keys of no use":  func(d *authority) { d.body = `{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"k2"},{"kty":"RSA"},7]}` },
+		"endless":         func(d *authority) { d.body = `{"keys":[` + strings.Repeat(" ", maxDocument+10) + `]}` },
+		"hangs":           func(d *authority) { d.stall = make(chan struct{}) },
+		"encryption keys": func(d *authority) { d.body = strings.ReplaceAll(keySet(d.keys), `"kty"`, `"use":"enc","kty"`) },
 	}
 	for name, fail := range failures {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDirectory()
+				d := newAuthority()
 				var told []error
 				var mu sync.Mutex
 				a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d, KeysFailed: func(err error) {
@@ -170,7 +248,7 @@ func TestTenantIsDown(t *testing.T) {
 
 func TestClientLeavesWhileKeysAreFetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirectory()
+		d := newAuthority()
 		d.stall = make(chan struct{})
 		a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

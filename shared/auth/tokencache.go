@@ -8,8 +8,8 @@ import (
 	"spillway/shared/config"
 )
 
-// tokenCache remembers whose a verified token is until it expires, so that its
-// signature is not verified with each request. Tokens are known by their
+// tokenCache remembers what verified tokens say until they expire, so that their
+// signatures are not verified with each request. Tokens are known by their
 // SHA-256. It is safe for concurrent use.
 type tokenCache struct {
 	limit int
@@ -20,34 +20,34 @@ type tokenCache struct {
 }
 
 type cachedToken struct {
-	hash    config.KeyHash
-	caller  Caller
-	expires time.Time
+	hash   config.KeyHash
+	token  verified
+	forget time.Time
 }
 
 func newTokenCache(limit int) *tokenCache {
 	return &tokenCache{limit: limit, entries: make(map[config.KeyHash]*list.Element)}
 }
 
-// get returns the caller of a token that has not expired.
-func (c *tokenCache) get(hash config.KeyHash, now time.Time) (Caller, bool) {
+// get returns what a token says that has not expired.
+func (c *tokenCache) get(hash config.KeyHash, now time.Time) (verified, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	element, ok := c.entries[hash]
 	if !ok {
-		return Caller{}, false
+		return verified{}, false
 	}
-	token := element.Value.(*cachedToken)
-	if now.After(token.expires) {
+	cached := element.Value.(*cachedToken)
+	if now.After(cached.forget) {
 		c.remove(element)
-		return Caller{}, false
+		return verified{}, false
 	}
 	c.order.MoveToFront(element)
-	return token.caller, true
+	return cached.token, true
 }
 
 // put remembers a verified token. The one used least recently makes room.
-func (c *tokenCache) put(hash config.KeyHash, caller Caller, expires time.Time) {
+func (c *tokenCache) put(hash config.KeyHash, token verified, forget time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if element, ok := c.entries[hash]; ok {
@@ -56,7 +56,7 @@ func (c *tokenCache) put(hash config.KeyHash, caller Caller, expires time.Time) 
 	if len(c.entries) >= c.limit {
 		c.remove(c.order.Back())
 	}
-	c.entries[hash] = c.order.PushFront(&cachedToken{hash, caller, expires})
+	c.entries[hash] = c.order.PushFront(&cachedToken{hash, token, forget})
 }
 
 // remove requires mu.

@@ -13,7 +13,7 @@ func TestTokenCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
 	c := newTokenCache(limit)
 	id := func(i int) config.KeyHash { return config.KeyHash{byte(i), byte(i >> 8)} }
 	for i := range 10 * limit {
-		c.put(id(i), Caller{AppID: appID}, now.Add(time.Hour))
+		c.put(id(i), verified{app: appID}, now.Add(time.Hour))
 		if _, ok := c.get(id(0), now); !ok {
 			t.Fatalf("the token in use was forgotten after %d others", i)
 		}
@@ -32,16 +32,16 @@ func TestTokenCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
 func TestTokenCacheForgetsExpiredTokens(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	c := newTokenCache(10)
-	c.put(config.KeyHash{1}, Caller{AppID: appID}, now.Add(time.Minute))
+	c.put(config.KeyHash{1}, verified{app: appID}, now.Add(time.Minute))
 	if _, ok := c.get(config.KeyHash{1}, now.Add(time.Minute)); !ok {
 		t.Error("forgotten too early")
 	}
 	if _, ok := c.get(config.KeyHash{1}, now.Add(time.Minute+1)); ok || len(c.entries) != 0 {
 		t.Error("an expired token is still there")
 	}
-	c.put(config.KeyHash{2}, Caller{}, now)
-	c.put(config.KeyHash{2}, Caller{AppID: appID}, now.Add(time.Hour))
-	if caller, ok := c.get(config.KeyHash{2}, now.Add(time.Minute)); !ok || caller.AppID != appID || c.order.Len() != 1 {
+	c.put(config.KeyHash{2}, verified{}, now)
+	c.put(config.KeyHash{2}, verified{app: appID}, now.Add(time.Hour))
+	if token, ok := c.get(config.KeyHash{2}, now.Add(time.Minute)); !ok || token.app != appID || c.order.Len() != 1 {
 		t.Error("the second put did not replace the first")
 	}
 }

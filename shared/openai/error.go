@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,6 +22,7 @@ type Error struct {
 	Code       string        // for a program, "model_not_found"; "" is written as null
 	RetryAfter time.Duration // how long to wait before trying again; ≤ 0: not said
 	NoRetry    bool          // trying again cannot help: tells SDKs so by x-should-retry: false
+	Challenge  string        // WWW-Authenticate of a 401; "" is the plain one
 }
 
 // The types of errors that are made here.
@@ -47,6 +49,9 @@ func (e *Error) Write(w http.ResponseWriter) {
 	if e.NoRetry {
 		h.Set("x-should-retry", "false")
 	}
+	if e.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", cmp.Or(e.Challenge, `Bearer realm="spillway"`)) // every 401 names a challenge (RFC 9110, section 15.5.2)
+	}
 	body := e.appendJSON(nil)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.Status)
@@ -68,6 +73,11 @@ func InvalidRequest(param, message string) *Error {
 func Unauthorized() *Error {
 	return clientError(http.StatusUnauthorized, "", "invalid_api_key", "Incorrect API key or token provided. "+
 		"Send a valid key in the api-key header, or a key or token as Authorization: Bearer.")
+}
+
+// Forbidden is a 403 for a caller who is known and may not do this.
+func Forbidden(message string) *Error {
+	return clientError(http.StatusForbidden, "", "insufficient_permissions", message)
 }
 
 // ModelNotFound is a 404 for a model that does not exist or that the caller may not use; it names at most ten of those

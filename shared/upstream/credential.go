@@ -60,10 +60,13 @@ const (
 	// tokenMargin is how long before its end a token is not used any more.
 	tokenMargin = 30 * time.Second
 	// tokenAhead is how long before its end a token is replaced, if whoever
-	// issued it has no advice.
+	// issued it has no advice; and how long after a renewal that brought the same
+	// token the next is tried.
 	tokenAhead = 5 * time.Minute
-	// tokenPause is the time after a failed fetch in which no other is made.
-	tokenPause = 5 * time.Second
+	// tokenPause is the time after a failed fetch in which no other is made,
+	// and longestPause the same while there is a token that is good for long.
+	tokenPause   = 5 * time.Second
+	longestPause = time.Minute
 )
 
 // ManagedIdentity is the Credential that sends a token of Microsoft Entra, most
@@ -114,7 +117,10 @@ func (c *ManagedIdentity) Apply(ctx context.Context, h http.Header) error {
 	return nil
 }
 
-var errNoToken = errors.New("no token")
+var (
+	errNoToken    = errors.New("no token")
+	errEndedToken = errors.New("a token that has ended already")
+)
 
 // current returns the token, or what to wait for, or why there is none. It
 // starts a fetch where one is due.
@@ -147,11 +153,18 @@ func (c *ManagedIdentity) fetch(ended chan struct{}) {
 	defer c.mu.Unlock()
 	c.fetching = nil
 	close(ended)
-	if err == nil && token.Token == "" {
+	switch {
+	case err != nil:
+	case token.Token == "":
 		err = errNoToken
+	case !token.ExpiresOn.After(now):
+		err = errEndedToken
 	}
 	if c.err = err; err != nil {
-		c.pause = now.Add(tokenPause)
+		// Many requests get this error. Its text is made here, once: the SDK's
+		// errors read the answer they hold whenever they are asked for theirs.
+		c.err = fmt.Errorf("fetching a token: %w", err)
+		c.pause = now.Add(pause(c.until.Sub(now)))
 		return
 	}
 	c.value = []string{"Bearer " + token.Token}
@@ -159,13 +172,24 @@ func (c *ManagedIdentity) fetch(ended chan struct{}) {
 	c.renew = renewal(token, now)
 }
 
-// renewal is when to replace a token that was issued now.
+// renewal is when to replace a token that is handed out now. Where the time that
+// its issuer has advised is past, the source tried in vain and has kept that to
+// itself, as the Azure SDK does: then it is asked again soon.
 func renewal(t azcore.AccessToken, now time.Time) time.Time {
-	if t.RefreshOn.After(now) && t.RefreshOn.Before(t.ExpiresOn) {
-		return t.RefreshOn
-	}
 	ahead := min(tokenAhead, t.ExpiresOn.Sub(now)/2)
-	return t.ExpiresOn.Add(-ahead)
+	switch {
+	case t.RefreshOn.IsZero(), !t.RefreshOn.Before(t.ExpiresOn):
+		return t.ExpiresOn.Add(-ahead)
+	case !t.RefreshOn.After(now):
+		return now.Add(ahead)
+	}
+	return t.RefreshOn
+}
+
+// pause is how long to wait after a failed fetch while the token that is there can
+// be used for so long; 0 or less: there is none.
+func pause(left time.Duration) time.Duration {
+	return min(max(left/10, tokenPause), longestPause)
 }
 
 var (

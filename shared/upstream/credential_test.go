@@ -149,6 +149,9 @@ func TestRenewalFollowsTheIssuersAdvice(t *testing.T) {
 	}{
 		{"advice", 24 * time.Hour, 12 * time.Hour, 12 * time.Hour},
 		{"no advice", 24 * time.Hour, 0, 24*time.Hour - 5*time.Minute},
+		{"advice that is past: the source keeps the token", 24 * time.Hour, -time.Hour, 5 * time.Minute},
+		{"advice that is past, near the end", 4 * time.Minute, -time.Hour, 2 * time.Minute},
+		{"advice for now", 24 * time.Hour, -1, 5 * time.Minute},
 		{"advice beyond the end", time.Hour, 2 * time.Hour, 55 * time.Minute},
 		{"short life", 4 * time.Minute, 0, 2 * time.Minute},
 	}
@@ -159,6 +162,41 @@ func TestRenewalFollowsTheIssuersAdvice(t *testing.T) {
 		}
 		if got := renewal(token, now).Sub(now); got != test.want {
 			t.Errorf("%s: after %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// After a failed renewal the source is left in peace for longer, the longer there
+// still is a token.
+func TestPauseAfterAFailedFetch(t *testing.T) {
+	for left, want := range map[time.Duration]time.Duration{
+		-1 << 62: tokenPause, 0: tokenPause, 30 * time.Second: tokenPause, 5 * time.Minute: 30 * time.Second, 12 * time.Hour: longestPause,
+	} {
+		if got := pause(left); got != want {
+			t.Errorf("%v before the end: %v, want %v", left, got, want)
+		}
+	}
+}
+
+// livelyError changes whenever its text is asked for, as errors do that read the
+// answer they hold.
+type livelyError struct{ asked int }
+
+func (e *livelyError) Error() string {
+	e.asked++
+	return fmt.Sprint("asked ", e.asked)
+}
+
+// Many requests get the error of one fetch: its text is made once, before any of
+// them can ask for it.
+func TestErrorOfAFetchIsShared(t *testing.T) {
+	cause := new(livelyError)
+	c := NewManagedIdentity(&tokenSource{get: func(context.Context, int64) (azcore.AccessToken, error) {
+		return azcore.AccessToken{}, cause
+	}}, "")
+	for range 3 {
+		if err := c.Apply(t.Context(), http.Header{}); err == nil || err.Error() != "fetching a token: asked 1" || !errors.Is(err, cause) {
+			t.Errorf("got %v", err)
 		}
 	}
 }
@@ -189,6 +227,9 @@ func TestTokenThatCannotBeHad(t *testing.T) {
 	}{
 		{"refused", func(context.Context, int64) (azcore.AccessToken, error) { return azcore.AccessToken{}, refused }, 0, refused},
 		{"empty", func(context.Context, int64) (azcore.AccessToken, error) { return azcore.AccessToken{}, nil }, 0, errNoToken},
+		{"ended already", func(context.Context, int64) (azcore.AccessToken, error) {
+			return azcore.AccessToken{Token: "token", ExpiresOn: time.Now()}, nil
+		}, 0, errEndedToken},
 		{"silence", func(ctx context.Context, _ int64) (azcore.AccessToken, error) {
 			<-ctx.Done()
 			return azcore.AccessToken{}, ctx.Err()

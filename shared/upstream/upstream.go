@@ -20,6 +20,8 @@ import (
 type Backend struct {
 	// Name is for logs.
 	Name string
+	// Region is where it is, for usage reports; empty: what its answers say.
+	Region string
 	// Endpoint is the scheme, the host and an optional path prefix.
 	Endpoint *url.URL
 	Dialect  openai.Dialect

@@ -11,9 +11,9 @@ import (
 	jose "github.com/go-jose/go-jose/v4"
 )
 
-// directory plays Microsoft Entra ID without a network. Its zero key set is
+// authority plays Microsoft Entra ID without a network. Its zero key set is
 // {"k1": firstKey}.
-type directory struct {
+type authority struct {
 	mu       sync.Mutex
 	keys     map[string]any // by key id
 	fail     error          // instead of an answer
@@ -24,11 +24,11 @@ type directory struct {
 	requests []string       // URLs
 }
 
-func newDirectory() *directory {
-	return &directory{keys: map[string]any{"k1": &firstKey().PublicKey}}
+func newAuthority() *authority {
+	return &authority{keys: map[string]any{"k1": &firstKey().PublicKey}}
 }
 
-func (d *directory) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d *authority) RoundTrip(r *http.Request) (*http.Response, error) {
 	d.mu.Lock()
 	stall := d.stall
 	d.requests = append(d.requests, r.URL.String())
@@ -61,13 +61,13 @@ func (d *directory) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-func (d *directory) set(change func(*directory)) {
+func (d *authority) set(change func(*authority)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(d)
 }
 
-func (d *directory) count() int {
+func (d *authority) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.fetches
