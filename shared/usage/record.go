@@ -32,38 +32,26 @@ type Record struct {
 	TraceID    string // of the caller's traceparent, empty if there was none
 	BackendID  string // apim-request-id or x-request-id of the backend's answer
 	Consumer   string
+	Credential string // which of the consumer's: the key's label, or the application's id
 	Operation  string
 	Model      string // as the client asked for it
 	Pool       string
 	Backend    string // who served; empty if nobody did
 	Deployment string
+	Region     string // where Backend is: as configured, else as its answer said
 	Stream     bool
 	Status     int    // status sent to the client; 499 if it had left
 	Refused    string // why no backend was asked: the error's code; else empty
+	Shadowed   string // the code of the limit that would have refused, had it been in force
 	Spillover  string // why a lower priority served; empty if none did
 
 	Estimated int64 // tokens reserved for the consumer before sending
 	Tokens    Tokens
-	Measured  bool // Tokens were reported by the backend; else counted here
-	Cost      float64
+	Measured  bool    // Tokens were reported by the backend; else counted here
+	Cost      float64 // of Tokens, by Price.Cost: a whole number of Nanos
 
 	Attempts  []Attempt
 	Waited    time.Duration // held for capacity before the first attempt
 	FirstByte time.Duration // from arrival to the first byte to the client
 	Duration  time.Duration
-}
-
-// Price is what a model's tokens cost, in any one currency per million tokens.
-type Price struct {
-	InputPerMillion       float64
-	CachedInputPerMillion float64
-	OutputPerMillion      float64
-}
-
-// Cost is the price of t. Cached prompt tokens are charged at their own price.
-func (p Price) Cost(t Tokens) float64 {
-	cached := min(t.Cached, t.Prompt)
-	return (float64(t.Prompt-cached)*p.InputPerMillion +
-		float64(cached)*p.CachedInputPerMillion +
-		float64(t.Completion)*p.OutputPerMillion) / 1e6
 }

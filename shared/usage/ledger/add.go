@@ -1,0 +1,159 @@
+package ledger
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"spillway/shared/usage"
+)
+
+// counter is what was used in one hour under the same dimensions.
+type counter struct {
+	usage.Dimensions
+	now  usage.Counts // Guarded by Ledger.mu.
+	kept usage.Counts // What the row holds, as far as is known. For the flush that runs.
+	page *page
+}
+
+// other stands for what is not told apart any more.
+const other = "(other)"
+
+// maxNameLength is the length of the longest name in a counter, in bytes.
+const maxNameLength = 128
+
+// Add counts a finished request. One of no consumer leaves no trace.
+func (l *Ledger) Add(r *usage.Record) {
+	if r.Consumer == "" {
+		return
+	}
+	d, n := usage.DimensionsOf(r), usage.CountsOf(r)
+	end := r.Start.Add(r.Duration)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if end.Unix() >= l.hourEnd {
+		l.roll(hourOf(end))
+	}
+	c := l.counters[d]
+	if c == nil {
+		c = l.counter(d)
+	}
+	c.now.Add(n)
+	l.touch(c.page)
+}
+
+// touch notes that a page has something to write. The caller holds mu.
+func (l *Ledger) touch(p *page) {
+	if p.dirty {
+		return
+	}
+	p.dirty = true
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// counter returns the counter of dimensions that are new as they are written. The
+// caller holds mu.
+func (l *Ledger) counter(d usage.Dimensions) *counter {
+	d = l.bound(cleanDimensions(d))
+	c := l.counters[d]
+	if c == nil {
+		c = &counter{Dimensions: d, page: l.pageFor(d)}
+		c.page.counters = append(c.page.counters, c)
+		l.counters[d] = c
+	}
+	return c
+}
+
+// bound keeps the number of counters bounded. The caller holds mu.
+func (l *Ledger) bound(d usage.Dimensions) usage.Dimensions {
+	if len(l.counters) < l.o.MaxCounters || l.counters[d] != nil {
+		return d
+	}
+	if !l.bounded {
+		l.bounded = true
+		l.o.Events(Event{Kind: EventBounded})
+	}
+	d.Model, d.Deployment, d.Backend, d.Region = other, other, "", ""
+	if len(l.counters) >= 2*l.o.MaxCounters && l.counters[d] == nil {
+		d.Consumer = other
+	}
+	return d
+}
+
+// pageFor returns a page with room for one more counter. The caller holds mu.
+func (l *Ledger) pageFor(d usage.Dimensions) *page {
+	size := longestLine(d)
+	if l.open == nil || l.open.size+size > maxPage {
+		l.open = &page{key: l.pageKey(l.hour), hour: l.hour}
+		l.pages = append(l.pages, l.open)
+	}
+	l.open.size += size
+	return l.open
+}
+
+// roll begins to count for another hour. Pages that were never sent come along, so
+// that an outage of many hours leaves one hour's counters; so do their requests, to
+// the hour in which they are first written. The caller holds mu, or is New.
+func (l *Ledger) roll(hour time.Time) {
+	l.hour, l.hourEnd = hour, hour.Add(time.Hour).Unix()
+	l.open, l.bounded = nil, false
+	clear(l.counters)
+	var unsent []*page
+	kept := l.pages[:0]
+	for _, p := range l.pages {
+		if p.attempted {
+			kept = append(kept, p)
+		} else {
+			p.gone, l.moved = true, true
+			unsent = append(unsent, p)
+		}
+	}
+	clear(l.pages[len(kept):])
+	l.pages = kept
+	for _, p := range unsent {
+		for _, c := range p.counters {
+			l.carry(c.Dimensions, c.now)
+		}
+	}
+}
+
+// carry adds counts to the hour that is counted for. The caller holds mu.
+func (l *Ledger) carry(d usage.Dimensions, n usage.Counts) {
+	if n == (usage.Counts{}) {
+		return
+	}
+	c := l.counters[d]
+	if c == nil {
+		c = l.counter(d)
+	}
+	c.now.Add(n)
+	l.touch(c.page)
+}
+
+// cleanDimensions makes names fit for a row: each is of bounded length, and holds
+// nothing that would end its field.
+func cleanDimensions(d usage.Dimensions) usage.Dimensions {
+	for _, name := range []*string{&d.Consumer, &d.Model, &d.Deployment, &d.Backend, &d.Region, &d.Status} {
+		*name = clean(*name, maxNameLength)
+	}
+	return d
+}
+
+// clean is a name of at most so many bytes, without control characters.
+func clean(name string, most int) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, name)
+	for len(name) > most {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return strings.Clone(name) // not a piece of some large text
+}
