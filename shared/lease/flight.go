@@ -64,9 +64,10 @@ func (f *flight) fly() {
 type task uint8
 
 const (
-	idle   task = iota
-	refill      // Take units of this window.
-	reap        // Take units of the next window.
+	idle    task = iota
+	refill       // Take units of this window.
+	reap         // Take units of the next window.
+	recheck      // Hold the lease against its row, and give back what is too much.
 )
 
 // step does one task: at most one write to the row. It returns false once it has
@@ -80,6 +81,9 @@ func (f *flight) step() bool {
 	switch s := l.supply; {
 	case len(s.waiters) > 0 || s.probe || s.prefetch:
 		what = refill
+		if l.doubtful && l.remaining > 0 {
+			what = recheck
+		}
 	case s.ahead:
 		what = reap
 	default:
@@ -87,7 +91,7 @@ func (f *flight) step() bool {
 		l.mu.Unlock()
 		return false
 	}
-	window, amount := l.window, l.amount()
+	window, in := l.window, l.inForce()
 	l.mu.Unlock()
 
 	if f.pending != nil {
@@ -96,7 +100,10 @@ func (f *flight) step() bool {
 		}
 		return true // Says nothing about writes: tries stands.
 	}
-	return f.after(f.work(what, window, amount))
+	if what == recheck {
+		return f.after(f.recheck(window, in))
+	}
+	return f.after(f.work(what, window, in))
 }
 
 // after draws the conclusions from a step's error.
@@ -164,12 +171,12 @@ func (f *flight) giveUp(unusable bool) {
 }
 
 // work reads the home row, plans and writes.
-func (f *flight) work(what task, window quota.Window, amount int64) error {
+func (f *flight) work(what task, window quota.Window, in setting) error {
 	target := window
 	if what == reap {
 		target = f.limit.period.Next(window)
 	}
-	home, shards, err := f.homeRow(window, target, amount)
+	home, shards, err := f.homeRow(window, target, in)
 	if err != nil {
 		return err
 	}
@@ -188,7 +195,7 @@ func (f *flight) work(what task, window quota.Window, amount int64) error {
 		if served, err := f.visit(home, shards, window); served || err != nil {
 			return err
 		}
-		if err := f.trim(shards, window, amount); err != nil {
+		if err := f.trim(shards, window, in); err != nil {
 			return err
 		}
 	}
@@ -281,14 +288,20 @@ func (f *flight) apply(p *plan) {
 	case p.window == l.window:
 		l.granted += p.units
 		l.remaining += p.units
+		switch current := l.inForce() == p.told; {
+		case !current:
+			l.doubtful = true
+		case !p.ahead && !p.guest:
+			l.doubtful = false // The row has this amount now, and has granted no more.
+		}
 		l.low = max(p.units/4, 2*l.largest)
 		row := p.row.Roll(l.period, p.window) // Units taken ahead may arrive after the edge.
-		s.saw(row, p.before.shard, p.guest)
+		s.saw(l.inForce().apply(row, l.period), p.before.shard, p.guest)
 		if p.guest {
 			s.far = row.Left(p.before.shard)
 		}
 	case p.window > l.window:
-		s.next = ahead{window: p.window, units: p.units}
+		s.next = ahead{window: p.window, units: p.units, doubtful: l.inForce() != p.told}
 	default:
 		kind = EventLost
 	}

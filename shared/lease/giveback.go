@@ -28,7 +28,7 @@ func (e *Engine) GiveBack(ctx context.Context) {
 const idleShares = 16
 
 // GiveBackIdle is GiveBack for the limits that nobody reserved from for a time, where
-// they hold enough for others to miss it. It is for a process that has time between
+// they hold enough for others to miss it, and for those that are forgotten. It is for a process that has time between
 // its requests, every few seconds: a burst that ended then leaves its units to
 // others, and does not strand them until the window ends.
 func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
@@ -52,6 +52,7 @@ func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 		})
 	}
 	group.Wait()
+	e.drop()
 }
 
 // holds tells whether the limit has units to give back or to pay and, given a time, was
@@ -60,6 +61,9 @@ func (l *Limit) holds(idle time.Duration) bool {
 	now := l.engine.clock.Read()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.forgotten {
+		idle = 0
+	}
 	if l.supply == nil || now.Monotonic-l.lastUsed < int64(idle) {
 		return false
 	}
@@ -129,21 +133,21 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
-	window, amount := l.window, l.amount()
+	window, in := l.window, l.inForce()
 	l.mu.Unlock()
 	if f.pending != nil {
 		if err := f.recall(window); err != nil {
 			return err
 		}
 	}
-	home, _, err := f.homeRow(window, window, amount)
+	home, _, err := f.homeRow(window, window, in)
 	if err != nil || ctx.Err() != nil || home.etag == "" {
 		return err
 	}
-	row := f.rolled(home, window, amount)
+	row := f.rolled(home, window, in)
 	w := l.withdraw(&row)
 	if w.units+w.next.units == 0 {
-		return f.payOnce(window, amount)
+		return f.payOnce(window, in)
 	}
 	row.Nonce, row.By = l.engine.nonce(), l.engine.instance
 	err = f.write(home, row)
@@ -171,7 +175,7 @@ func (f *flight) doubt(shard int64, wrote quota.Row, conflict error) error {
 
 // payOnce pays in one write what the limit owes, as far as its rows have room: who
 // settled for more than it had reserved must not end without a trace.
-func (f *flight) payOnce(window quota.Window, amount int64) error {
+func (f *flight) payOnce(window quota.Window, in setting) error {
 	l := f.limit
 	l.mu.Lock()
 	owes := l.remaining < 0
@@ -179,7 +183,7 @@ func (f *flight) payOnce(window quota.Window, amount int64) error {
 	if !owes {
 		return nil
 	}
-	return f.work(refill, window, amount)
+	return f.work(refill, window, in)
 }
 
 // withdrawal is units that may not be spent any more, on their way back.

@@ -185,24 +185,57 @@ func New(o Options) (*Engine, error) {
 }
 
 // Limit returns the limit of a key: amount units per window of the period. The
-// same key and period give the same *Limit; an amount that differs from the last
-// call's replaces it (a cut at once, a raise at the next window). An amount below
-// zero counts as zero. It does no I/O.
+// same key and period give the same *Limit, until it is forgotten; an amount that
+// differs from the last call's replaces it. An amount below zero counts as zero. It
+// does no I/O.
+//
+// A cut acts at once: the lease is held against the row before it is spent on, and
+// what the row has granted beyond the amount goes back to it. A raise acts at once
+// where a window lasts an hour or longer, else at the edge after the first write of the
+// row that knows of it. While instances know different amounts, which nobody can tell
+// apart, each goes by its own; in windows of less than an hour the least of them is in
+// force for all that use the row.
 func (e *Engine) Limit(key string, amount int64, period quota.Period) *Limit {
+	return e.limit(key, period, setting{amount: bounded(amount)})
+}
+
+// LimitSince is Limit with an amount that was set at a known moment, by one clock
+// for all amounts of the limit. Then a raise, too, acts at once, and whatever
+// instances know, the amount that was set last is in force from the moment at which
+// the first of them has written it to the row: the others learn it there, and an
+// amount of an earlier moment than the last known one's is ignored. Moments count in
+// microseconds; a zero one is Limit, and so is one that is more than five minutes
+// ahead of the clock.
+func (e *Engine) LimitSince(key string, amount int64, period quota.Period, since time.Time) *Limit {
+	told := setting{amount: bounded(amount)}
+	if !since.IsZero() && since.Sub(e.clock.Read().Time()) <= maxAhead {
+		told.since = max(since.UnixMicro(), 0)
+	}
+	return e.limit(key, period, told)
+}
+
+func bounded(amount int64) int64 {
+	return min(max(amount, 0), quota.MaxUnits)
+}
+
+func (e *Engine) limit(key string, period quota.Period, told setting) *Limit {
 	id := limitKey{key: key, period: period}
 	e.mu.RLock()
 	l := e.limits[id]
-	e.mu.RUnlock()
-	if l == nil {
-		e.mu.Lock()
-		l = e.limits[id]
-		if l == nil {
-			l = &Limit{engine: e, key: key, period: period}
-			e.limits[id] = l
-		}
-		e.mu.Unlock()
+	if l != nil {
+		l.configure(told) // Under the lock, so that it is not dropped meanwhile.
 	}
-	l.configure(min(max(amount, 0), quota.MaxUnits))
+	e.mu.RUnlock()
+	if l != nil {
+		return l
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l = e.limits[id]; l == nil {
+		l = &Limit{engine: e, key: key, period: period}
+		e.limits[id] = l
+	}
+	l.configure(told)
 	return l
 }
 

@@ -24,8 +24,9 @@ type Limit struct {
 	period quota.Period
 
 	mu         sync.Mutex
-	configured int64 // The amount given to Engine.Limit. Guarded by mu, as all below.
-	cut        int64 // The amount a backend admits to, 0 if not less than configured.
+	configured setting // As told to the engine, or later by a row. Guarded by mu, as all below.
+	cut        int64   // The amount a backend admits to, 0 if not less than configured.
+	forgotten  bool    // Nobody asked for this limit since Engine.Forget.
 
 	// The lease: units granted to this instance in one window. remaining is below
 	// zero while the instance owes units (settled for more than it had reserved, or
@@ -35,6 +36,7 @@ type Limit struct {
 	generation uint64
 	granted    int64
 	remaining  int64
+	doubtful   bool // The row may have granted more than is in force: hold the lease against it.
 
 	// The correction: at most ceiling more units until ceilingEnds. ceilings
 	// numbers the corrections; odd while one applies.
@@ -61,7 +63,7 @@ func (l *Limit) Reserve(ctx context.Context, n int64) (Reservation, Verdict) {
 	n = max(n, 0)
 	now := l.engine.clock.Read()
 	l.mu.Lock()
-	if n > l.configured {
+	if n > l.configured.amount {
 		l.mu.Unlock()
 		return Reservation{}, Verdict{Outcome: TooLarge}
 	}
@@ -170,28 +172,10 @@ func (l *Limit) CorrectAmount(amount int64) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cut = 0
-	if amount < l.configured {
-		l.cut = amount
+	if amount >= l.configured.amount {
+		amount = 0
 	}
-}
-
-// configure sets the configured amount. It takes mu.
-func (l *Limit) configure(amount int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.configured = amount
-	if l.cut >= amount {
-		l.cut = 0
-	}
-}
-
-// amount is the units per window in force.
-func (l *Limit) amount() int64 {
-	if l.cut > 0 {
-		return l.cut
-	}
-	return l.configured
+	l.change(l.configured, amount)
 }
 
 // used is what this instance reserved or settled in the window.
@@ -216,7 +200,7 @@ func (l *Limit) fits(n int64, now clock.Instant) bool {
 	if n == 0 {
 		return true
 	}
-	return n <= l.remaining && l.used()+n <= l.amount() && (!l.capped(now) || n <= l.ceiling)
+	return n <= l.remaining && !l.doubtful && l.used()+n <= l.amount() && (!l.capped(now) || n <= l.ceiling)
 }
 
 // take sets n units aside.
@@ -252,7 +236,7 @@ func (l *Limit) headroom(now clock.Instant) int64 {
 	}
 	room := l.amount() - l.used()
 	if l.supply != nil && l.supply.seen {
-		room = min(room, l.remaining+l.supply.left())
+		room = min(room, l.remaining+l.supply.reach())
 	}
 	if l.capped(now) {
 		room = min(room, l.ceiling)
@@ -278,6 +262,7 @@ func (l *Limit) enter(w quota.Window, now clock.Instant) {
 	l.ends = now.Until(l.end(w, now.Time()))
 	l.generation++
 	l.granted, l.remaining, l.low = used-owed, -owed, 0
+	l.doubtful = false
 	l.largest -= l.largest / 8
 	l.early = l.earlyTime(now)
 	if l.supply != nil {

@@ -16,12 +16,15 @@ type plan struct {
 	window quota.Window // The window they are of.
 	ahead  bool         // That window has not begun.
 	guest  bool         // The row is not of the home shard.
+	back   withdrawal   // Units on their way back, and nothing is taken.
+	told   setting      // What was in force when the write was planned.
+	known  bool         // The row need not be written to give them back or to tell of the amount.
 	short  bool         // Nobody who waits can be served from the row.
 }
 
 // plan decides what to take from a row that was read for a window. A nil plan
-// means that the window is over, or that the row is ahead and its window adopted:
-// start again.
+// means that the window is over, or that the row is ahead, or knows of a later amount,
+// and that was adopted: start again.
 func (f *flight) plan(what task, before stored, window quota.Window, guest bool) (*plan, error) {
 	l := f.limit
 	now := l.engine.clock.Read()
@@ -37,15 +40,18 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 		l.enter(w, now)
 		return nil, nil
 	}
-	if l.window != window {
+	if l.window != window || before.etag != "" && l.adopt(before.row) {
 		return nil, nil
 	}
-	p := &plan{before: before, window: window, guest: guest, ahead: what == reap}
-	p.row = f.rolled(before, window, l.amount())
-	if p.ahead {
+	p := &plan{before: before, window: window, guest: guest, ahead: what == reap, told: l.inForce()}
+	p.row = f.rolled(before, window, p.told)
+	switch what {
+	case recheck:
+		f.planRecheck(p)
+	case reap:
 		p.window = l.period.Next(window)
 		f.planAhead(p)
-	} else {
+	default:
 		f.planRefill(p, now)
 	}
 	if p.units > 0 {
@@ -59,12 +65,13 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 
 // rolled is a row as it stands in a window, with the limit in force and the
 // numbers of shards that shard 0 settled.
-func (f *flight) rolled(before stored, window quota.Window, amount int64) quota.Row {
+func (f *flight) rolled(before stored, window quota.Window, in setting) quota.Row {
 	p := f.limit.period
-	row := quota.New(window, amount)
+	row := quota.New(window, in.amount)
 	if before.etag != "" {
-		row = before.row.Roll(p, window).WithLimit(amount)
+		row = before.row.Roll(p, window)
 	}
+	row = in.apply(row, p)
 	if before.shard != 0 {
 		if n, ok := f.settled.ShardsAt(p, window); ok {
 			row.Shards = n
@@ -85,6 +92,9 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 	shard := p.before.shard
 	left := p.row.Left(shard)
 	s.saw(p.row, shard, p.guest)
+	if !p.guest {
+		l.doubtful = l.doubtful || p.row.Over(shard) > 0
+	}
 
 	var need int64
 	for _, w := range s.waiters {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"spillway/shared/quota"
 	"spillway/shared/store"
@@ -26,7 +27,7 @@ func (s stored) carries(wrote quota.Row) bool {
 // homeRow returns the row of this instance's home shard for a target window (the
 // present window or the next), and how many shards that window has. If the row it
 // has to ask first is ahead of the window, it returns that one.
-func (f *flight) homeRow(window, target quota.Window, amount int64) (stored, int64, error) {
+func (f *flight) homeRow(window, target quota.Window, in setting) (stored, int64, error) {
 	p := f.limit.period
 	if shards, ok := f.settled.ShardsAt(p, target); ok && shards > 0 {
 		if home := f.home(shards); home != 0 {
@@ -38,7 +39,7 @@ func (f *flight) homeRow(window, target quota.Window, amount int64) (stored, int
 	if err != nil || zero.etag != "" && zero.row.Window > window {
 		return zero, 1, err
 	}
-	rolled := f.rolled(zero, window, amount)
+	rolled := f.rolled(zero, window, in)
 	shards := rolled.Shards
 	if target != window {
 		shards = rolled.NextShards
@@ -75,12 +76,12 @@ func (f *flight) touch(zero stored, row quota.Row) error {
 }
 
 // trim asks for fewer shards if a request is too large for one, once a window.
-func (f *flight) trim(shards int64, window quota.Window, amount int64) error {
+func (f *flight) trim(shards int64, window quota.Window, in setting) error {
 	l := f.limit
 	l.mu.Lock()
 	largest := l.largest
 	l.mu.Unlock()
-	if f.trimmed == window || amount/shards/quota.RequestsPerShard >= largest {
+	if f.trimmed == window || in.amount/shards/quota.RequestsPerShard >= largest {
 		return nil
 	}
 	f.trimmed = window
@@ -88,7 +89,7 @@ func (f *flight) trim(shards int64, window quota.Window, amount int64) error {
 	if err != nil || zero.etag == "" || zero.row.Window > window {
 		return err
 	}
-	rolled := f.rolled(zero, window, amount)
+	rolled := f.rolled(zero, window, in)
 	smaller := rolled.Reshard(zero.row, largest)
 	if smaller.WantShards == rolled.WantShards {
 		return nil
@@ -134,6 +135,9 @@ func (f *flight) read(shard int64) (stored, error) {
 	row, err := quota.Decode(l.period, got.Columns)
 	if err != nil {
 		return stored{}, fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	if time.UnixMicro(row.LimitSince).Sub(l.engine.clock.Read().Time()) > maxAhead {
+		row.LimitSince = 0 // By a clock that was wrong; it would rule until that moment comes.
 	}
 	f.cached, f.fresh = &stored{shard: shard, row: row, etag: got.ETag}, true
 	return *f.cached, nil

@@ -20,13 +20,14 @@ type supply struct {
 	conflicted bool          // The last write met a conflict.
 	conflicts  uint64        // Writes that did, ever. Only differences count.
 
-	seen      bool  // The home row was seen in this window: near and far hold.
-	near      int64 // Units that the home row had left.
-	far       int64 // Units that another row had left, the most of those visited last.
-	visited   bool  // One was, in this window. Till then far is what a row starts with.
-	exhausted bool  // The rows could not serve a request: in this window they have no more than left.
-	sharers   int64 // Instances that share the limit, when last seen; 0: never.
-	peers     int64 // Those of them that share the home row.
+	seen      bool      // The home row was seen in this window: home, shard and far hold.
+	home      quota.Row // The home row as last seen, by the amount in force now.
+	shard     int64     // Its shard.
+	far       int64     // Units that another row had left, the most of those visited last.
+	visited   bool      // One was, in this window. Till then far is what a row starts with.
+	exhausted bool      // The rows could not serve a request: in this window they have no more than left.
+	sharers   int64     // Instances that share the limit, when last seen; 0: never.
+	peers     int64     // Those of them that share the home row.
 
 	next     ahead          // Units taken ahead.
 	probe    bool           // Call the store even if nobody waits.
@@ -41,8 +42,9 @@ type supply struct {
 
 // ahead is units of a window that has not begun.
 type ahead struct {
-	window quota.Window
-	units  int64
+	window   quota.Window
+	units    int64
+	doubtful bool // The amount was cut since.
 }
 
 // waiter is a Reserve that waits. Its fields are written before done is closed.
@@ -59,9 +61,20 @@ func (w *waiter) resolve(r Reservation, v Verdict) {
 	close(w.done)
 }
 
+// near is how many units the home row had left.
+func (s *supply) near() int64 {
+	return s.home.Left(s.shard)
+}
+
 // left is the most that any row is known to have left.
 func (s *supply) left() int64 {
-	return max(s.near, s.far)
+	return max(s.near(), s.far)
+}
+
+// reach is left, less what the home row has granted beyond its share: that much of
+// the lease may not be spent.
+func (s *supply) reach() int64 {
+	return s.left() - s.home.Over(s.shard)
 }
 
 // saw notes what a row, as it stands in the present window, has left. guest: it is
@@ -72,7 +85,7 @@ func (s *supply) saw(row quota.Row, shard int64, guest bool) {
 		s.far = max(s.far, row.Left(shard))
 		return
 	}
-	s.near = row.Left(shard)
+	s.home, s.shard = row, shard
 	if !s.visited && row.Shards > 1 {
 		s.far = quota.Share(row.Limit, row.Shards, 0)
 	}
@@ -83,11 +96,12 @@ func (s *supply) enter(l *Limit) {
 	if s.next.window == l.window {
 		l.granted, l.remaining = s.next.units, s.next.units
 		l.low = s.next.units / 4
+		l.doubtful = s.next.doubtful
 	}
 	if s.next.window <= l.window {
 		s.next = ahead{}
 	}
-	s.seen, s.near, s.far, s.visited, s.exhausted = false, 0, 0, false, false
+	s.seen, s.home, s.far, s.visited, s.exhausted = false, quota.Row{}, 0, false, false
 	s.prefetch, s.ahead = false, false
 }
 
@@ -258,18 +272,21 @@ func (l *Limit) alone(n int64, now clock.Instant) (r Reservation, v Verdict, unm
 		return Reservation{}, Verdict{Outcome: Refused, RetryAt: retry}, 0
 	}
 	unmetered = n - min(max(l.remaining, 0), n)
-	return l.take(n), Verdict{Outcome: Unmetered}, unmetered
+	if unmetered > 0 {
+		v.Outcome = Unmetered
+	}
+	return l.take(n), v, unmetered
 }
 
 // fairShare is how much this instance may use of the window without the store: what
 // its row has granted it and an even part of what that had left. In a window whose row
-// it has not seen, an even part of the amount.
+// it has not seen, or not since the amount was cut, an even part of the amount.
 func (l *Limit) fairShare() int64 {
 	switch s := l.supply; {
 	case s == nil || s.sharers < 1:
 		return 0
-	case s.seen:
-		return max(l.granted, 0) + s.near/s.peers
+	case s.seen && !l.doubtful:
+		return max(l.granted, 0) + s.near()/s.peers
 	default:
 		return l.amount() / s.sharers
 	}
@@ -280,7 +297,7 @@ func (l *Limit) fairShare() int64 {
 func (l *Limit) refusal(n int64, now clock.Instant) (Verdict, bool) {
 	end := l.period.End(l.window)
 	switch s := l.supply; {
-	case n > l.configured:
+	case n > l.configured.amount:
 		return Verdict{Outcome: TooLarge}, true
 	case l.used()+n > l.amount(), s != nil && s.exhausted && n-l.remaining > s.left():
 		return Verdict{Outcome: Full, RetryAt: end}, true

@@ -22,6 +22,9 @@ const (
 	maxHolders = 1 << 24
 	// maxWindow is a second in the year 9999.
 	maxWindow = 253402300799
+	// maxSince is LimitSince of a limit set in the year 2255: a number that every
+	// service keeps as it is.
+	maxSince = MaxUnits
 	// maxName bounds Nonce and By, in bytes.
 	maxName = 256
 )
@@ -34,7 +37,7 @@ type column struct {
 }
 
 // integers lists the integer columns of a row.
-func (r *Row) integers() [11]column {
+func (r *Row) integers() [12]column {
 	return [...]column{
 		{"Window", (*int64)(&r.Window), 0, maxWindow},
 		{"Granted", &r.Granted, 0, MaxUnits},
@@ -44,6 +47,7 @@ func (r *Row) integers() [11]column {
 		{"PrevHolders", &r.PrevHolders, 0, maxHolders},
 		{"Limit", &r.Limit, 0, MaxUnits},
 		{"NextLimit", &r.NextLimit, 0, MaxUnits},
+		{"LimitSince", &r.LimitSince, 0, maxSince},
 		{"Shards", &r.Shards, 1, MaxShards},
 		{"NextShards", &r.NextShards, 1, MaxShards},
 		{"WantShards", &r.WantShards, 1, MaxShards},
@@ -52,7 +56,7 @@ func (r *Row) integers() [11]column {
 
 // Columns returns the row as the columns of a store: int64 and string values.
 func (r Row) Columns() map[string]any {
-	columns := make(map[string]any, 14)
+	columns := make(map[string]any, 15)
 	columns["Format"] = int64(Format)
 	for _, c := range r.integers() {
 		columns[c.name] = *c.value

@@ -10,7 +10,7 @@ import (
 
 var sample = Row{
 	Window: 120, Granted: 1, Holders: 2, NextGranted: 3, NextHolders: 4, PrevHolders: 5,
-	Limit: 6, NextLimit: 7, Shards: 8, NextShards: 9, WantShards: 10, Nonce: "n", By: "instance",
+	Limit: 6, NextLimit: 7, LimitSince: 11, Shards: 8, NextShards: 9, WantShards: 10, Nonce: "n", By: "instance",
 }
 
 func TestColumns(t *testing.T) {
@@ -42,6 +42,8 @@ func TestDecodeRejects(t *testing.T) {
 		{"no shards", "Shards", int64(0)},
 		{"too many shards", "NextShards", int64(MaxShards + 1)},
 		{"window off its period", "Window", int64(121)},
+		{"limit set before 1970", "LimitSince", int64(-1)},
+		{"limit set after 2255", "LimitSince", int64(1)<<53 + 1},
 		{"window before 1970", "Window", int64(-60)},
 		{"window after 9999", "Window", int64(math.MaxInt64)},
 		{"number for a text", "Nonce", int64(5)},
@@ -114,7 +116,7 @@ func FuzzDecodeRow(f *testing.F) {
 	f.Fuzz(func(t *testing.T, period uint8, window, granted, next, holders, limit, shards int64, nonce, by string, broken uint16) {
 		columns := map[string]any{
 			"Format": int64(Format), "Window": window, "Granted": granted, "Holders": holders, "NextGranted": next, "NextHolders": holders,
-			"PrevHolders": holders, "Limit": limit, "NextLimit": limit, "Shards": shards, "NextShards": shards,
+			"PrevHolders": holders, "Limit": limit, "NextLimit": limit, "LimitSince": next, "Shards": shards, "NextShards": shards,
 			"WantShards": shards, "Nonce": nonce, "By": by,
 		}
 		// Some columns are missing or of another type.
@@ -142,6 +144,7 @@ func FuzzDecodeRow(f *testing.F) {
 		holds(t, row, 0)
 		rolled := row.Roll(p, p.Next(row.Window)).WithLimit(limit)
 		holds(t, rolled, 0)
+		holds(t, rolled.WithLimitSince(granted, next), 0)
 		n := Chunk(Ask{Want: granted, Floor: next, Demand: holders, Left: rolled.Left(0), Holders: rolled.Sharers()})
 		after, ok := rolled.Grant(0, n, true)
 		if !ok || after.Granted > max(rolled.Granted, Share(rolled.Limit, rolled.Shards, 0)) {

@@ -37,11 +37,13 @@ type Row struct {
 	NextHolders int64
 	// PrevHolders is Holders of the window before Window.
 	PrevHolders int64
-	// Limit is the whole limit (of all shards) for Window, in units. Within a
-	// window it only falls.
+	// Limit is the whole limit (of all shards) for Window, in units.
 	Limit int64
 	// NextLimit is the limit from the next window on.
 	NextLimit int64
+	// LimitSince is when the limit was set, in microseconds of Unix time by the
+	// clock of whoever keeps it; 0: nobody knows.
+	LimitSince int64
 	// Shards is the number of shards in Window, 1 to MaxShards.
 	Shards int64
 	// NextShards is the number of shards in the window after Window.
@@ -116,18 +118,36 @@ func (r Row) Roll(p Period, w Window) Row {
 	return r
 }
 
-// WithLimit sets the limit to amount: a cut acts at once, a raise at the edge.
-// What was granted before a cut stays granted.
+// WithLimit sets the limit to an amount of which nobody knows when it was set: a cut
+// acts at once, a raise at the edge, so that within a window the least amount that
+// any instance knows is in force. What was granted before a cut stays granted.
 func (r Row) WithLimit(amount int64) Row {
 	amount = clamp(amount)
 	r.Limit = min(r.Limit, amount)
-	r.NextLimit = amount
+	r.NextLimit, r.LimitSince = amount, 0
+	return r
+}
+
+// WithLimitSince sets the limit to an amount, at once, unless the row knows of one
+// that was set later: then it stays as it is. Since 0 sets it in any case.
+func (r Row) WithLimitSince(amount, since int64) Row {
+	if since > 0 && since < r.LimitSince {
+		return r
+	}
+	amount = clamp(amount)
+	r.Limit, r.NextLimit, r.LimitSince = amount, amount, min(max(since, 0), maxSince)
 	return r
 }
 
 // Left is the number of units of Window that this shard may still grant.
 func (r Row) Left(shard int64) int64 {
 	return max(Share(r.Limit, r.Shards, shard)-r.Granted, 0)
+}
+
+// Over is the number of units of Window that this shard has granted beyond its share
+// of a limit that was cut since.
+func (r Row) Over(shard int64) int64 {
+	return max(r.Granted-Share(r.Limit, r.Shards, shard), 0)
 }
 
 // NextLeft is the number of units of the next window that this shard may still

@@ -76,6 +76,42 @@ func TestLimitChanges(t *testing.T) {
 	}
 }
 
+// Of two amounts the one that was set later is in force, at once, whether it is less or
+// more, whoever writes last. Of two that were set at the same moment it is the writer's.
+func TestTheLaterLimitIsInForce(t *testing.T) {
+	row := New(minute, 100).WithLimitSince(100, 20)
+	row, _ = row.Grant(0, 70, true)
+	for _, c := range []struct {
+		name                            string
+		amount, since                   int64
+		limit, next, stored, left, over int64
+	}{
+		{"the same", 100, 20, 100, 100, 20, 30, 0},
+		{"a later cut", 50, 21, 50, 50, 21, 0, 20},
+		{"an earlier cut", 50, 19, 100, 100, 20, 30, 0},
+		{"a later raise", 200, 21, 200, 200, 21, 130, 0},
+		{"an earlier raise", 200, 19, 100, 100, 20, 30, 0},
+		{"another of the same moment", 90, 20, 90, 90, 20, 20, 0},
+		{"of no known moment", 200, 0, 200, 200, 0, 130, 0},
+		{"below zero", -1, 21, 0, 0, 21, 0, 70},
+		{"beyond all measure", 1 << 62, 1 << 62, MaxUnits, MaxUnits, maxSince, MaxUnits - 70, 0},
+	} {
+		changed := row.WithLimitSince(c.amount, c.since)
+		holds(t, changed, 0)
+		want := row
+		want.Limit, want.NextLimit, want.LimitSince = c.limit, c.next, c.stored
+		if changed != want || changed.Left(0) != c.left || changed.Over(0) != c.over {
+			t.Errorf("%s: %+v with %d left and %d over, want %+v with %d and %d", c.name, changed, changed.Left(0), changed.Over(0), want, c.left, c.over)
+		}
+		if rolled := changed.Roll(Minute, 2*minute); rolled.Limit != c.next || rolled.LimitSince != c.stored {
+			t.Errorf("%s, after the edge: %+v", c.name, rolled)
+		}
+	}
+	if unknown := row.WithLimit(200); unknown.Limit != 100 || unknown.NextLimit != 200 || unknown.LimitSince != 0 {
+		t.Errorf("without a moment: %+v, want 100, then 200", unknown)
+	}
+}
+
 func TestGrantAndGiveBack(t *testing.T) {
 	row := New(minute, 100)
 	steps := []struct {
@@ -281,6 +317,11 @@ func TestAnyHistoryOfARow(t *testing.T) {
 			},
 			"limit": func(t *rapid.T) {
 				row = row.WithLimit(rapid.Int64Range(-1, 1000).Draw(t, "limit"))
+				nextBound = max(nextBound, row.NextLeft(shard)+row.NextGranted)
+			},
+			"limit of a moment": func(t *rapid.T) {
+				row = row.WithLimitSince(rapid.Int64Range(-1, 1000).Draw(t, "limit"), rapid.Int64Range(0, 9).Draw(t, "since"))
+				bound = max(bound, row.Left(shard)+row.Granted)
 				nextBound = max(nextBound, row.NextLeft(shard)+row.NextGranted)
 			},
 			"roll": func(t *rapid.T) {

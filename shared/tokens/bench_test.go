@@ -67,10 +67,18 @@ func BenchmarkCount(b *testing.B) {
 }
 
 func BenchmarkBuild(b *testing.B) {
-	for _, model := range []string{"gpt-4o", "gpt-4", "davinci"} {
-		b.Run(model, func(b *testing.B) {
+	for _, name := range []encodingName{o200k, cl100k, p50k} {
+		reference(b, name)
+		b.Run(string(name), func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
-				<-NewCounter().Warm(model)
+				ranks, err := lender{}.LoadTiktokenBpe(string(name) + fileSuffix)
+				if err == nil {
+					err = fill(ranks, string(name)+fileSuffix)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

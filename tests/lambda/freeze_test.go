@@ -106,6 +106,89 @@ func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instan
 	return true
 }
 
+const pausing = `
+access: keys
+state: { store: tables, connection: "${STORAGE}", table: lambdapause, onUnavailable: deny }
+breaker: { failures: 3, openFor: 300s, maxOpenFor: 300s }
+backends:
+  - { name: sick, endpoint: "${SICK}", deployments: [{ model: gpt }] }
+  - { name: well, endpoint: "${WELL}", deployments: [{ model: gpt }] }
+pools:
+  - { model: gpt, members: [{ backend: sick, priority: 1 }, { backend: well, priority: 2 }] }
+consumers:
+  - { name: one, keys: ["caller-key-of-the-tests"], requestsPerMinute: 20 }
+  - { name: two, keys: ["second-key-of-the-tests"] }
+`
+
+// An instance that was frozen for a minute and a half between two calls, with units of a
+// minute in hand, finds the world as it is: with its first call, what others have used of
+// the present minute counts, and a backend that failed them meanwhile is not asked.
+func TestFreezeOverAMinute(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it is frozen for a minute and a half")
+	}
+	t.Parallel() // it mostly waits
+	const (
+		frozenFor = 90 * time.Second
+		requests  = 20
+	)
+	sick, sickURL := newBackend(t, azureopenai.Options{Name: "sick", Deployments: []azureopenai.Deployment{{Name: "gpt"}}})
+	_, wellURL := newBackend(t, azureopenai.Options{Name: "well", Deployments: []azureopenai.Deployment{{Name: "gpt"}}})
+	env := map[string]string{"STORAGE": azurite.Start(t), "SICK": sickURL, "WELL": wellURL}
+	frozen, other := start(t, pausing, env, patience), start(t, pausing, env, patience)
+	const body = `{"model":"gpt","max_tokens":40,"messages":[{"role":"user","content":"Hello."}]}`
+	ask := func(i *instance) answer { return i.post(t, body, caller("application/json")) }
+	// It ends well within a minute, of which the other instance has used all by then.
+	const margin = 15 * time.Second
+	thaw := time.Now().Add(frozenFor + 2*time.Second)
+	if minute := thaw.Truncate(time.Minute); thaw.Before(minute.Add(margin)) {
+		thaw = minute.Add(margin)
+	} else if thaw.After(minute.Add(time.Minute - 5*time.Second)) {
+		thaw = minute.Add(time.Minute + margin)
+	}
+	until(t, thaw.Add(-frozenFor-time.Second))
+	for range 3 {
+		if a := ask(frozen); a.served() != "sick" {
+			t.Fatalf("before the freeze: %+v", a)
+		}
+	}
+	if err := frozen.Frozen(limited(t)); err != nil {
+		t.Fatal(err)
+	}
+	held := time.Now()
+	until(t, thaw.Add(3*time.Second-margin))
+	sick.Inject(azureopenai.Fault{Kind: azureopenai.FaultStatus, Status: http.StatusInternalServerError})
+	used := 0
+	for ; used <= requests; used++ {
+		a := ask(other)
+		if a.status == http.StatusTooManyRequests {
+			break
+		}
+		if a.served() != "well" {
+			t.Fatalf("the other instance: %+v", a)
+		}
+	}
+	if used != requests {
+		t.Fatalf("void: the other instance could use %d requests of the minute, want all %d", used, requests)
+	}
+	until(t, thaw)
+	asked := len(sick.Requests())
+	if a := ask(frozen); a.status != http.StatusTooManyRequests {
+		t.Errorf("the first call after the freeze spends what the instance held: %+v", a)
+	}
+	if over := time.Since(held); over < frozenFor-2*time.Second {
+		t.Fatalf("void: it was frozen for %s only", over)
+	}
+	header := caller("application/json")
+	header.Set("Api-Key", "second-key-of-the-tests")
+	if a := frozen.post(t, body, header); a.served() != "well" {
+		t.Errorf("a consumer without limits, after the freeze: %+v", a)
+	}
+	if n := len(sick.Requests()) - asked; n > 0 {
+		t.Errorf("the sick backend was asked %d times after the freeze", n)
+	}
+}
+
 const quota = `
 access: keys
 state: { store: tables, connection: "${STORAGE}", table: "${TABLE}", onUnavailable: deny }

@@ -78,7 +78,7 @@ func launch(t *testing.T, yaml string, env map[string]string, timeout time.Durat
 	for name, value := range env {
 		settings[name] = value
 	}
-	i := &instance{stdout: program.NewOutput(), stderr: program.NewOutput()}
+	i := &instance{stdout: program.NewOutput().Watch(t), stderr: program.NewOutput().Watch(t)}
 	i.Environment, err = lambdaruntime.Start(limited(t), lambdaruntime.Options{
 		Bootstrap: path, Folder: folder, Settings: settings, Timeout: timeout, Grace: patience, Stdout: i.stdout, Stderr: i.stderr,
 	})

@@ -34,7 +34,16 @@ const (
 	debtForgotten          // What a request took beyond its reservation is not paid.
 	exhaustedOutlives      // That a row could not serve holds in the next window too.
 	cutIgnored             // A cut of the limit does not act.
-	raiseAtOnce            // A raise of the limit acts within the window.
+	raiseAtOnce            // A raise of the limit acts within the window, although nobody knows when it was set.
+	cutNotChecked          // After a cut the lease is spent as before.
+	cutNotWritten          // An instance that gives nothing back tells nobody of a cut.
+	cutRefundSpent         // What comes back after a cut is spent although the row has granted too much.
+	cutNotCheckedAhead     // Units of the next window are spent as if the amount had not been cut.
+	cutNotCheckedLate      // Units that arrive after the edge are spent as if the amount had not been cut.
+	cutForgotten           // A write that did not happen counts as one that has told of the cut.
+	cutSpentMeanwhile      // The lease is spent before the write that tells of the cut has happened.
+	betweenUnseen          // Whoever has missed a raise, and its end, takes the amount for the same as before.
+	earlierAmountWins      // An amount that was set earlier replaces a later one.
 
 	defects // The number of them.
 )

@@ -35,6 +35,11 @@ func (m *machine) fly(s State, i int, step stepper) {
 		step(says[recalls][i], n)
 		return // The doubt is settled first.
 	}
+	if m.doubts(&s.all[i]) {
+		n := s
+		m.recheck(&n, i)
+		step(says[rechecks][i], n)
+	}
 	for _, demand := range demands {
 		for _, want := range m.Sizes {
 			n := s
@@ -66,7 +71,7 @@ func (m *machine) fly(s State, i int, step stepper) {
 func (m *machine) refill(s *State, i int, want, demand int8) bool {
 	m.roll(s, i)
 	in := &s.all[i]
-	if want > 0 && (in.fits(want) || m.refused(in, want)) || want == 0 && in.exhausted > 0 {
+	if m.doubts(in) || want > 0 && (m.fits(in, want) || m.refused(in, want)) || want == 0 && in.exhausted > 0 {
 		return false
 	}
 	shard, shards, ready := m.home(s, i, in.window-1)
@@ -93,6 +98,9 @@ func (m *machine) planRefill(s *State, i int, shard int8, guest bool, want, dema
 	left = m.leftOf(row, shard)
 	if in.exhausted > 0 {
 		in.left = left
+	}
+	if !guest {
+		in.doubtful = m.defect != cutRefundSpent && (in.doubtful || row.Over(int64(shard)) > 0)
 	}
 	var need int8
 	if want > 0 && want <= in.remaining+left && want <= in.amount-in.used() {
@@ -293,14 +301,22 @@ func (m *machine) home(s *State, i int, target int8) (shard int8, shards int64, 
 	return 0, 0, false
 }
 
-// adopt follows a row that is ahead, and tells whether it was.
+// adopt follows a row that is ahead, or knows of a later amount, and tells whether it
+// was so.
 func (m *machine) adopt(s *State, i int, shard int8) bool {
-	r := &s.rows[shard]
-	if !r.exists || r.window <= s.all[i].window-1 || m.defect == rowRolledBack {
+	r, in := &s.rows[shard], &s.all[i]
+	switch {
+	case !r.exists:
+		return false
+	case r.window > in.window-1 && m.defect != rowRolledBack:
+		m.enter(s, i, r.window)
+		return true
+	case m.Since && r.since-1 > in.change && m.defect != earlierAmountWins:
+		m.set(in, r.since-1)
+		return true
+	default:
 		return false
 	}
-	m.enter(s, i, r.window)
-	return true
 }
 
 // rolled is a row as it stands in a window, with the amount in force and the
@@ -308,9 +324,9 @@ func (m *machine) adopt(s *State, i int, shard int8) bool {
 func (m *machine) rolled(s *State, i int, shard, w int8) quota.Row {
 	in := &s.all[i]
 	stored := &s.rows[shard]
-	row := quota.New(windowOf(w), int64(in.amount))
+	row := m.inForce(quota.New(windowOf(w), int64(in.amount)), in)
 	if stored.exists {
-		row = stored.unpack().Roll(period, windowOf(w)).WithLimit(int64(in.amount))
+		row = m.inForce(stored.unpack().Roll(period, windowOf(w)), in)
 		if m.defect == rowRolledBack && stored.window > w {
 			row.Window, row.Granted, row.NextGranted = windowOf(w), 0, 0
 		}
@@ -343,6 +359,9 @@ func (m *machine) send(s *State, i int, row quota.Row, f write) {
 	if amount := int64(s.all[i].amount); f.kind == refill && row.Granted > quota.Share(amount, row.Shards, int64(f.shard)) ||
 		f.kind == reap && row.NextGranted > quota.Share(amount, row.NextShards, int64(f.shard)) {
 		m.breaks(s, RuleShare)
+	}
+	if f.takes() || f.kind == check {
+		f.told = m.told(&s.all[i])
 	}
 	f.current = true
 	f.row = pack(row)

@@ -92,6 +92,19 @@ var configs = []Config{
 	{
 		Name: "a raise", Limit: 1, Cut: 2, Windows: 2, Sizes: sizes(1), Ahead: true, Give: true, Faults: Faults{Cut: 2},
 	},
+	// The amount changes at a known moment, which the instances learn at different times.
+	{
+		Name: "a known cut, and back", Limit: 3, Cut: 1, Since: true, Windows: 1, Sizes: sizes(1), Settle: true, Give: true, Faults: Faults{Cut: 2, Answer: 1},
+	},
+	{
+		Name: "a known cut, ahead", Limit: 3, Cut: 1, Since: true, Windows: 2, Sizes: sizes(1), Ahead: true, Faults: Faults{Cut: 1},
+	},
+	{
+		Name: "a known cut, late writes", Limit: 3, Cut: 2, Since: true, Windows: 1, Sizes: sizes(1), Settle: true, Lost: true, Faults: Faults{Cut: 1, Late: 1, Crash: 1},
+	},
+	{
+		Name: "a known raise, and back", Limit: 1, Cut: 3, Since: true, Windows: 1, Sizes: sizes(1), Settle: true, Give: true, Faults: Faults{Cut: 2, Request: 1},
+	},
 }
 
 func sizes(units ...int8) []int8 { return units }
@@ -128,7 +141,7 @@ func TestEveryHistoryHoldsTheRules(t *testing.T) {
 	for _, labels := range says {
 		all = append(all, labels[:]...)
 	}
-	if missing := search.Missing(append(all, landsLate, timerRolls), results...); len(missing) > 0 {
+	if missing := search.Missing(append(all, landsLate, timerRolls, amountSet), results...); len(missing) > 0 {
 		t.Errorf("void: never happened: %q", missing)
 	}
 }
@@ -156,6 +169,16 @@ func seededDefects() []seeded {
 	longer := sharded
 	longer.Windows, longer.Skip = 3, true
 	cut := Config{Limit: 2, Cut: 1, Windows: 2, Sizes: sizes(1), Faults: Faults{Cut: 1}}
+	known := cut
+	known.Since = true
+	settled := known
+	settled.Limit, settled.Settle = 3, true
+	cutAhead := known
+	cutAhead.Limit, cutAhead.Ahead = 3, true
+	raised := known
+	raised.Limit, raised.Cut, raised.Faults.Cut = 1, 2, 2
+	unsent := known
+	unsent.Limit, unsent.Cut, unsent.Faults.Request = 3, 2, 1
 
 	return []seeded{
 		{"the row is rolled backwards", rowRolledBack, one, RuleBack},
@@ -186,6 +209,15 @@ func seededDefects() []seeded {
 		{"exhausted outlives its window", exhaustedOutlives, one, RuleExhausted},
 		{"a cut does not act", cutIgnored, cut, RuleShare},
 		{"a raise acts at once", raiseAtOnce, cut, RuleRaise},
+		{"a lease is spent as before after a cut", cutNotChecked, known, RuleCut},
+		{"a cut is not told to others", cutNotWritten, unsent, RuleCut},
+		{"a refund after a cut is spent", cutRefundSpent, settled, RuleCut},
+		{"units of the next window are spent as before after a cut", cutNotCheckedAhead, cutAhead, RuleCut},
+		{"units that arrive after a cut are spent as before", cutNotCheckedLate, cutAhead, RuleCut},
+		{"a check that did not reach the row counts", cutForgotten, unsent, RuleCut},
+		{"a lease is spent before others are told of a cut", cutSpentMeanwhile, cutAhead, RuleCut},
+		{"what was in force between two amounts is not thought of", betweenUnseen, raised, RuleCut},
+		{"an amount that was set earlier wins", earlierAmountWins, known, RuleLater},
 	}
 }
 

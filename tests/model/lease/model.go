@@ -16,6 +16,7 @@ type Config struct {
 	Give    bool   // Units are given back.
 	Ahead   bool   // Units of the next window are taken.
 	Cut     int8   // The other amount that an instance may be told.
+	Since   bool   // Amounts come with the moment at which they were set.
 	Faults  Faults
 	// Shards are the numbers of shards of the first window, of the second and of
 	// those after; all 0: no row exists yet.
@@ -66,6 +67,7 @@ func (c *Config) initial() State {
 	for i := range c.Shards[0] {
 		r := quota.New(windowOf(0), int64(c.Limit))
 		r.Shards = int64(c.Shards[0])
+		r.LimitSince = c.since(0)
 		if i == 0 {
 			r.NextShards, r.WantShards = int64(c.Shards[1]), int64(c.Shards[2])
 			if c.Crowd {
@@ -100,6 +102,12 @@ func (m *machine) next(s State, step func(string, State)) {
 		m.wire(s, i, take)
 	}
 	m.timer(s, take)
+	if m.Since && s.budget.Cut > 0 {
+		n := s
+		n.budget.Cut--
+		n.changes++
+		take(amountSet, n)
+	}
 	if s.late.kind != none {
 		m.landLate(s, take)
 	}
@@ -136,10 +144,13 @@ func (m *machine) time(s State, i int, step stepper) {
 		m.enter(&n, i, in.window-1)
 		step(says[die][i], n)
 	}
-	if s.budget.Cut > 0 {
-		n := s
+	switch n := s; {
+	case m.Since && in.change < s.changes:
+		m.set(&n.all[i], s.changes)
+		step(says[learns][i], n)
+	case !m.Since && s.budget.Cut > 0:
 		n.budget.Cut--
-		n.all[i].amount = m.Limit + m.Cut - in.amount
+		n.all[i].tell(m.Limit + m.Cut - in.amount)
 		step(says[reconfigure][i], n)
 	}
 }
@@ -172,7 +183,7 @@ func (m *machine) crash(s *State, i int) {
 	if in.pending.units > 0 {
 		m.forgo(s, i)
 	}
-	*in = instance{clock: in.clock, amount: in.amount}
+	*in = instance{clock: in.clock, amount: in.amount, change: in.change}
 }
 
 // roll starts the lease of the window that the clock is in, if it is over.
@@ -192,8 +203,10 @@ func (m *machine) enter(s *State, i int, w int8) {
 	s.drop(i)
 	before := in.window - 1
 	in.granted, in.remaining = 0, 0
+	in.doubtful = false
 	if in.window > 0 && w == before+1 {
 		in.granted, in.remaining = in.next, in.next
+		in.doubtful = in.doubtNext && m.defect != cutNotCheckedAhead
 		if m.defect == aheadCountedTwice {
 			in.granted, in.remaining = 2*in.next, 2*in.next
 		}
@@ -201,7 +214,7 @@ func (m *machine) enter(s *State, i int, w int8) {
 		in.granted, in.remaining = in.next, in.next
 	}
 	if w > before {
-		in.next = 0
+		in.next, in.doubtNext = 0, false
 	}
 	in.window = w + 1
 	in.open.current = false
@@ -259,7 +272,7 @@ func (m *machine) reserve(s *State, i int, n int8) (w int8, ok bool) {
 		m.spend(s, i, in.window, n)
 		return in.window, true
 	}
-	if !in.fits(n) {
+	if !m.fits(in, n) {
 		if m.refused(in, n) && in.exhausted > 0 && in.exhausted != in.window && in.used()+n <= in.amount {
 			m.breaks(s, RuleExhausted)
 		}
@@ -285,10 +298,13 @@ func (m *machine) spend(s *State, i int, w, n int8) {
 	case w > reached:
 		m.breaks(s, RuleBefore)
 	}
+	if m.Since && s.spent[w] > m.most(s.all[i].change, s.changes) {
+		m.breaks(s, RuleCut)
+	}
 }
 
-func (in *instance) fits(n int8) bool {
-	return n <= in.remaining && in.used()+n <= in.amount
+func (m *machine) fits(in *instance, n int8) bool {
+	return n <= in.remaining && (!in.doubtful || m.defect == cutNotChecked) && in.used()+n <= in.amount
 }
 
 // refused tells whether a request that does not fit has no room for certain.

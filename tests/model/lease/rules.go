@@ -25,8 +25,14 @@ const (
 	// RuleShare: a row grants nothing beyond its share of the amount that the
 	// instance was told.
 	RuleShare
-	// RuleRaise: within a window, the limit in a row only falls.
+	// RuleRaise: within a window, the limit in a row only falls, unless one was set
+	// later.
 	RuleRaise
+	// RuleLater: a row never goes back to an amount that was set earlier.
+	RuleLater
+	// RuleCut: an instance spends within the amount that it knows of, all that others
+	// have spent included, or within one that was set later.
+	RuleCut
 	// RuleExhausted: that a row could not serve says nothing of the next window.
 	RuleExhausted
 )
@@ -34,7 +40,8 @@ const (
 // String names the rule.
 func (r Rule) String() string {
 	return [...]string{"", "spent ≤ limit", "spent ≤ granted", "spent + held ≤ granted", "not spent after its window",
-		"not spent before its window", "the row never moves back", "granted ≤ share of the amount", "the limit only falls", "exhausted ends with its window"}[r]
+		"not spent before its window", "the row never moves back", "granted ≤ share of the amount", "the limit only falls", "the later amount stays",
+		"spent ≤ the amount known", "exhausted ends with its window"}[r]
 }
 
 // Broken is a rule that a state breaks.

@@ -10,6 +10,7 @@ const (
 	crashLate
 	die
 	reconfigure
+	learns
 	spend
 	reserve
 	refuse
@@ -21,6 +22,7 @@ const (
 	reaps
 	givesBack
 	trims
+	rechecks
 	recalls
 	answers
 	answerLost
@@ -37,6 +39,7 @@ const (
 const (
 	landsLate  = "the late write happens"
 	timerRolls = "the timer moves a row on"
+	amountSet  = "the amount is changed"
 )
 
 // says are the labels of the steps, by the instance.
@@ -48,6 +51,7 @@ var says = func() (labels [events][instances]string) {
 		crashLate:   " crashes, its write is on its way",
 		die:         ": its lease dies early",
 		reconfigure: " is told another amount",
+		learns:      " is told the amount that was set last",
 		spend:       " spends",
 		reserve:     " reserves",
 		refuse:      " cannot serve",
@@ -59,6 +63,7 @@ var says = func() (labels [events][instances]string) {
 		reaps:       " reads, for the next window",
 		givesBack:   " reads, to give back",
 		trims:       " reads, to have fewer shards",
+		rechecks:    " reads, to see what of its lease a cut has left",
 		recalls:     " looks for its nonce",
 		answers:     " has its answer",
 		answerLost:  ": its write happens, the answer is lost",

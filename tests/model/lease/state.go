@@ -63,6 +63,8 @@ type State struct {
 
 	budget Faults // What may still go wrong.
 	broken Rule   // A rule that the last step broke.
+
+	changes int8 // How often the amount was changed, where that is known.
 }
 
 // Faults are how often things may go wrong.
@@ -73,7 +75,7 @@ type Faults struct {
 	Late    int8 // A write happens after its client gave up.
 	Die     int8 // A lease counts as dead before its window ends: a clock was stepped, a process frozen.
 	Debt    int8 // A request takes more than it had reserved.
-	Cut     int8 // An instance is told another amount.
+	Cut     int8 // An instance is told another amount, or it is changed for all.
 	Timer   int8 // The housekeeping moves a row on.
 }
 
@@ -83,7 +85,7 @@ type row struct {
 	window                                int8
 	granted, holders                      int8
 	nextGranted, nextHolders, prevHolders int8
-	limit, nextLimit                      int8
+	limit, nextLimit, since               int8
 	shards, nextShards, wantShards        int8
 	// nonce is the instance (plus one) that still wonders whether this write, its
 	// own, happened; 0 for the nonce of a write that nobody wonders about.
@@ -94,12 +96,14 @@ type row struct {
 type instance struct {
 	clock  int8 // The window that its clock is in.
 	amount int8 // What it takes the limit to be.
+	change int8 // The change that this was, where that is known.
 
-	window             int8 // Of the lease, plus one; 0: none yet.
-	granted, remaining int8
-	next               int8 // Units of the window after that.
-	exhausted          int8 // The window (plus one) in which the row could not serve; 0: not.
-	left               int8 // What the row had left, while exhausted or visiting.
+	window              int8 // Of the lease, plus one; 0: none yet.
+	granted, remaining  int8
+	next                int8 // Units of the window after that.
+	doubtful, doubtNext bool // The rows may have granted more than is in force.
+	exhausted           int8 // The window (plus one) in which the row could not serve; 0: not.
+	left                int8 // What the row had left, while exhausted or visiting.
 
 	settled struct{ window, shards, next int8 } // Shard 0 as last seen (window plus one).
 
@@ -124,6 +128,7 @@ const (
 	reap        // Takes units of the next.
 	give        // Gives units back.
 	touch       // Writes down the number of shards.
+	check       // Gives back what a cut has left no room for.
 	visit       // Not yet a write: about to read another shard.
 )
 
@@ -140,7 +145,9 @@ type write struct {
 
 	window      int8 // Units are of this window; give: the lease's window.
 	units, next int8
-	generation  bool // Give: the lease is still the one they were taken from.
+	told        int8 // Refill, reap and check: what the instance took for in force.
+	over        bool // Check: the row has granted too much nevertheless.
+	generation  bool // Give and check: the lease is still the one they were taken from.
 
 	row row // As it shall be; the zero row once it happened, except for touch.
 }
@@ -148,8 +155,8 @@ type write struct {
 // pending is a write of units whose answer was lost.
 type pending struct {
 	units, window int8
-	shard         int8
-	guest         bool
+	shard, told   int8
+	guest, ahead  bool
 	landed        bool // It did happen, which the instance does not know.
 	changed       bool // Somebody wrote the row since; kept only for the defect that looks at it.
 }
@@ -164,7 +171,7 @@ func (r row) unpack() quota.Row {
 	return quota.Row{
 		Window: windowOf(r.window), Granted: int64(r.granted), Holders: int64(r.holders),
 		NextGranted: int64(r.nextGranted), NextHolders: int64(r.nextHolders), PrevHolders: int64(r.prevHolders),
-		Limit: int64(r.limit), NextLimit: int64(r.nextLimit),
+		Limit: int64(r.limit), NextLimit: int64(r.nextLimit), LimitSince: int64(r.since),
 		Shards: int64(r.shards), NextShards: int64(r.nextShards), WantShards: int64(r.wantShards),
 	}
 }
@@ -176,7 +183,7 @@ func pack(r quota.Row) row {
 	return row{
 		exists: true, window: int8((r.Window - epoch) / length), granted: int8(r.Granted), holders: few(r.Holders),
 		nextGranted: int8(r.NextGranted), nextHolders: few(r.NextHolders), prevHolders: few(r.PrevHolders),
-		limit: int8(r.Limit), nextLimit: int8(r.NextLimit),
+		limit: int8(r.Limit), nextLimit: int8(r.NextLimit), since: int8(r.LimitSince),
 		shards: int8(r.Shards), nextShards: int8(r.NextShards), wantShards: int8(r.WantShards),
 	}
 }
@@ -239,6 +246,9 @@ func (s State) String() string {
 		if in.next > 0 {
 			fmt.Fprintf(&b, " next %d", in.next)
 		}
+		if in.doubtful {
+			b.WriteString(" doubtful")
+		}
 		if in.exhausted > 0 {
 			fmt.Fprintf(&b, " exhausted in w%d, left %d", in.exhausted-1, in.left)
 		}
@@ -270,7 +280,7 @@ func (w write) String() string {
 		return "visits"
 	}
 	return fmt.Sprintf("%s{%d+%d of w%d, shard %d, landed %t, current %t}",
-		[...]string{"", "refill", "reap", "give back", "touch", ""}[w.kind], w.units, w.next, w.window, w.shard, w.landed, w.current)
+		[...]string{"", "refill", "reap", "give back", "touch", "check", ""}[w.kind], w.units, w.next, w.window, w.shard, w.landed, w.current)
 }
 
 func who(nonce int8) string {

@@ -79,8 +79,11 @@ func (m *machine) land(s *State, f write, nonce int8) {
 		if f.row.window < r.window {
 			m.breaks(s, RuleBack)
 		}
-		if f.row.window == r.window && f.row.limit > r.limit {
+		if f.row.window == r.window && f.row.limit > r.limit && f.row.since == r.since {
 			m.breaks(s, RuleRaise)
+		}
+		if f.row.since < r.since {
+			m.breaks(s, RuleLater)
 		}
 		if f.row.window > r.window {
 			s.past[r.window] += r.granted
@@ -134,7 +137,7 @@ func (m *machine) answered(s *State, i int) {
 	switch f.kind {
 	case refill, reap:
 		s.stopWondering(i)
-		m.apply(s, i, f.window, f.units, f.guest)
+		m.apply(s, i, f.window, f.units, f.told, f.guest, f.kind == reap)
 		if f.guest && in.window-1 == f.window {
 			in.exhausted = in.window
 		} else if f.guest {
@@ -148,6 +151,8 @@ func (m *machine) answered(s *State, i int) {
 		if f.generation {
 			in.exhausted, in.left = 0, 0 // There is room in the row again.
 		}
+	case check:
+		in.doubtful = in.doubtful && (!f.generation || f.told != m.told(in) || f.over)
 	case touch:
 		in.settled.window, in.settled.shards, in.settled.next = f.row.window+1, f.row.shards, f.row.nextShards
 	}
@@ -159,7 +164,10 @@ func (m *machine) refusedWrite(s *State, i int) {
 	f := in.flight
 	in.flight = write{}
 	in.unvisit(f)
-	if f.kind != give || m.defect == refundWhileSpending {
+	if f.kind == check && m.defect == cutForgotten {
+		in.doubtful = false
+	}
+	if f.kind != give && f.kind != check || m.defect == refundWhileSpending {
 		return
 	}
 	if f.generation || m.defect == conflictIntoNewerLease {
@@ -194,7 +202,7 @@ func (m *machine) doubt(s *State, i int) {
 	in.flight = write{}
 	in.unvisit(f)
 	if f.takes() {
-		in.pending = pending{units: f.units, window: f.window, shard: f.shard, guest: f.guest, landed: f.landed}
+		in.pending = pending{units: f.units, window: f.window, shard: f.shard, told: f.told, guest: f.guest, ahead: f.kind == reap, landed: f.landed}
 		if m.defect == recallAnyNonce {
 			in.pending.changed = f.landed || !f.current
 		}
@@ -216,7 +224,7 @@ func (m *machine) recall(s *State, i int) {
 	}
 	in.pending = pending{}
 	s.stopWondering(i)
-	m.apply(s, i, p.window, p.units, p.guest)
+	m.apply(s, i, p.window, p.units, p.told, p.guest, p.ahead)
 }
 
 // forgo counts the units of the pending write as lost.
@@ -250,18 +258,24 @@ func (m *machine) lose(s *State, w, units int8) {
 }
 
 // apply adds granted units to the lease they are for.
-func (m *machine) apply(s *State, i int, w, units int8, guest bool) {
+func (m *machine) apply(s *State, i int, w, units, told int8, guest, ahead bool) {
 	m.roll(s, i)
 	in := &s.all[i]
 	switch now := in.window - 1; {
 	case w == now || m.defect == aheadIntoAnyLease:
 		in.granted += units
 		in.remaining += units
+		switch current := told == m.told(in); {
+		case !current:
+			in.doubtful = m.defect != cutNotCheckedLate
+		case !ahead && !guest:
+			in.doubtful = false
+		}
 		if in.exhausted > 0 && !guest {
 			in.left = max(in.left-units, 0)
 		}
 	case w > now:
-		in.next = units
+		in.next, in.doubtNext = units, told != m.told(in)
 	default:
 		m.lose(s, w, units)
 	}

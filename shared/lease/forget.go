@@ -1,0 +1,42 @@
+package lease
+
+// Forget is for limits that are gone, as of a consumer that was removed: the engine
+// drops each as soon as it holds nothing. What they hold goes back with the next
+// GiveBack or GiveBackIdle, or ends with its window. A limit that Limit or LimitSince
+// is asked for again before it was dropped stays. It does no I/O, and whoever still
+// has a limit may go on to use it; a limit of another engine is none of its business.
+func (e *Engine) Forget(limits ...*Limit) {
+	for _, l := range limits {
+		l.mu.Lock()
+		l.forgotten = true
+		l.mu.Unlock()
+	}
+	e.drop()
+}
+
+// drop drops the forgotten limits that hold nothing.
+func (e *Engine) drop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, l := range e.limits {
+		if l.dispensable() {
+			delete(e.limits, id)
+		}
+	}
+}
+
+// dispensable tells whether the limit is forgotten and has nothing to give back, to pay
+// or to wait for. It takes mu.
+func (l *Limit) dispensable() bool {
+	now := l.engine.clock.Read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.forgotten {
+		return false
+	}
+	if l.ends.PassedAt(now) {
+		l.roll(now)
+	}
+	s := l.supply
+	return s == nil || l.remaining == 0 && s.next.units == 0 && !s.flying
+}
