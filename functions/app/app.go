@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,12 +21,14 @@ import (
 	"spillway/shared/breaker"
 	"spillway/shared/clock"
 	"spillway/shared/config"
+	"spillway/shared/consumers"
 	"spillway/shared/lease"
 	"spillway/shared/pool"
 	"spillway/shared/store"
 	"spillway/shared/tokens"
 	"spillway/shared/upstream"
 	"spillway/shared/usage"
+	"spillway/shared/usage/ledger"
 )
 
 // Options are what a host chooses; the zero value is what a plain process
@@ -66,14 +69,17 @@ type App struct {
 	state   string // what kind of store the configuration names
 	events  events
 
-	plan     *topology
-	leases   *lease.Engine
-	breakers *breaker.Board
-	upstream *upstream.Client
-	totals   console.Counter
-	bodyIdle time.Duration
-	models   []string
-	warm     atomic.Pointer[<-chan struct{}] // closed when all is loaded; nil until it has begun
+	plan      *topology
+	leases    *lease.Engine
+	breakers  *breaker.Board
+	upstream  *upstream.Client
+	directory *consumers.Directory
+	roster    *roster
+	ledger    *ledger.Ledger
+	totals    console.Counter
+	bodyIdle  time.Duration
+	models    []string
+	warm      atomic.Pointer[<-chan struct{}] // closed when all is loaded; nil until it has begun
 
 	gateway     *gateway.Gateway
 	console     *console.Console
@@ -105,11 +111,18 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if a.plan, err = newTopology(cfg, a.leases, a.breakers, o.Credential); err != nil {
 		return nil, err
 	}
-	authenticator, err := auth.New(cfg, auth.Options{KeysFailed: a.events.signingKeys})
+	if a.directory, err = consumers.New(directoryOptions(cfg, o, a.leases)); err != nil {
+		return nil, err
+	}
+	authenticator, err := auth.New(cfg, auth.Options{KeysFailed: a.events.signingKeys, Directory: a.directory})
 	if err != nil {
 		return nil, err
 	}
-	a.console = console.New(console.Options{Admin: authenticator.Admin, Ready: a.ready, Status: a.status})
+	a.roster = newRoster(authenticator, a.directory, a.leases, a.plan.pools)
+	if a.ledger, err = ledger.New(ledgerOptions(o)); err != nil {
+		return nil, err
+	}
+	a.console = console.New(a.consoleOptions(authenticator))
 	if a.maintenance, err = maintenance.New(a.maintenanceOptions()); err != nil {
 		return nil, err
 	}
@@ -117,7 +130,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		a.timer = maintenance.NewTimer(a.Maintain, a.events.timerFault)
 	}
 	a.gateway, err = gateway.New(gateway.Options{
-		Authenticate:  a.plan.authenticate(authenticator),
+		Authenticate:  a.roster.authenticate,
 		Estimator:     tokens.New(a.models...),
 		Counter:       o.Counter,
 		Breakers:      a.breakers,
@@ -151,7 +164,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.timer.ServeHTTP(w, r)
 	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		console.Alive(w, r) // a Functions host asks this until the process answers
-	case strings.HasPrefix(r.URL.Path, "/spillway/"):
+	case r.URL.Path == "/spillway" || strings.HasPrefix(r.URL.Path, "/spillway/"):
 		a.console.ServeHTTP(w, r)
 	default:
 		a.gateway.ServeHTTP(w, r)
@@ -185,12 +198,19 @@ func (a *App) ready() bool {
 
 // Settle waits for what requests have begun in the background, at most until ctx ends.
 // It is for a host that freezes the process between two requests.
-func (a *App) Settle(ctx context.Context) { a.breakers.Settle(ctx) }
+func (a *App) Settle(ctx context.Context) {
+	a.breakers.Settle(ctx)
+	a.directory.Settle(ctx)
+	a.ledger.Settle(ctx)
+}
 
-// Close gives back what this instance holds of the shared limits. Live
-// requests must have ended.
+// Close writes what the ledger has not yet, and gives back what this instance holds
+// of the shared limits. Live requests must have ended.
 func (a *App) Close(ctx context.Context) {
-	a.leases.GiveBack(ctx)
+	var parts sync.WaitGroup
+	parts.Go(func() { _ = a.ledger.Flush(ctx) }) // what is lost has been told as an event
+	parts.Go(func() { a.leases.GiveBack(ctx) })
+	parts.Wait()
 	a.upstream.CloseIdleConnections()
 }
 

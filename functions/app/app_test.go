@@ -82,7 +82,7 @@ func TestWhatIsAnsweredToAnybody(t *testing.T) {
 		{"GET", "/spillway/nothing", 404, 0},
 		{"POST", "/", 404, 1},
 		{"GET", "/favicon.ico", 404, 1},
-		{"GET", "/spillway", 404, 1},
+		{"GET", "/spillway", 307, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {

@@ -8,8 +8,10 @@ import (
 
 	"spillway/functions/maintenance"
 	"spillway/shared/breaker"
+	"spillway/shared/consumers"
 	"spillway/shared/lease"
 	"spillway/shared/telemetry"
+	"spillway/shared/usage/ledger"
 )
 
 // events writes what happens inside the parts as log lines.
@@ -55,6 +57,7 @@ func (e events) maintained(r maintenance.Report) {
 		Int("rolled", r.Rolled).
 		Int("probed", r.Probed).
 		Int("ready", r.Ready).
+		Int("folded", r.Folded).
 		Int("swept", r.Swept).
 		Float64(telemetry.KeyDuration, milliseconds(r.Took)).
 		AnErr(telemetry.KeyReason, r.Err).
@@ -91,6 +94,24 @@ func (e events) panicked(fault any, stack []byte, message string) {
 		Str(telemetry.KeyReason, fmt.Sprint(fault)).
 		Bytes(telemetry.KeyStack, stack).
 		Msg(message)
+}
+
+// directory logs what an operator should know of the consumers in the table.
+func (e events) directory(event consumers.Event) {
+	e.log.Warn().
+		Str(telemetry.KeyEvent, "consumers_"+event.Kind.String()).
+		Str(telemetry.KeyConsumer, event.Consumer).
+		AnErr(telemetry.KeyReason, event.Err).
+		Msg("consumers")
+}
+
+// ledger logs what an operator should know of the usage ledger.
+func (e events) ledger(event ledger.Event) {
+	e.log.Warn().
+		Str(telemetry.KeyEvent, event.Kind.String()).
+		Int64(telemetry.KeyRequests, event.Requests).
+		AnErr(telemetry.KeyReason, event.Err).
+		Msg("usage")
 }
 
 // lease logs what an operator acts on; grants and conflicts are ordinary.

@@ -24,14 +24,17 @@ func logRequest(log zerolog.Logger, r *usage.Record) {
 		Str(telemetry.KeyTraceID, r.TraceID).
 		Str(telemetry.KeyBackendID, r.BackendID).
 		Str(telemetry.KeyConsumer, r.Consumer).
+		Str(telemetry.KeyCredential, r.Credential).
 		Str(telemetry.KeyOperation, r.Operation).
 		Str(telemetry.KeyModel, r.Model).
 		Str(telemetry.KeyPool, r.Pool).
 		Str(telemetry.KeyBackend, r.Backend).
 		Str(telemetry.KeyDeployment, r.Deployment).
+		Str(telemetry.KeyRegion, r.Region).
 		Bool(telemetry.KeyStream, r.Stream).
 		Int(telemetry.KeyStatus, r.Status).
 		Str(telemetry.KeyRefused, r.Refused).
+		Str(telemetry.KeyShadowed, r.Shadowed).
 		Str(telemetry.KeySpillover, r.Spillover).
 		Int64(telemetry.KeyEstimated, r.Estimated).
 		Int64(telemetry.KeyPrompt, r.Tokens.Prompt).

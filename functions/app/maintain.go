@@ -32,8 +32,8 @@ func (a *App) Maintain(ctx context.Context) maintenance.Report {
 
 // Tend does what a process with time of its own does beside its requests, until
 // ctx ends: it says once whether the store can be used, runs the maintenance every
-// ten seconds or so unless the host calls for it, and gives back what idle leases
-// hold. It is not for a process that freezes between two requests.
+// ten seconds or so unless the host calls for it, writes the ledger, and gives back
+// what idle leases hold. It is not for a process that freezes between two requests.
 //
 // Where several instances share limits they share the maintenance, too: each
 // draws whether a run is its own, so that there is about one per ten seconds
@@ -44,6 +44,7 @@ func (a *App) Tend(ctx context.Context) {
 	if !a.options.Timer {
 		parts.Go(func() { a.maintainNowAndThen(ctx) })
 	}
+	parts.Go(func() { a.ledger.Run(ctx) })
 	parts.Go(func() {
 		for a.pause(ctx, giveBackEvery) {
 			a.leases.GiveBackIdle(ctx, giveBackIdle)

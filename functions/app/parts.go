@@ -9,14 +9,18 @@ import (
 	"slices"
 	"time"
 
+	"spillway/functions/console"
 	"spillway/functions/maintenance"
+	"spillway/shared/auth"
 	"spillway/shared/breaker"
 	"spillway/shared/clock"
 	"spillway/shared/config"
+	"spillway/shared/consumers"
 	"spillway/shared/lease"
 	"spillway/shared/tokens"
 	"spillway/shared/upstream"
 	"spillway/shared/usage"
+	"spillway/shared/usage/ledger"
 )
 
 // withDefaults fills in what the host has not chosen.
@@ -46,10 +50,55 @@ func (o Options) withDefaults(ctx context.Context, cfg *config.Config) (Options,
 // record is what becomes of each finished request.
 func (a *App) record(r *usage.Record) {
 	a.totals.Add(r)
+	a.ledger.Add(r)
 	logRequest(a.options.Log, r)
 	if a.options.Observe != nil {
 		a.options.Observe(r)
 	}
+}
+
+func directoryOptions(cfg *config.Config, o Options, leases *lease.Engine) consumers.Options {
+	inFile := make(map[string]bool, len(cfg.Consumers))
+	for i := range cfg.Consumers {
+		inFile[cfg.Consumers[i].Name] = true
+	}
+	return consumers.Options{
+		Store:     o.Store,
+		Clock:     o.Clock,
+		Random:    o.Random,
+		Events:    events{o.Log}.directory,
+		Limit:     cfg.Limits.Consumers,
+		Instances: leases.Instances,
+		InFile:    func(name string) bool { return inFile[name] },
+		Check:     cfg.CheckConsumer,
+	}
+}
+
+func ledgerOptions(o Options) ledger.Options {
+	return ledger.Options{
+		Store:    o.Store,
+		Clock:    o.Clock,
+		Instance: o.Instance,
+		Events:   events{o.Log}.ledger,
+		Random:   o.Random,
+	}
+}
+
+func (a *App) consoleOptions(authenticator *auth.Authenticator) console.Options {
+	return console.Options{
+		Admin:     authenticator.Admin,
+		Consumer:  a.roster.name,
+		Usage:     a.usage,
+		Consumers: a.directory,
+		Ready:     a.ready,
+		Status:    a.status,
+	}
+}
+
+// usage reads a report from the ledger. What this instance has not written yet is
+// not in it.
+func (a *App) usage(ctx context.Context, q usage.Query) (usage.Report, error) {
+	return usage.Summarize(ledger.Read(ctx, a.options.Store, q, nil), q)
 }
 
 func leaseOptions(cfg *config.Config, o Options) lease.Options {
@@ -88,6 +137,7 @@ func (a *App) maintenanceOptions() maintenance.Options {
 		Board:    a.breakers,
 		Limits:   func() iter.Seq[maintenance.Limit] { return slices.Values(a.plan.limits) },
 		Probe:    prober.probe,
+		Fold:     a.ledger.Fold,
 		Random:   a.options.Random,
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // status reads the state of every deployment.
-func (a *App) status() console.Status {
+func (a *App) status(_ time.Time) console.Status {
 	now := a.options.Clock.Now()
 	s := console.Status{
 		Version:   a.options.Version,

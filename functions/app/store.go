@@ -2,17 +2,34 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"spillway/shared/clock"
 	"spillway/shared/config"
 	"spillway/shared/store"
 	"spillway/shared/store/aztable"
 	"spillway/shared/store/memory"
 	"spillway/shared/telemetry"
+	"spillway/shared/upstream"
 )
+
+// errMemory says that a command cannot see what instances keep to themselves.
+var errMemory = errors.New("state.store is memory: each instance keeps its state to itself, and nobody else can read it; write store: tables")
+
+// OpenStore opens the shared state of a configuration for a command that works on it
+// beside the gateway's instances, and the clock that its answers correct. It asks the
+// service nothing. State that is in memory is an error.
+func OpenStore(ctx context.Context, cfg *config.Config) (store.Store, *clock.Clock, error) {
+	if cfg.State.Store == "memory" {
+		return nil, nil, errMemory
+	}
+	o := Options{Clock: new(clock.Clock), Credential: azureCredential}
+	opened, err := openStore(ctx, cfg.State, o)
+	return opened, o.Clock, err
+}
 
 // openStore opens the store that the configuration names. It asks the service
 // nothing, so an instance starts while its store is down; an error is one that
@@ -66,14 +83,7 @@ func (e events) tableCreated(lost bool) {
 		Msg("the table of the shared state was missing and has been created")
 }
 
-// azureCredential is a user-assigned identity where its client id is given,
-// else Azure's own chain: environment, workload identity, managed identity, and
-// a developer's command line.
+// azureCredential is the source of tokens for the identity that the host gives us.
 func azureCredential(clientID string) (azcore.TokenCredential, error) {
-	if clientID != "" {
-		return azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{
-			ID: azidentity.ClientID(clientID),
-		})
-	}
-	return azidentity.NewDefaultAzureCredential(nil)
+	return upstream.HostCredential(clientID, azcore.ClientOptions{})
 }

@@ -1,17 +1,12 @@
 package app
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"spillway/functions/gateway"
 	"spillway/functions/maintenance"
-	"spillway/shared/auth"
 	"spillway/shared/breaker"
 	"spillway/shared/config"
 	"spillway/shared/lease"
@@ -27,18 +22,17 @@ type topology struct {
 	deployments []*gateway.Deployment // in the order of the file
 	limits      []maintenance.Limit   // of the deployments
 	pools       []*gateway.Pool
-	consumers   map[string]*gateway.Consumer
-	anonymous   *gateway.Consumer // everybody, under access: open
 }
 
 // newTopology resolves every name of the configuration.
 func newTopology(cfg *config.Config, leases *lease.Engine, breakers *breaker.Board,
 	credential func(string) (azcore.TokenCredential, error),
 ) (*topology, error) {
-	t := &topology{consumers: make(map[string]*gateway.Consumer, len(cfg.Consumers))}
+	t := new(topology)
+	identities := identities{source: credential, known: make(map[config.ManagedIdentity]*upstream.ManagedIdentity)}
 	byBackend := make(map[string]map[string]*gateway.Deployment, len(cfg.Backends))
 	for i := range cfg.Backends {
-		backend, err := newBackend(&cfg.Backends[i], credential)
+		backend, err := newBackend(&cfg.Backends[i], identities)
 		if err != nil {
 			return nil, err
 		}
@@ -56,11 +50,6 @@ func newTopology(cfg *config.Config, leases *lease.Engine, breakers *breaker.Boa
 	for _, p := range cfg.Pools {
 		t.pools = append(t.pools, newPool(cfg, p, byBackend))
 	}
-	for i := range cfg.Consumers {
-		c := &cfg.Consumers[i]
-		t.consumers[c.Name] = t.newConsumer(c, leases)
-	}
-	t.anonymous = t.newConsumer(&config.Consumer{Name: "anonymous"}, leases)
 	return t, nil
 }
 
@@ -70,20 +59,40 @@ var dialects = map[string]openai.Dialect{
 	"openai":   openai.OpenAI,
 }
 
-func newBackend(b *config.Backend, credential func(string) (azcore.TokenCredential, error)) (*upstream.Backend, error) {
+// identities are the managed identities of the backends: one that several backends
+// name is one, and its token is fetched once for all of them.
+type identities struct {
+	source func(clientID string) (azcore.TokenCredential, error)
+	known  map[config.ManagedIdentity]*upstream.ManagedIdentity
+}
+
+func (i identities) credential(identity config.ManagedIdentity) (*upstream.ManagedIdentity, error) {
+	if known := i.known[identity]; known != nil {
+		return known, nil
+	}
+	source, err := i.source(identity.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	i.known[identity] = upstream.NewManagedIdentity(source, identity.Scope)
+	return i.known[identity], nil
+}
+
+func newBackend(b *config.Backend, identities identities) (*upstream.Backend, error) {
 	backend := &upstream.Backend{
 		Name:       b.Name,
+		Region:     b.Region,
 		Endpoint:   b.Endpoint,
 		Dialect:    dialects[b.API],
 		APIVersion: b.APIVersion,
 	}
 	switch identity := b.Auth.ManagedIdentity; {
 	case identity != nil:
-		source, err := credential(identity.ClientID)
+		credential, err := identities.credential(*identity)
 		if err != nil {
 			return nil, fmt.Errorf("backend %s: managed identity: %w", b.Name, err)
 		}
-		backend.Credential = upstream.NewManagedIdentity(source, identity.Scope)
+		backend.Credential = credential
 	case b.Auth.APIKey != "":
 		backend.Credential = upstream.NewAPIKey(b.Auth.APIKey.Reveal(), backend.Dialect)
 	}
@@ -157,77 +166,4 @@ func newPool(cfg *config.Config, p config.Pool, byBackend map[string]map[string]
 		}
 	}
 	return made
-}
-
-// periods are the calendar periods of quotas.
-var periods = map[string]quota.Period{
-	"hour":  quota.Hour,
-	"day":   quota.Day,
-	"week":  quota.Week,
-	"month": quota.Month,
-}
-
-func (t *topology) newConsumer(c *config.Consumer, leases *lease.Engine) *gateway.Consumer {
-	made := &gateway.Consumer{Name: c.Name, Pools: t.poolsOf(c)}
-	key := "consumer/" + c.Name + "/"
-	if c.RequestsPerMinute > 0 {
-		limit := leases.Limit(key+"requests", c.RequestsPerMinute, quota.Minute)
-		made.Limits = append(made.Limits, gateway.Limit{Limit: limit, Requests: true})
-	}
-	if c.TokensPerMinute > 0 {
-		limit := leases.Limit(key+"tokens", c.TokensPerMinute, quota.Minute)
-		made.Limits = append(made.Limits, gateway.Limit{Limit: limit})
-	}
-	for _, q := range c.Quotas {
-		limit := leases.Limit(key+q.Per, q.Tokens, periods[q.Per])
-		made.Limits = append(made.Limits, gateway.Limit{Limit: limit, Quota: true})
-	}
-	if s := c.Spillover; s != nil {
-		made.NoSpillover = !s.Allowed
-		if s.Allowed && s.TokensPerMinute > 0 {
-			made.Spillover = leases.Limit(key+"spillover", s.TokensPerMinute, quota.Minute)
-		}
-	}
-	return made
-}
-
-// poolsOf is the pool of each model that the consumer may call: the one that
-// it names, else the model's first.
-func (t *topology) poolsOf(c *config.Consumer) map[string]*gateway.Pool {
-	pools := make(map[string]*gateway.Pool)
-	for _, p := range t.pools {
-		if c.Models != nil && !slices.Contains(c.Models, p.Model) {
-			continue
-		}
-		if pools[p.Model] == nil || slices.Contains(c.Pools, p.Name) {
-			pools[p.Model] = p
-		}
-	}
-	return pools
-}
-
-// authenticate turns the authenticator's verdict into the gateway's terms.
-func (t *topology) authenticate(a *auth.Authenticator) func(context.Context, *http.Request) (*gateway.Consumer, *openai.Error) {
-	return func(ctx context.Context, r *http.Request) (*gateway.Consumer, *openai.Error) {
-		caller, err := a.Authenticate(ctx, r)
-		if err != nil {
-			return nil, refusal(err)
-		}
-		if caller.Consumer == nil {
-			return t.anonymous, nil
-		}
-		return t.consumers[caller.Consumer.Name], nil
-	}
-}
-
-// refusal is a denial in the API's own shape.
-func refusal(err error) *openai.Error {
-	var denied *auth.Denied
-	if !errors.As(err, &denied) {
-		return openai.Unauthorized()
-	}
-	return &openai.Error{
-		Status: denied.Status, Message: denied.Message, Type: denied.Type, Code: denied.Code,
-		RetryAfter: denied.RetryAfter,
-	}
 }

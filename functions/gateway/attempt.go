@@ -48,7 +48,12 @@ func (t *turn) charge(d *Deployment) int64 {
 	if d.Accounting == Azure {
 		return t.req.azure
 	}
-	return t.gateway.need(t.req, d.Tokens)
+	return t.gateway.need(t.req, d.Tokens, t.req.estimate.Output)
+}
+
+// spillNeed is what the request may count against the consumer's cap on spillover.
+func (t *turn) spillNeed() int64 {
+	return t.gateway.need(t.req, t.consumer.Spillover, t.consumer.possibleOutput(t.req.estimate.Output))
 }
 
 // reserve takes the request's tokens, and one request, from the deployment's
@@ -145,9 +150,13 @@ func (t *turn) reserveSpill(ctx context.Context, m *Member) (lease.Reservation, 
 	if t.consumer.Spillover == nil || !t.spills(m) {
 		return lease.Reservation{}, true
 	}
-	reservation, verdict := t.consumer.Spillover.Reserve(ctx, t.gateway.need(t.req, t.consumer.Spillover))
+	reservation, verdict := t.consumer.Spillover.Reserve(ctx, t.spillNeed())
 	if verdict.OK() {
 		return reservation, true
+	}
+	if t.consumer.Shadow {
+		t.record.Shadowed = shadowedSpill
+		return lease.Reservation{}, true
 	}
 	short := shortOf(capped, verdict)
 	for i := range t.pool.Members {
@@ -157,6 +166,9 @@ func (t *turn) reserveSpill(ctx context.Context, m *Member) (lease.Reservation, 
 	}
 	return lease.Reservation{}, false
 }
+
+// shadowedSpill is noted where only shadow lets a request spill over.
+const shadowedSpill = "spillover_limit_exceeded"
 
 // whySpilled is the reason for which the best member of a higher priority does
 // not serve, or "" where m is of the first priority.
@@ -235,8 +247,10 @@ func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
 	case upstream.Canceled:
 		pass.Abandon()
 		if result.Sent { // the backend goes on, and bills the prompt at least
-			t.record.Tokens.Prompt = t.req.estimate.Prompt
-			a.charge.settle(t.req.estimate.Prompt)
+			servedBy(t.record, a)
+			t.record.Tokens.Prompt = t.gateway.exactPrompt(t.req)
+			t.record.Cost = t.pool.Price.Cost(t.record.Tokens)
+			a.charge.settle(t.record.Tokens.Prompt)
 		}
 	default: // failed or broken
 		if result.CountsOnBreaker() {

@@ -59,8 +59,10 @@ func checkRecord(t *testing.T, r usage.Record) {
 		t.Errorf("a record without an id or with impossible times: %+v", r)
 	case r.Status < 200 || r.Status > 599:
 		t.Errorf("a record with the status %d: %+v", r.Status, r)
-	case !served && r.Refused == "", served && r.Refused != "":
+	case !served && r.Refused == "":
 		t.Errorf("a request is either served or refused: %+v", r)
+	case served && r.Refused != "" && (r.Tokens.Prompt == 0 || r.Tokens.Completion != 0):
+		t.Errorf("a request that was called off has used its prompt at least, or it was served: %+v", r)
 	case served && (len(r.Attempts) == 0 || r.Attempts[len(r.Attempts)-1].Deployment != r.Backend+"/"+r.Deployment):
 		t.Errorf("the last attempt is not the one that served: %+v", r)
 	case r.Tokens.Prompt < 0 || r.Tokens.Completion < 0 || r.Tokens.Cached > r.Tokens.Prompt || r.Cost < 0:

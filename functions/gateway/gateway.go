@@ -26,7 +26,7 @@ import (
 // Random.
 type Options struct {
 	// Authenticate says who is calling, or why the caller is refused.
-	Authenticate func(context.Context, *http.Request) (*Consumer, *openai.Error)
+	Authenticate func(context.Context, *http.Request) (Caller, *openai.Error)
 	Estimator    *tokens.Estimator
 	Counter      *tokens.Counter
 	Breakers     *breaker.Board
@@ -77,7 +77,7 @@ func New(o Options) (*Gateway, error) {
 // 500: a Functions host would otherwise run the request again, and a Lambda
 // process would end.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := &response{ResponseWriter: w}
+	out := &response{ResponseWriter: w, clock: g.Clock}
 	record := g.open(out, r)
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -107,11 +107,13 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record) *ope
 	if refused != nil {
 		return refused
 	}
-	consumer, refused := g.Authenticate(r.Context(), r)
+	caller, refused := g.Authenticate(r.Context(), r)
 	if refused != nil {
 		return refused
 	}
-	record.Consumer = consumer.Name
+	consumer := caller.Consumer
+	record.Consumer, record.Credential = consumer.Name, caller.Credential
+	w.limits = consumer.Limits
 
 	body, refused := g.readBody(w, r)
 	if refused != nil {
@@ -128,22 +130,23 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record) *ope
 	if refused != nil {
 		return refused
 	}
+	record.Pool = first.Name
+	w.limits = consumer.limits(req.model)
 
 	ctx, cancel := context.WithTimeoutCause(r.Context(), g.Total, errTotal)
 	defer cancel()
 	ctx = store.WithPatience(ctx, storePatience)
 	hold, refused := g.reserve(ctx, consumer, req)
 	if refused != nil {
-		g.showLimits(w.Header(), consumer)
 		return refused
 	}
 	defer hold.cancel()
-	record.Estimated = hold.tokens
+	record.Estimated, record.Shadowed = hold.tokens, hold.shadowed
 
 	answer, refused := g.dispatch(ctx, consumer, first, req, record)
 	if refused != nil {
-		if used := record.Tokens.Total(); used > 0 { // by a call whose client left
-			hold.settle(used)
+		if record.Tokens.Total() > 0 { // by a call whose client left
+			hold.settle(record.Tokens)
 		}
 		return refused
 	}

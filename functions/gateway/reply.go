@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"spillway/shared/clock"
 	"spillway/shared/openai"
 	"spillway/shared/upstream"
 	"spillway/shared/usage"
@@ -18,15 +20,14 @@ import (
 
 // reply relays the answer, and settles every reservation with what it took.
 func (g *Gateway) reply(w *response, req *request, h *hold, a *answer, record *usage.Record) {
-	record.Pool, record.Backend, record.Deployment = a.pool.Name, a.member.Backend.Name, a.member.Name
-	record.Spillover = string(a.spillover)
+	servedBy(record, a)
 	record.BackendID = backendID(a.result.Header)
 	settle := func(used usage.Tokens, measured bool) {
 		record.Tokens, record.Measured = used, measured
 		record.Cost = a.pool.Price.Cost(used)
-		h.settle(used.Total())
+		h.settle(used)
 		a.charge.settle(used.Total())
-		a.spill.Settle(used.Total())
+		a.spill.Settle(h.consumer.charge(used))
 	}
 	if a.result.Outcome == upstream.ClientFault {
 		settle(usage.Tokens{}, true)
@@ -44,7 +45,13 @@ func (g *Gateway) reply(w *response, req *request, h *hold, a *answer, record *u
 
 	header := w.Header()
 	upstream.CopyHeaders(header, a.result.Header)
-	g.decorate(header, h, a, record)
+	decorate(header, a, record)
+	consumed := func(name string) {
+		header.Set(name, strconv.FormatInt(h.consumer.charge(record.Tokens), 10))
+	}
+	if record.Measured {
+		consumed(headerConsumed)
+	}
 	w.WriteHeader(a.result.Status)
 	record.FirstByte = g.Clock.Now().Sub(record.Start)
 	delivery := a.result.Relay(w, w.flush)
@@ -56,6 +63,9 @@ func (g *Gateway) reply(w *response, req *request, h *hold, a *answer, record *u
 		g.Estimator.Learn(a.pool.Model, req.estimate, delivery.Usage)
 	default:
 		settle(g.count(req, a, delivery), false)
+	}
+	if a.result.Stream {
+		consumed(http.TrailerPrefix + headerConsumed) // only its end tells
 	}
 	g.explain(w, a, delivery, record)
 }
@@ -99,10 +109,11 @@ const (
 	headerDeployment = "X-Spillway-Deployment"
 	headerAttempts   = "X-Spillway-Attempts"
 	headerSpillover  = "X-Spillway-Spillover"
+	headerConsumed   = "X-Spillway-Tokens-Consumed"
 )
 
 // decorate adds the headers that tell how the request was served.
-func (g *Gateway) decorate(header http.Header, h *hold, a *answer, record *usage.Record) {
+func decorate(header http.Header, a *answer, record *usage.Record) {
 	header.Set(headerRequestID, record.RequestID)
 	header.Set(headerBackend, a.member.Backend.Name)
 	header.Set(headerDeployment, a.member.Name)
@@ -110,32 +121,24 @@ func (g *Gateway) decorate(header http.Header, h *hold, a *answer, record *usage
 	if a.spillover != "" {
 		header.Set(headerSpillover, string(a.spillover))
 	}
-	g.showLimits(header, h.consumer)
 }
 
-// showLimits adds the x-ratelimit headers of the consumer's own limits, in
-// place of the backend's.
-func (g *Gateway) showLimits(header http.Header, c *Consumer) {
-	for _, limit := range c.Limits {
-		switch {
-		case limit.Quota:
-		case limit.Requests:
-			g.showLimit(header, limit, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests")
-		default:
-			g.showLimit(header, limit, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens")
-		}
-	}
+// servedBy notes who answered, or was to answer.
+func servedBy(record *usage.Record, a *answer) {
+	record.Pool, record.Backend, record.Deployment = a.pool.Name, a.member.Backend.Name, a.member.Name
+	record.Region = cmp.Or(a.member.Backend.Region, regionOf(a.result.Header))
+	record.Spillover = string(a.spillover)
 }
 
-// showLimit adds the headers of one limit. Their names are in canonical form.
-func (g *Gateway) showLimit(header http.Header, l Limit, amount, remaining, reset string) {
-	status := l.Status()
-	values := [...]string{
-		strconv.FormatInt(status.Amount, 10),
-		strconv.FormatInt(max(0, status.Remaining), 10),
-		g.until(status.ResetAt).Round(time.Millisecond).String(),
+// regionOf is the region that a backend says it is in, as Azure writes names of
+// regions in settings: "East US 2" is eastus2. Empty if it says nothing sensible.
+func regionOf(h http.Header) string {
+	name := strings.ToLower(strings.ReplaceAll(h.Get("X-Ms-Region"), " ", ""))
+	const longest = 40
+	if len(name) > longest || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return ""
 	}
-	header[amount], header[remaining], header[reset] = values[0:1:1], values[1:2:2], values[2:3:3]
+	return name
 }
 
 // refuse answers with an error of our own.
@@ -205,10 +208,13 @@ func backendID(h http.Header) string {
 	return ""
 }
 
-// response remembers what was sent, and flushes where the host can: a Lambda
-// response has no Flusher, and streams every write.
+// response remembers what was sent, tells the consumer's limits with every answer,
+// and flushes where the host can: a Lambda response has no Flusher, and streams
+// every write.
 type response struct {
 	http.ResponseWriter
+	clock   *clock.Clock
+	limits  []Limit // of the consumer, once it is known
 	status  int
 	started bool
 	broken  bool // the answer ended early and must not look complete
@@ -220,6 +226,7 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	w.started, w.status = true, status
+	showLimits(w.Header(), w.limits, w.clock.Now())
 	w.ResponseWriter.WriteHeader(status)
 }
 

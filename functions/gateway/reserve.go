@@ -7,6 +7,7 @@ import (
 
 	"spillway/shared/lease"
 	"spillway/shared/openai"
+	"spillway/shared/usage"
 )
 
 // pool finds the consumer's pool for a model. What the consumer may not call
@@ -21,32 +22,40 @@ func (c *Consumer) pool(model string) (*Pool, *openai.Error) {
 // hold is what a request has reserved of its consumer's limits.
 type hold struct {
 	consumer     *Consumer
+	limits       []Limit
 	tokens       int64
-	reservations []lease.Reservation // one per limit, in the consumer's order
+	shadowed     string              // the code of the refusal that there would have been
+	reservations []lease.Reservation // one per limit, in the same order
 }
 
 // reserve takes the request's tokens, and one request, from each limit of the
 // consumer. When one has no room nothing stays reserved: a rejected request
-// changes no counter.
+// changes no counter. A limit in shadow that has no room lets the request pass
+// and does not count it.
 func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold, *openai.Error) {
-	h := &hold{consumer: c, tokens: req.estimate.Total()}
-	if len(c.Limits) == 0 {
+	h := &hold{consumer: c, limits: c.limits(req.model), tokens: req.estimate.Total()}
+	if len(h.limits) == 0 {
 		return h, nil
 	}
-	h.tokens = g.consumerNeed(c, req)
-	h.reservations = make([]lease.Reservation, 0, len(c.Limits))
-	for _, limit := range c.Limits {
+	h.tokens = g.consumerNeed(h, req)
+	h.reservations = make([]lease.Reservation, 0, len(h.limits))
+	for _, limit := range h.limits {
 		n := h.tokens
 		if limit.Requests {
 			n = 1
 		}
 		reservation, verdict := limit.Reserve(ctx, n)
 		if !verdict.OK() {
-			h.cancel()
 			if verdict.Outcome == lease.Canceled {
+				h.cancel()
 				return nil, g.ended(ctx)
 			}
-			return nil, g.overLimit(limit, n, verdict)
+			refused := g.overLimit(limit, n, verdict)
+			if !c.Shadow {
+				h.cancel()
+				return nil, refused
+			}
+			h.shadowed = refused.Code
 		}
 		h.reservations = append(h.reservations, reservation)
 	}
@@ -54,16 +63,16 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 }
 
 // consumerNeed is the number of tokens to reserve on each of a consumer's limits.
-func (g *Gateway) consumerNeed(c *Consumer, req *request) int64 {
-	prompt := req.estimate.Prompt
-	for _, limit := range c.Limits {
-		if !limit.Requests && req.straddles(limit.Limit) {
+func (g *Gateway) consumerNeed(h *hold, req *request) int64 {
+	prompt, output := req.estimate.Prompt, h.consumer.possibleOutput(req.estimate.Output)
+	for _, limit := range h.limits {
+		if !limit.Requests && req.straddles(limit.Limit, output) {
 			prompt = g.exactPrompt(req)
 			break
 		}
 	}
-	need := prompt + req.estimate.Output
-	for _, limit := range c.Limits {
+	need := prompt + output
+	for _, limit := range h.limits {
 		if !limit.Requests {
 			need = req.possible(prompt, need, limit.Limit)
 		}
@@ -71,21 +80,22 @@ func (g *Gateway) consumerNeed(c *Consumer, req *request) int64 {
 	return need
 }
 
-// need is the number of tokens to reserve on a limit that is settled to actual
-// usage: the estimate, or the exact count where the decision hangs on it.
-func (g *Gateway) need(req *request, limit *lease.Limit) int64 {
+// need is the number of tokens to reserve, for an output of that size, on a limit
+// that is settled to actual usage: the estimate, or the exact count where the
+// decision hangs on it.
+func (g *Gateway) need(req *request, limit *lease.Limit, output int64) int64 {
 	prompt := req.estimate.Prompt
-	if req.straddles(limit) {
+	if req.straddles(limit, output) {
 		prompt = g.exactPrompt(req)
 	}
-	return req.possible(prompt, prompt+req.estimate.Output, limit)
+	return req.possible(prompt, prompt+output, limit)
 }
 
-// straddles tells whether the two bounds of the estimate fall on different sides
-// of what a limit has left.
-func (r *request) straddles(limit *lease.Limit) bool {
-	e, room := r.estimate, limit.Headroom()
-	return e.Low+e.Output <= room && room < e.High+e.Output
+// straddles tells whether the two bounds of the estimate, with an output of that
+// size, fall on different sides of what a limit has left.
+func (r *request) straddles(limit *lease.Limit, output int64) bool {
+	room := limit.Headroom()
+	return r.estimate.Low+output <= room && room < r.estimate.High+output
 }
 
 // possible lowers need to what a limit can ever grant, where the client set no
@@ -114,9 +124,10 @@ func (g *Gateway) exactPrompt(req *request) int64 {
 
 // settle charges the consumer with what was really used. The first of settle
 // and cancel counts.
-func (h *hold) settle(tokens int64) {
+func (h *hold) settle(used usage.Tokens) {
+	tokens := h.consumer.charge(used)
 	for i := range h.reservations {
-		if h.consumer.Limits[i].Requests {
+		if h.limits[i].Requests {
 			h.reservations[i].Settle(1)
 			continue
 		}

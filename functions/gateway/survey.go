@@ -122,8 +122,8 @@ func (t *turn) barred(m *Member, now time.Time) skip {
 // the member is that, or in the member's own limits.
 func (t *turn) full(m *Member, relaxed bool) skip {
 	var k skip
-	if most := t.consumer.Spillover; most != nil && t.spills(m) {
-		if v := most.Peek(t.gateway.need(t.req, most)); !v.OK() {
+	if most := t.consumer.Spillover; most != nil && t.spills(m) && !t.consumer.Shadow {
+		if v := most.Peek(t.spillNeed()); !v.OK() {
 			k = shortOf(capped, v)
 		}
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -81,12 +82,61 @@ type Limit struct {
 
 // Consumer is a calling application: what it may call, and how much.
 type Consumer struct {
-	Name   string
+	Name string
+	// Limits hold for all models together.
 	Limits []Limit
+	// ModelLimits are, by model, all limits of a request for it: Limits, and its
+	// own. Models without limits of their own are not in it.
+	ModelLimits map[string][]Limit
+	// Weights say what a token counts against the limits; nil: each counts one.
+	Weights *Weights
+	// Shadow: the limits are counted and reported, and reject nothing.
+	Shadow bool
 	// Pools are the pools of the models that it may call, by model.
 	Pools map[string]*Pool
 	// NoSpillover keeps the consumer on the first priority of each pool.
 	NoSpillover bool
 	// Spillover caps the tokens that lower priorities may serve; nil: no cap.
 	Spillover *lease.Limit
+}
+
+// Caller is the consumer that sent a request.
+type Caller struct {
+	*Consumer
+	// Credential names what it showed: the beginning of its key's hash, or the
+	// id of its application. Empty if it showed nothing.
+	Credential string
+}
+
+// Weights are what one token of a kind counts against a consumer's limits.
+// Tokens of the other kinds count one.
+type Weights struct {
+	CachedInput float64 // 0 to 1
+	Reasoning   float64 // 0 to 10
+}
+
+// limits are those that a request for the model must meet.
+func (c *Consumer) limits(model string) []Limit {
+	if own, ok := c.ModelLimits[model]; ok {
+		return own
+	}
+	return c.Limits
+}
+
+// charge is what used tokens count against the consumer's limits, rounded up.
+func (c *Consumer) charge(used usage.Tokens) int64 {
+	if c.Weights == nil {
+		return used.Total()
+	}
+	cached, reasoning := min(used.Cached, used.Prompt), min(used.Reasoning, used.Completion)
+	weighted := float64(cached)*c.Weights.CachedInput + float64(reasoning)*c.Weights.Reasoning
+	return used.Total() - cached - reasoning + int64(math.Ceil(weighted))
+}
+
+// possibleOutput is the most that an output of so many tokens may count.
+func (c *Consumer) possibleOutput(tokens int64) int64 {
+	if c.Weights == nil || c.Weights.Reasoning <= 1 {
+		return tokens
+	}
+	return int64(math.Ceil(float64(tokens) * c.Weights.Reasoning))
 }

@@ -1,11 +1,12 @@
 // Package maintenance does, now and then, what no request should have to wait
 // for: it rolls the windows of limits that have passed, tries deployments that
-// are taken out so that a user's request is rarely the trial, and removes rows
-// that nobody has used for a day.
+// are taken out so that a user's request is rarely the trial, folds the usage of
+// hours that are over, and removes rows that nobody has used for a day.
 //
 // Nothing depends on it. A run changes no decision of the request path that
 // would not be made without it: windows roll by themselves with the next grant,
-// an open breaker comes due for a trial by itself, and an idle row harms nobody.
+// an open breaker comes due for a trial by itself, a report reads folded usage and
+// the other alike, and an idle row harms nobody.
 // So a run may be dropped, repeated, or overlap with any number of others, and
 // may die at any point.
 package maintenance
@@ -47,6 +48,9 @@ type Options struct {
 	// outcome to the pass, at the latest when ctx ends. It may be called for
 	// several deployments at once. Required.
 	Probe func(ctx context.Context, deployment string, pass breaker.Pass)
+	// Fold folds the usage of hours that are over and returns how many it has
+	// folded, within about 20 seconds. Nil: there is no usage to fold.
+	Fold func(context.Context) (hours int, err error)
 	// Random returns a uniform number in [0, n) and is safe for concurrent use.
 	// Nil: the generator of the runtime.
 	Random func(n uint64) uint64
@@ -72,6 +76,9 @@ func (o *Options) validate() error {
 	if o.Limits == nil {
 		o.Limits = func() iter.Seq[Limit] { return func(func(Limit) bool) {} }
 	}
+	if o.Fold == nil {
+		o.Fold = func(context.Context) (int, error) { return 0, nil }
+	}
 	if o.Random == nil {
 		o.Random = rand.Uint64N
 	}
@@ -95,9 +102,9 @@ func New(o Options) (*Maintenance, error) {
 // syncTime bounds each of a run's two exchanges of the board with the store.
 const syncTime = 5 * time.Second
 
-// Run does one run: rolls windows, probes, sweeps. A part that fails does not
+// Run does one run: rolls windows, probes, folds, sweeps. A part that fails does not
 // keep the others from their work; a panic in one is its failure. It returns
-// within about a minute, and soon after ctx ends; no goroutine outlives it.
+// within about a minute and a half, and soon after ctx ends; no goroutine outlives it.
 func (m *Maintenance) Run(ctx context.Context) Report {
 	began := time.Now()
 	var r Report
@@ -116,6 +123,10 @@ func (m *Maintenance) Run(ctx context.Context) Report {
 				return nil
 			}
 			return m.sync(ctx)
+		}),
+		try("fold", func() (err error) {
+			r.Folded, err = m.o.Fold(ctx)
+			return err
 		}),
 		try("sweep", func() (err error) {
 			r.Swept, err = m.sweep(ctx)

@@ -13,6 +13,8 @@ type Report struct {
 	// Probed is the number of deployments that were tried, and Ready how many of
 	// those are usable now.
 	Probed, Ready int
+	// Folded is the number of hours whose usage was folded.
+	Folded int
 	// Swept is the number of idle rows removed.
 	Swept int
 	// Took is how long the run took.
@@ -24,13 +26,13 @@ type Report struct {
 
 // Idle tells whether the run found nothing to do.
 func (r Report) Idle() bool {
-	return r.Rolled == 0 && r.Probed == 0 && r.Swept == 0 && r.Err == nil
+	return r.Rolled == 0 && r.Probed == 0 && r.Folded == 0 && r.Swept == 0 && r.Err == nil
 }
 
 // Lines tells the run in a few lines, for a log.
 func (r Report) Lines() []string {
-	lines := []string{fmt.Sprintf("maintenance: %d rows rolled, %d of %d probed deployments ready, %d idle rows swept, in %v",
-		r.Rolled, r.Ready, r.Probed, r.Swept, r.Took.Round(time.Millisecond))}
+	lines := []string{fmt.Sprintf("maintenance: %d rows rolled, %d of %d probed deployments ready, %d hours folded, %d idle rows swept, in %v",
+		r.Rolled, r.Ready, r.Probed, r.Folded, r.Swept, r.Took.Round(time.Millisecond))}
 	if r.Err != nil {
 		lines = append(lines, strings.Split(r.Err.Error(), "\n")...)
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"spillway/shared/config"
 	"spillway/shared/store"
@@ -69,6 +70,10 @@ func FuzzDecodeNames(f *testing.F) {
 		}
 		if got, ok := decodeLog(columns); ok && (got != name || !validName(got)) {
 			t.Errorf("a row of the log names %q", got)
+		}
+		columns[columnBy], columns[columnWhat] = name, strings.Repeat(name, 100)
+		if l, ok := decodeLogged(columns); ok && (l.Consumer != name || !utf8.ValidString(l.What) || len(l.What) > maxLogged+len("…")) {
+			t.Errorf("a row of the log is read as %+v", l)
 		}
 	})
 }

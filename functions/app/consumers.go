@@ -1,0 +1,174 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"spillway/functions/gateway"
+	"spillway/shared/auth"
+	"spillway/shared/config"
+	"spillway/shared/consumers"
+	"spillway/shared/lease"
+	"spillway/shared/openai"
+	"spillway/shared/quota"
+)
+
+// roster turns the definitions of consumers, of the file and of the table, into
+// values that the gateway works with. A consumer is made when it first calls, and
+// again when its definition has changed, which a new pointer tells. It is safe for
+// concurrent use.
+type roster struct {
+	authenticator *auth.Authenticator
+	directory     *consumers.Directory
+	leases        *lease.Engine
+	pools         []*gateway.Pool
+	anonymous     *gateway.Consumer // everybody, under access: open
+
+	made sync.Map // enrolled, by the consumer's name
+
+	mu      sync.Mutex
+	choices map[string]map[string]*gateway.Pool // guarded by mu: by what a consumer may use
+}
+
+// enrolled is a consumer and the definition that it was made of.
+type enrolled struct {
+	definition *config.Consumer
+	consumer   *gateway.Consumer
+}
+
+func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, pools []*gateway.Pool) *roster {
+	r := &roster{authenticator: a, directory: d, leases: leases, pools: pools, choices: make(map[string]map[string]*gateway.Pool)}
+	r.anonymous = r.newConsumer(&config.Consumer{Name: "anonymous"})
+	return r
+}
+
+// authenticate says which consumer sends a request, in the gateway's terms.
+func (r *roster) authenticate(ctx context.Context, req *http.Request) (gateway.Caller, *openai.Error) {
+	r.directory.Refresh(ctx)
+	caller, err := r.authenticator.Authenticate(ctx, req)
+	if err != nil {
+		return gateway.Caller{}, refusal(err)
+	}
+	if caller.Consumer == nil {
+		return gateway.Caller{Consumer: r.anonymous}, nil
+	}
+	return gateway.Caller{
+		Consumer:   r.consumer(caller.Consumer),
+		Credential: cmp.Or(caller.Key, caller.AppID),
+	}, nil
+}
+
+// name names the consumer whose credential a request carries. Under open access,
+// too, a credential is needed to be somebody.
+func (r *roster) name(ctx context.Context, req *http.Request) (string, *openai.Error) {
+	r.directory.Refresh(ctx)
+	caller, err := r.authenticator.Authenticate(ctx, req)
+	switch {
+	case err != nil:
+		return "", refusal(err)
+	case caller.Consumer == nil:
+		return "", openai.Unauthorized()
+	}
+	return caller.Consumer.Name, nil
+}
+
+// refusal is a denial in the API's own shape.
+func refusal(err error) *openai.Error {
+	var denied *auth.Denied
+	if !errors.As(err, &denied) {
+		return openai.Unauthorized()
+	}
+	return &openai.Error{
+		Status: denied.Status, Message: denied.Message, Type: denied.Type, Code: denied.Code,
+		RetryAfter: denied.RetryAfter, Challenge: denied.Challenge,
+	}
+}
+
+// consumer is the consumer of a definition.
+func (r *roster) consumer(definition *config.Consumer) *gateway.Consumer {
+	if known, ok := r.made.Load(definition.Name); ok {
+		if e := known.(enrolled); e.definition == definition {
+			return e.consumer
+		}
+	}
+	e := enrolled{definition, r.newConsumer(definition)}
+	r.made.Store(definition.Name, e)
+	return e.consumer
+}
+
+func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
+	key := "consumer/" + c.Name + "/"
+	made := &gateway.Consumer{
+		Name:   c.Name,
+		Pools:  r.poolsOf(c),
+		Limits: r.limits(key, c.TokensPerMinute, c.RequestsPerMinute, c.Quotas),
+		Shadow: c.Shadow,
+	}
+	if w := c.TokenWeights; w != nil {
+		made.Weights = &gateway.Weights{CachedInput: w.CachedInput, Reasoning: w.Reasoning}
+	}
+	for _, own := range c.ModelLimits {
+		if made.ModelLimits == nil {
+			made.ModelLimits = make(map[string][]gateway.Limit, len(c.ModelLimits))
+		}
+		limits := r.limits(key+"model/"+own.Model+"/", own.TokensPerMinute, own.RequestsPerMinute, own.Quotas)
+		made.ModelLimits[own.Model] = slices.Concat(made.Limits, limits)
+	}
+	if s := c.Spillover; s != nil {
+		made.NoSpillover = !s.Allowed
+		if s.Allowed && s.TokensPerMinute > 0 {
+			made.Spillover = r.leases.Limit(key+"spillover", s.TokensPerMinute, quota.Minute)
+		}
+	}
+	return made
+}
+
+// periods are the calendar periods of quotas.
+var periods = map[string]quota.Period{
+	"hour":  quota.Hour,
+	"day":   quota.Day,
+	"week":  quota.Week,
+	"month": quota.Month,
+}
+
+// limits are the limits whose keys begin alike. A limit of 0 is none.
+func (r *roster) limits(key string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
+	var limits []gateway.Limit
+	if requests > 0 {
+		limits = append(limits, gateway.Limit{Limit: r.leases.Limit(key+"requests", requests, quota.Minute), Requests: true})
+	}
+	if tokens > 0 {
+		limits = append(limits, gateway.Limit{Limit: r.leases.Limit(key+"tokens", tokens, quota.Minute)})
+	}
+	for _, q := range quotas {
+		limits = append(limits, gateway.Limit{Limit: r.leases.Limit(key+q.Per, q.Tokens, periods[q.Per]), Quota: true})
+	}
+	return limits
+}
+
+// poolsOf is the pool of each model that the consumer may call: the one that it
+// names, else the model's first. Consumers that may use the same share one map.
+func (r *roster) poolsOf(c *config.Consumer) map[string]*gateway.Pool {
+	choice := strings.Join(c.Models, "\n") + "\n\n" + strings.Join(c.Pools, "\n")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if pools, ok := r.choices[choice]; ok {
+		return pools
+	}
+	pools := make(map[string]*gateway.Pool)
+	for _, p := range r.pools {
+		if c.Models != nil && !slices.Contains(c.Models, p.Model) {
+			continue
+		}
+		if pools[p.Model] == nil || slices.Contains(c.Pools, p.Name) {
+			pools[p.Model] = p
+		}
+	}
+	r.choices[choice] = pools
+	return pools
+}
