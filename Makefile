@@ -7,7 +7,7 @@ ARCH ?= amd64
 CONFIG ?= gateway.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run build package start deploy image package-lambda test test-short sim soak azurite lint fuzz bench bench-micro prove-spillover schema clean
+.PHONY: help run build package start deploy image package-lambda test test-short sim soak azurite lint fuzz bench bench-micro prove-spillover schema vendor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ prove-spillover: ## Spillway against a post-paid counter on the same backends, i
 
 schema: ## write the JSON Schema of gateway.yaml again
 	$(GO) run ./functions/azure schema > shared/config/gateway.schema.json.new && mv shared/config/gateway.schema.json.new shared/config/gateway.schema.json
+
+vendor: ## the console's copy of uPlot, as functions/console/web/package-lock.json pins it
+	cd functions/console/web && npm ci --no-audit --no-fund --ignore-scripts && cp node_modules/uplot/dist/uPlot.iife.min.js node_modules/uplot/dist/uPlot.min.css lib/ && cp node_modules/uplot/LICENSE lib/uPlot.LICENSE && rm -rf node_modules
 
 clean: ## remove what was built
 	rm -rf bin dist

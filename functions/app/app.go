@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"spillway/functions/console"
+	"spillway/functions/console/activity"
 	"spillway/functions/gateway"
 	"spillway/functions/maintenance"
 	"spillway/shared/auth"
@@ -25,6 +26,8 @@ import (
 	"spillway/shared/lease"
 	"spillway/shared/pool"
 	"spillway/shared/store"
+	"spillway/shared/telemetry/export"
+	"spillway/shared/telemetry/meter"
 	"spillway/shared/tokens"
 	"spillway/shared/upstream"
 	"spillway/shared/usage"
@@ -61,6 +64,11 @@ type Options struct {
 	Timer bool
 	// Observe is given each finished request, besides the log.
 	Observe func(*usage.Record)
+	// Telemetry takes metrics and traces; nil: there are none. Close shuts it down.
+	Telemetry *export.Export
+
+	meter *meter.Meter // counts into Telemetry; nil: nobody does
+	table store.Store  // as it was opened: Store counts its operations
 }
 
 // App is one instance of the gateway.
@@ -77,6 +85,7 @@ type App struct {
 	roster    *roster
 	ledger    *ledger.Ledger
 	totals    console.Counter
+	activity  *activity.Recorder
 	bodyIdle  time.Duration
 	models    []string
 	warm      atomic.Pointer[<-chan struct{}] // closed when all is loaded; nil until it has begun
@@ -97,7 +106,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	a := &App{
 		options:  o,
 		state:    cfg.State.Store,
-		events:   events{o.Log},
+		events:   events{o.Log, o.meter},
 		upstream: upstream.New(upstreamOptions(cfg, o)),
 		bodyIdle: cfg.Timeouts.StreamIdle,
 		models:   cfg.Models(),
@@ -105,13 +114,14 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if a.leases, err = lease.New(leaseOptions(cfg, o)); err != nil {
 		return nil, err
 	}
-	if a.breakers, err = breaker.New(breakerOptions(cfg, o, a.leases)); err != nil {
+	if a.breakers, err = breaker.New(a.breakerOptions(cfg)); err != nil {
 		return nil, err
 	}
 	if a.plan, err = newTopology(cfg, a.leases, a.breakers, o.Credential); err != nil {
 		return nil, err
 	}
-	if a.directory, err = consumers.New(directoryOptions(cfg, o, a.leases)); err != nil {
+	a.activity = newActivity(a.plan, o.Clock.Now())
+	if a.directory, err = consumers.New(a.directoryOptions(cfg)); err != nil {
 		return nil, err
 	}
 	authenticator, err := auth.New(cfg, auth.Options{KeysFailed: a.events.signingKeys, Directory: a.directory})
@@ -143,9 +153,11 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		BodyIdle:      cfg.Timeouts.StreamIdle,
 		MaxBody:       cfg.Limits.RequestBody,
 		Record:        a.record,
+		Trace:         newTrace(cfg, o.Telemetry),
 		Fault:         a.events.fault,
 		Random:        o.Random,
 	})
+	o.meter.Watch(a.measure)
 	return a, err
 }
 
@@ -202,15 +214,21 @@ func (a *App) Settle(ctx context.Context) {
 	a.breakers.Settle(ctx)
 	a.directory.Settle(ctx)
 	a.ledger.Settle(ctx)
+	if a.options.Telemetry != nil {
+		a.options.Telemetry.Flush(ctx)
+	}
 }
 
-// Close writes what the ledger has not yet, and gives back what this instance holds
-// of the shared limits. Live requests must have ended.
+// Close writes what the ledger has not yet, gives back what this instance holds of the
+// shared limits, and exports the last of its telemetry. Live requests must have ended.
 func (a *App) Close(ctx context.Context) {
 	var parts sync.WaitGroup
 	parts.Go(func() { _ = a.ledger.Flush(ctx) }) // what is lost has been told as an event
 	parts.Go(func() { a.leases.GiveBack(ctx) })
 	parts.Wait()
+	if a.options.Telemetry != nil {
+		a.options.Telemetry.Shutdown(ctx)
+	}
 	a.upstream.CloseIdleConnections()
 }
 

@@ -97,16 +97,61 @@ func (r *roster) consumer(definition *config.Consumer) *gateway.Consumer {
 		}
 	}
 	e := enrolled{definition, r.newConsumer(definition)}
-	r.made.Store(definition.Name, e)
+	if before, replaced := r.made.Swap(definition.Name, e); replaced {
+		r.forget(before.(enrolled).consumer, e.consumer)
+	}
 	return e.consumer
+}
+
+// remove forgets a consumer that is gone. Requests of it that still run end as they
+// would have.
+func (r *roster) remove(name string) {
+	if before, known := r.made.LoadAndDelete(name); known {
+		r.forget(before.(enrolled).consumer, &gateway.Consumer{})
+	}
+}
+
+// forget tells the leases which limits are of no use any more.
+func (r *roster) forget(before, after *gateway.Consumer) {
+	kept := limitsOf(after)
+	var gone []*lease.Limit
+	for limit := range limitsOf(before) {
+		if !kept[limit] {
+			gone = append(gone, limit)
+		}
+	}
+	if len(gone) > 0 {
+		r.leases.Forget(gone...)
+	}
+}
+
+// limitsOf are all limits of a consumer.
+func limitsOf(c *gateway.Consumer) map[*lease.Limit]bool {
+	all := make(map[*lease.Limit]bool)
+	for _, l := range c.Limits {
+		all[l.Limit] = true
+	}
+	for _, limits := range c.ModelLimits {
+		for _, l := range limits {
+			all[l.Limit] = true
+		}
+	}
+	if c.Spillover != nil {
+		all[c.Spillover] = true
+	}
+	return all
 }
 
 func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 	key := "consumer/" + c.Name + "/"
+	limit := func(name string, amount int64, period quota.Period) *lease.Limit {
+		// Amounts of the table change while the gateway runs, and the last one counts.
+		return r.leases.LimitSince(key+name, amount, period, c.Since)
+	}
 	made := &gateway.Consumer{
 		Name:   c.Name,
 		Pools:  r.poolsOf(c),
-		Limits: r.limits(key, c.TokensPerMinute, c.RequestsPerMinute, c.Quotas),
+		Limits: limits(limit, "", c.TokensPerMinute, c.RequestsPerMinute, c.Quotas),
 		Shadow: c.Shadow,
 	}
 	if w := c.TokenWeights; w != nil {
@@ -116,13 +161,13 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 		if made.ModelLimits == nil {
 			made.ModelLimits = make(map[string][]gateway.Limit, len(c.ModelLimits))
 		}
-		limits := r.limits(key+"model/"+own.Model+"/", own.TokensPerMinute, own.RequestsPerMinute, own.Quotas)
-		made.ModelLimits[own.Model] = slices.Concat(made.Limits, limits)
+		made.ModelLimits[own.Model] = slices.Concat(made.Limits,
+			limits(limit, "model/"+own.Model+"/", own.TokensPerMinute, own.RequestsPerMinute, own.Quotas))
 	}
 	if s := c.Spillover; s != nil {
 		made.NoSpillover = !s.Allowed
 		if s.Allowed && s.TokensPerMinute > 0 {
-			made.Spillover = r.leases.Limit(key+"spillover", s.TokensPerMinute, quota.Minute)
+			made.Spillover = limit("spillover", s.TokensPerMinute, quota.Minute)
 		}
 	}
 	return made
@@ -136,17 +181,17 @@ var periods = map[string]quota.Period{
 	"month": quota.Month,
 }
 
-// limits are the limits whose keys begin alike. A limit of 0 is none.
-func (r *roster) limits(key string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
+// limits are the limits whose names begin alike. A limit of 0 is none.
+func limits(limit func(string, int64, quota.Period) *lease.Limit, name string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
 	var limits []gateway.Limit
 	if requests > 0 {
-		limits = append(limits, gateway.Limit{Limit: r.leases.Limit(key+"requests", requests, quota.Minute), Requests: true})
+		limits = append(limits, gateway.Limit{Limit: limit(name+"requests", requests, quota.Minute), Requests: true})
 	}
 	if tokens > 0 {
-		limits = append(limits, gateway.Limit{Limit: r.leases.Limit(key+"tokens", tokens, quota.Minute)})
+		limits = append(limits, gateway.Limit{Limit: limit(name+"tokens", tokens, quota.Minute)})
 	}
 	for _, q := range quotas {
-		limits = append(limits, gateway.Limit{Limit: r.leases.Limit(key+q.Per, q.Tokens, periods[q.Per]), Quota: true})
+		limits = append(limits, gateway.Limit{Limit: limit(name+q.Per, q.Tokens, periods[q.Per]), Quota: true})
 	}
 	return limits
 }

@@ -11,13 +11,18 @@ import (
 	"spillway/shared/consumers"
 	"spillway/shared/lease"
 	"spillway/shared/telemetry"
+	"spillway/shared/telemetry/meter"
 	"spillway/shared/usage/ledger"
 )
 
-// events writes what happens inside the parts as log lines.
-type events struct{ log zerolog.Logger }
+// events writes what happens inside the parts as log lines, and counts it.
+type events struct {
+	log   zerolog.Logger
+	meter *meter.Meter // nil: nothing is counted
+}
 
 func (e events) breaker(event breaker.Event) {
+	e.meter.Breaker(event.Kind.String(), string(event.Reason), event.Deployment)
 	e.log.Warn().
 		Str(telemetry.KeyEvent, "breaker_"+event.Kind.String()).
 		Str(telemetry.KeyDeployment, event.Deployment).
@@ -31,6 +36,7 @@ func (e events) breaker(event breaker.Event) {
 // storeChecked tells whether the store of the shared state can be used.
 func (e events) storeChecked(kind string, err error) {
 	if err != nil {
+		e.meter.Event("state_unusable")
 		e.log.Warn().
 			Str(telemetry.KeyEvent, "state_unusable").
 			Str("store", kind).
@@ -50,6 +56,7 @@ func (e events) maintained(r maintenance.Report) {
 	}
 	level := zerolog.InfoLevel
 	if r.Err != nil {
+		e.meter.Event("maintenance_failed")
 		level = zerolog.WarnLevel
 	}
 	e.log.WithLevel(level).
@@ -74,6 +81,7 @@ func (e events) probed(deployment string, f finding) {
 }
 
 func (e events) signingKeys(err error) {
+	e.meter.Event("signing_keys_unavailable")
 	e.log.Warn().
 		Str(telemetry.KeyEvent, "signing_keys_unavailable").
 		AnErr(telemetry.KeyReason, err).
@@ -89,6 +97,7 @@ func (e events) timerFault(fault any, stack []byte) {
 }
 
 func (e events) panicked(fault any, stack []byte, message string) {
+	e.meter.Event("panic")
 	e.log.Error().
 		Str(telemetry.KeyEvent, "panic").
 		Str(telemetry.KeyReason, fmt.Sprint(fault)).
@@ -98,6 +107,7 @@ func (e events) panicked(fault any, stack []byte, message string) {
 
 // directory logs what an operator should know of the consumers in the table.
 func (e events) directory(event consumers.Event) {
+	e.meter.Event("consumers_" + event.Kind.String())
 	e.log.Warn().
 		Str(telemetry.KeyEvent, "consumers_"+event.Kind.String()).
 		Str(telemetry.KeyConsumer, event.Consumer).
@@ -107,6 +117,7 @@ func (e events) directory(event consumers.Event) {
 
 // ledger logs what an operator should know of the usage ledger.
 func (e events) ledger(event ledger.Event) {
+	e.meter.Event(event.Kind.String())
 	e.log.Warn().
 		Str(telemetry.KeyEvent, event.Kind.String()).
 		Int64(telemetry.KeyRequests, event.Requests).
@@ -116,6 +127,7 @@ func (e events) ledger(event ledger.Event) {
 
 // lease logs what an operator acts on; grants and conflicts are ordinary.
 func (e events) lease(event lease.Event) {
+	e.meter.Lease(leaseKinds[event.Kind], event.Key, event.Units)
 	name, ok := leaseEvents[event.Kind]
 	if !ok {
 		return
@@ -134,4 +146,17 @@ var leaseEvents = map[lease.EventKind]string{
 	lease.EventUnusable:  "row_unusable",
 	lease.EventDegraded:  "store_degraded",
 	lease.EventRecovered: "store_recovered",
+}
+
+// leaseKinds are the events' names in metrics.
+var leaseKinds = map[lease.EventKind]string{
+	lease.EventGrant:     "grant",
+	lease.EventConflict:  "conflict",
+	lease.EventAmbiguous: "ambiguous",
+	lease.EventLost:      "stranded",
+	lease.EventGiveBack:  "given_back",
+	lease.EventUnmetered: "unmetered",
+	lease.EventUnusable:  "unusable",
+	lease.EventDegraded:  "degraded",
+	lease.EventRecovered: "recovered",
 }

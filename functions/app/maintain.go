@@ -65,7 +65,7 @@ func (a *App) maintainNowAndThen(ctx context.Context) {
 func (a *App) checkState(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	if err := checkStore(limited, a.options.Store); ctx.Err() == nil {
+	if err := checkStore(limited, a.options.table); ctx.Err() == nil {
 		a.events.storeChecked(a.state, err)
 	}
 }

@@ -26,7 +26,7 @@ import (
 // withDefaults fills in what the host has not chosen.
 func (o Options) withDefaults(ctx context.Context, cfg *config.Config) (Options, error) {
 	if o.Instance == "" {
-		o.Instance = instanceName()
+		o.Instance = InstanceName()
 	}
 	if o.Clock == nil {
 		o.Clock = new(clock.Clock)
@@ -41,23 +41,33 @@ func (o Options) withDefaults(ctx context.Context, cfg *config.Config) (Options,
 		o.Random = rand.Uint64N
 	}
 	var err error
+	if o.meter, err = newMeter(cfg, o.Telemetry); err != nil {
+		return o, err
+	}
 	if o.Store == nil {
 		o.Store, err = openStore(ctx, cfg.State, o)
 	}
-	return o, err
+	if err != nil {
+		return o, err
+	}
+	o.table, o.Store = o.Store, o.meter.Store(o.Store)
+	return o, nil
 }
 
 // record is what becomes of each finished request.
 func (a *App) record(r *usage.Record) {
 	a.totals.Add(r)
+	a.activity.Add(r)
 	a.ledger.Add(r)
+	a.options.meter.Request(r)
 	logRequest(a.options.Log, r)
 	if a.options.Observe != nil {
 		a.options.Observe(r)
 	}
 }
 
-func directoryOptions(cfg *config.Config, o Options, leases *lease.Engine) consumers.Options {
+func (a *App) directoryOptions(cfg *config.Config) consumers.Options {
+	o := a.options
 	inFile := make(map[string]bool, len(cfg.Consumers))
 	for i := range cfg.Consumers {
 		inFile[cfg.Consumers[i].Name] = true
@@ -66,9 +76,10 @@ func directoryOptions(cfg *config.Config, o Options, leases *lease.Engine) consu
 		Store:     o.Store,
 		Clock:     o.Clock,
 		Random:    o.Random,
-		Events:    events{o.Log}.directory,
+		Events:    events{o.Log, o.meter}.directory,
 		Limit:     cfg.Limits.Consumers,
-		Instances: leases.Instances,
+		Instances: a.leases.Instances,
+		Gone:      func(name string) { a.roster.remove(name) },
 		InFile:    func(name string) bool { return inFile[name] },
 		Check:     cfg.CheckConsumer,
 	}
@@ -79,13 +90,13 @@ func ledgerOptions(o Options) ledger.Options {
 		Store:    o.Store,
 		Clock:    o.Clock,
 		Instance: o.Instance,
-		Events:   events{o.Log}.ledger,
+		Events:   events{o.Log, o.meter}.ledger,
 		Random:   o.Random,
 	}
 }
 
 func (a *App) consoleOptions(authenticator *auth.Authenticator) console.Options {
-	return console.Options{
+	shown := console.Options{
 		Admin:     authenticator.Admin,
 		Consumer:  a.roster.name,
 		Usage:     a.usage,
@@ -93,6 +104,10 @@ func (a *App) consoleOptions(authenticator *auth.Authenticator) console.Options 
 		Ready:     a.ready,
 		Status:    a.status,
 	}
+	if a.options.Telemetry != nil {
+		shown.Metrics = a.options.Telemetry.Prometheus()
+	}
+	return shown
 }
 
 // usage reads a report from the ledger. What this instance has not written yet is
@@ -107,12 +122,13 @@ func leaseOptions(cfg *config.Config, o Options) lease.Options {
 		Clock:         o.Clock,
 		Instance:      o.Instance,
 		OnUnavailable: policies[cfg.State.OnUnavailable],
-		Events:        events{o.Log}.lease,
+		Events:        events{o.Log, o.meter}.lease,
 		Random:        o.Random,
 	}
 }
 
-func breakerOptions(cfg *config.Config, o Options, leases *lease.Engine) breaker.Options {
+func (a *App) breakerOptions(cfg *config.Config) breaker.Options {
+	o := a.options
 	return breaker.Options{
 		Store:         o.Store,
 		Clock:         o.Clock,
@@ -122,8 +138,8 @@ func breakerOptions(cfg *config.Config, o Options, leases *lease.Engine) breaker
 		OpenFor:       cfg.Breaker.OpenFor,
 		MaxOpenFor:    cfg.Breaker.MaxOpenFor,
 		MaxRetryAfter: cfg.Breaker.MaxRetryAfter,
-		Instances:     leases.Instances,
-		Events:        events{o.Log}.breaker,
+		Instances:     a.leases.Instances,
+		Events:        a.breakerEvent,
 		Random:        o.Random,
 	}
 }
@@ -164,7 +180,8 @@ func countsAsFailure(ranges []config.StatusRange) func(int) bool {
 	}
 }
 
-func instanceName() string {
+// InstanceName names this process among all others: host, process and start.
+func InstanceName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"

@@ -1,54 +1,193 @@
 package app
 
 import (
+	"cmp"
+	"math"
+	"slices"
 	"time"
 
 	"spillway/functions/console"
+	"spillway/functions/console/activity"
 	"spillway/functions/gateway"
+	"spillway/shared/breaker"
+	"spillway/shared/config"
 	"spillway/shared/lease"
 )
 
-// status reads the state of every deployment.
-func (a *App) status(_ time.Time) console.Status {
+// newActivity counts what the deployments and pools of a plan do from now on.
+func newActivity(plan *topology, now time.Time) *activity.Recorder {
+	var deployments []activity.Deployment
+	for _, d := range plan.deployments {
+		counted := activity.Deployment{ID: d.ID, Backend: d.Backend.Name, Name: d.Name}
+		if limit := cmp.Or(d.Tokens, d.Requests); limit != nil {
+			counted.Fill = func() float64 { return fill(limit.Status()) }
+		}
+		deployments = append(deployments, counted)
+	}
+	var pools []string
+	for _, p := range plan.pools {
+		pools = append(pools, p.Name)
+	}
+	return activity.New(deployments, pools, now)
+}
+
+// fill is the share of a limit that is used up.
+func fill(s lease.Status) float64 {
+	if s.Amount <= 0 {
+		return math.NaN()
+	}
+	return float64(s.Amount-s.Remaining) / float64(s.Amount)
+}
+
+// breakerEvent logs what happened to a breaker, and keeps it for who looks.
+func (a *App) breakerEvent(e breaker.Event) {
+	a.events.breaker(e)
+	a.activity.Happened(activity.Event{
+		At: a.options.Clock.Now().UTC(), Kind: e.Kind.String(), Deployment: e.Deployment, Reason: string(e.Reason),
+		Until: timeOrNil(e.Until), Opens: e.Opens, Status: e.Status,
+	})
+}
+
+// status reads the state of the gateway, with history and events from a moment on. It
+// does no I/O, so that it is there while the table is not.
+func (a *App) status(since time.Time) console.Status {
 	now := a.options.Clock.Now()
 	s := console.Status{
+		View:      console.View,
 		Version:   a.options.Version,
 		Instance:  a.options.Instance,
 		Now:       now.UTC(),
+		Started:   a.activity.Start().UTC(),
 		Instances: a.leases.Instances(),
-		Store:     console.Store{Kind: a.state, Degraded: a.breakers.Degraded() || a.leases.Degraded()},
+		Store:     a.storeStatus(),
 		Totals:    a.totals.Totals(),
+		Pools:     poolsStatus(a.plan.pools),
+		Consumers: a.consumersStatus(now),
+		Events:    a.activity.Events(since),
+		History:   a.activity.History(since, now),
 	}
-	for _, p := range a.plan.pools {
-		shown := console.Pool{Name: p.Name, Model: p.Model, Strategy: p.Strategy.String()}
-		for _, m := range p.Members {
-			shown.Members = append(shown.Members, console.Member{Deployment: m.ID, Priority: m.Priority, Weight: m.Weight})
-		}
-		s.Pools = append(s.Pools, shown)
-	}
+	var served int64
 	for _, d := range a.plan.deployments {
-		s.Deployments = append(s.Deployments, deploymentStatus(d, now))
+		shown := a.deploymentStatus(d, now)
+		served += shown.Counts.Requests
+		s.Deployments = append(s.Deployments, shown)
+	}
+	for i := range s.Deployments {
+		s.Deployments[i].Share = float64(s.Deployments[i].Counts.Requests) / float64(max(served, 1))
 	}
 	return s
 }
 
-func deploymentStatus(d *gateway.Deployment, now time.Time) console.Deployment {
-	view := d.Breaker.View()
-	return console.Deployment{
-		ID:             d.ID,
-		Breaker:        view.State.String(),
-		OpenUntil:      future(view.OpenUntil, now),
-		ThrottledUntil: future(view.ThrottledUntil, now),
-		InFlight:       d.InFlight(),
-		FirstByteMs:    float64(d.Latency.Value(now).Microseconds()) / 1000,
-		Tokens:         limitStatus(d.Tokens),
-		Requests:       limitStatus(d.Requests),
+func (a *App) storeStatus() console.Store {
+	s := console.Store{Kind: a.state, Degraded: a.breakers.Degraded() || a.leases.Degraded()}
+	if s.Degraded {
+		s.Message = "The shared state does not answer: until it does, this instance counts alone, as state.onUnavailable says. The log tells why."
 	}
+	return s
+}
+
+func poolsStatus(pools []*gateway.Pool) []console.Pool {
+	var all []console.Pool
+	for _, p := range pools {
+		shown := console.Pool{Name: p.Name, Model: p.Model, Strategy: p.Strategy.String()}
+		for _, m := range p.Members {
+			shown.Members = append(shown.Members, console.Member{Deployment: m.ID, Priority: m.Priority, Weight: m.Weight})
+		}
+		all = append(all, shown)
+	}
+	return all
+}
+
+func (a *App) deploymentStatus(d *gateway.Deployment, now time.Time) console.Deployment {
+	view := d.Breaker.View()
+	known := a.activity.Deployment(d.ID, now)
+	shown := console.Deployment{
+		ID:              d.ID,
+		Backend:         d.Backend.Name,
+		Region:          d.Backend.Region,
+		Breaker:         view.State.String(),
+		OpenUntil:       future(view.OpenUntil, now),
+		ThrottledUntil:  future(view.ThrottledUntil, now),
+		InFlight:        d.InFlight(),
+		FirstByteMs:     milliseconds(d.Latency.Value(now)),
+		Tokens:          limitStatus(d.Tokens),
+		Requests:        limitStatus(d.Requests),
+		Fill:            activity.Share(math.NaN()),
+		Counts:          known.Counts,
+		Latency:         known.Latency,
+		TimeToFirstByte: known.FirstByte,
+	}
+	if limit := cmp.Or(d.Tokens, d.Requests); limit != nil {
+		shown.Fill = activity.Share(fill(limit.Status()))
+	}
+	return shown
+}
+
+// consumersStatus are the consumers that are the most active, with what their limits
+// have left.
+func (a *App) consumersStatus(now time.Time) console.Consumers {
+	most, seen, others := a.activity.Consumers(console.MaxConsumers, now)
+	s := console.Consumers{Seen: seen, Others: others, MostActive: make([]console.Consumer, 0, len(most))}
+	for _, used := range most {
+		shown := console.Consumer{Name: used.Name, Last: used.Last.UTC(), Usage: used.Usage, Limits: []console.ConsumerLimit{}}
+		if known, ok := a.roster.made.Load(used.Name); ok {
+			e := known.(enrolled)
+			shown.Shadow = e.definition.Shadow
+			shown.Limits = consumerLimits(e)
+		}
+		s.MostActive = append(s.MostActive, shown)
+	}
+	return s
+}
+
+// consumerLimits are a consumer's limits by their names. They were made in the order
+// of the definition.
+func consumerLimits(e enrolled) []console.ConsumerLimit {
+	all := namedLimits("", limitNames(e.definition.TokensPerMinute, e.definition.RequestsPerMinute, e.definition.Quotas), e.consumer.Limits)
+	for _, own := range e.definition.ModelLimits {
+		limits := e.consumer.ModelLimits[own.Model]
+		names := limitNames(own.TokensPerMinute, own.RequestsPerMinute, own.Quotas)
+		all = append(all, namedLimits(own.Model, names, limits[min(len(e.consumer.Limits), len(limits)):])...)
+	}
+	if spillover := limitStatus(e.consumer.Spillover); spillover != nil {
+		all = append(all, console.ConsumerLimit{Name: "spillover tokens/minute", Limit: *spillover})
+	}
+	return all
+}
+
+// limitNames are the names of limits in the order in which roster.limits makes them.
+func limitNames(tokens, requests int64, quotas []config.Quota) []string {
+	var names []string
+	if requests > 0 {
+		names = append(names, "requests/minute")
+	}
+	if tokens > 0 {
+		names = append(names, "tokens/minute")
+	}
+	for _, q := range quotas {
+		names = append(names, "tokens/"+q.Per)
+	}
+	return names
+}
+
+func namedLimits(model string, names []string, limits []gateway.Limit) []console.ConsumerLimit {
+	all := make([]console.ConsumerLimit, 0, len(names))
+	for i, l := range limits[:min(len(names), len(limits))] {
+		all = append(all, console.ConsumerLimit{Name: names[i], Model: model, Limit: *limitStatus(l.Limit)})
+	}
+	return slices.Clip(all)
 }
 
 // future is t if it is still to come, else nil.
 func future(t, now time.Time) *time.Time {
 	if !t.After(now) {
+		return nil
+	}
+	return timeOrNil(t)
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
 		return nil
 	}
 	utc := t.UTC()

@@ -42,7 +42,7 @@ func openStore(ctx context.Context, s config.State, o Options) (store.Store, err
 		Connection:     s.Connection.Reveal(),
 		Table:          s.Table,
 		OnServerDate:   o.Clock.Observe,
-		OnTableCreated: events{o.Log}.tableCreated,
+		OnTableCreated: events{o.Log, o.meter}.tableCreated,
 	}
 	if s.Endpoint != nil {
 		credential, err := o.Credential("")
@@ -73,6 +73,7 @@ func checkStore(ctx context.Context, s store.Store) error {
 // every limit's present window starts anew.
 func (e events) tableCreated(lost bool) {
 	if lost {
+		e.meter.Event("state_lost")
 		e.log.Warn().
 			Str(telemetry.KeyEvent, "state_lost").
 			Msg("somebody deleted the table of the shared state while it was in use; it has been created again, and all counts start at zero")

@@ -38,6 +38,9 @@ func commands() []command {
 	return []command{
 		{"serve", "run the gateway", serve},
 		{"validate", "check a configuration and say all that is wrong with it", validate},
+		{"status", "show how a gateway and its deployments stand", showStatus},
+		{"usage", "report what was used, by whom and where", showUsage},
+		{"consumers", "add, change, list and remove consumers without a deployment", manageConsumers},
 		{"keys", "make keys for consumers and admins (keys new)", keys},
 		{"schema", "print the JSON Schema of gateway.yaml", schema},
 		{"version", "print the version", printVersion},

@@ -18,6 +18,7 @@ import (
 	"spillway/functions/app"
 	"spillway/shared/config"
 	"spillway/shared/telemetry"
+	"spillway/shared/telemetry/export"
 )
 
 // drain is how long open requests may go on after the process was told to end.
@@ -79,7 +80,11 @@ func open(ctx context.Context, path string, std streams, log zerolog.Logger) (*a
 	if err != nil {
 		return nil, err
 	}
-	return app.New(ctx, cfg, app.Options{Log: log, Version: version(), Timer: functionsHost(std)})
+	instance := app.InstanceName()
+	return app.New(ctx, cfg, app.Options{
+		Log: log, Version: version(), Instance: instance, Timer: functionsHost(std),
+		Telemetry: export.FromEnvironment(ctx, export.Options{Log: log, Version: version(), Instance: instance}),
+	})
 }
 
 // refuse says in one line of the log all that keeps the gateway from starting, and

@@ -1,23 +1,37 @@
 // Package console serves what is the gateway's own, under /spillway/: whether
-// it is alive, whether it is ready, and how its deployments stand.
+// it is alive, whether it is ready, how its deployments stand, what was used, who
+// may call, and a page that shows it.
 package console
 
 import (
-	"encoding/json"
+	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"spillway/shared/openai"
+	"spillway/shared/usage"
 )
 
 // Options are the parts that a Console shows.
 type Options struct {
-	// Admin tells whether a request carries an admin key.
-	Admin func(*http.Request) bool
+	// Admin tells whether a request carries an admin key, and its name.
+	Admin func(*http.Request) (name string, ok bool)
+	// Consumer names the consumer whose credential a request carries, or says why
+	// there is none.
+	Consumer func(context.Context, *http.Request) (name string, refused *openai.Error)
+	// Usage reads the ledger.
+	Usage func(context.Context, usage.Query) (usage.Report, error)
+	// Consumers are those that are kept in the table.
+	Consumers Directory
+	// Metrics answers with the metrics as Prometheus reads them; nil: there are none.
+	Metrics http.Handler
 	// Ready tells whether all is loaded that requests need.
 	Ready func() bool
-	// Status reads the state of the gateway at the time of the call.
-	Status func() Status
+	// Status reads the state of the gateway at the time of the call, with the history
+	// and the events from a moment on. It must not wait for the shared state.
+	Status func(since time.Time) Status
 }
 
 // Console is the handler of /spillway/. It is safe for concurrent use.
@@ -26,31 +40,60 @@ type Console struct{ Options }
 // New makes a Console.
 func New(o Options) *Console { return &Console{o} }
 
-// ServeHTTP answers GET requests under /spillway/.
+// ServeHTTP answers requests for /spillway and what is below it.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case "/spillway/healthz":
+	switch path := r.URL.Path; {
+	case path == "/spillway":
+		redirect(w, r)
+	case path == "/spillway/healthz":
 		Alive(w, r)
-	case "/spillway/readyz":
+	case path == "/spillway/readyz":
 		if !c.Ready() {
 			NotReady(w, r)
 			return
 		}
 		Alive(w, r)
-	case "/spillway/status":
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			openai.MethodNotAllowed(r.Method, http.MethodGet).Write(w)
-			return
+	case path == "/spillway/status":
+		if allow(w, r, http.MethodGet, http.MethodHead) && c.admitAdmin(w, r) {
+			c.status(w, r)
 		}
-		if !c.Admin(r) {
-			openai.Unauthorized().Write(w)
-			return
+	case path == "/spillway/metrics" && c.Metrics != nil:
+		if allow(w, r, http.MethodGet, http.MethodHead) && c.admitAdmin(w, r) {
+			c.Metrics.ServeHTTP(w, r)
 		}
-		c.status(w, r)
+	case path == "/spillway/usage":
+		c.usage(w, r)
+	case path == "/spillway/consumers", strings.HasPrefix(path, "/spillway/consumers/"):
+		c.consumers(w, r)
 	default:
-		openai.UnknownURL(r.Method, r.URL.Path).Write(w)
+		if !page(w, r) {
+			openai.UnknownURL(r.Method, r.URL.Path).Write(w)
+		}
 	}
+}
+
+// allow tells whether the request has one of the methods, and answers it if not.
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	openai.MethodNotAllowed(r.Method, strings.Join(methods, " or ")).Write(w)
+	return false
+}
+
+// admitAdmin tells whether the request carries an admin key, and answers it if not: a
+// consumer is told that its key does not do here, anybody else to authenticate.
+func (c *Console) admitAdmin(w http.ResponseWriter, r *http.Request) bool {
+	if _, ok := c.Admin(r); ok {
+		return true
+	}
+	if _, refused := c.Consumer(r.Context(), r); refused != nil {
+		refused.Write(w)
+		return false
+	}
+	openai.Forbidden("This needs an admin key, and this is the key of a consumer.").Write(w)
+	return false
 }
 
 // Alive answers that the process runs. It needs nothing to be loaded.
@@ -65,65 +108,4 @@ func NotReady(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = w.Write([]byte("starting\n"))
-}
-
-func (c *Console) status(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(c.Status()) // the client has left; nobody is there to be told
-}
-
-// Status is the state of one instance.
-type Status struct {
-	Version     string       `json:"version"`
-	Instance    string       `json:"instance"`
-	Now         time.Time    `json:"now"`
-	Instances   int64        `json:"instances"` // that share its limits, as far as it can tell
-	Store       Store        `json:"store"`
-	Totals      Totals       `json:"totals"`
-	Pools       []Pool       `json:"pools"`
-	Deployments []Deployment `json:"deployments"`
-}
-
-// Store is the shared state as this instance finds it.
-type Store struct {
-	Kind     string `json:"kind"`
-	Degraded bool   `json:"degraded"` // it does not answer: this instance decides alone
-}
-
-// Pool is who can serve a model.
-type Pool struct {
-	Name     string   `json:"name"`
-	Model    string   `json:"model"`
-	Strategy string   `json:"strategy"`
-	Members  []Member `json:"members"`
-}
-
-// Member is a deployment's place in a pool.
-type Member struct {
-	Deployment string `json:"deployment"`
-	Priority   int    `json:"priority"`
-	Weight     int    `json:"weight"`
-}
-
-// Deployment is the state of a deployment as this instance sees it. A limit
-// that is not configured is absent.
-type Deployment struct {
-	ID             string     `json:"id"`
-	Breaker        string     `json:"breaker"`
-	OpenUntil      *time.Time `json:"openUntil,omitempty"`
-	ThrottledUntil *time.Time `json:"throttledUntil,omitempty"`
-	InFlight       int64      `json:"inFlight"`
-	FirstByteMs    float64    `json:"firstByteMs"`
-	Tokens         *Limit     `json:"tokens,omitempty"`
-	Requests       *Limit     `json:"requests,omitempty"`
-}
-
-// Limit is a limit and what is left of it in the current window.
-type Limit struct {
-	Limit     int64     `json:"limit"`
-	Remaining int64     `json:"remaining"`
-	ResetAt   time.Time `json:"resetAt"`
 }

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"spillway/functions/console"
+	"spillway/shared/openai"
 	"spillway/shared/usage"
 )
 
@@ -17,9 +19,15 @@ import (
 func call(t *testing.T, method, path, admin string) *httptest.ResponseRecorder {
 	t.Helper()
 	c := console.New(console.Options{
-		Admin: func(r *http.Request) bool { return r.Header.Get("Admin") == "yes" },
+		Admin: func(r *http.Request) (string, bool) { return "on-call", r.Header.Get("Admin") == "yes" },
+		Consumer: func(_ context.Context, r *http.Request) (string, *openai.Error) {
+			if r.Header.Get("Admin") == "a consumer" {
+				return "team", nil
+			}
+			return "", openai.Unauthorized()
+		},
 		Ready: func() bool { return admin != "not ready" },
-		Status: func() console.Status {
+		Status: func(time.Time) console.Status {
 			return console.Status{
 				Version: "v1", Instance: "one", Now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
 				Deployments: []console.Deployment{{ID: "ptu/gpt-4o", Breaker: "closed", Tokens: &console.Limit{Limit: 10, Remaining: 4}}},
@@ -47,8 +55,10 @@ func TestWhoMaySeeWhat(t *testing.T) {
 		{"/spillway/healthz", "not ready", 200},
 		{"/spillway/status", "no", 401},
 		{"/spillway/status", "", 401},
+		{"/spillway/status", "a consumer", 403},
 		{"/spillway/status", "yes", 200},
-		{"/spillway/", "yes", 404},
+		{"/spillway/", "no", 200},
+		{"/spillway", "no", 307},
 		{"/spillway/status/", "yes", 404},
 		{"/spillway/STATUS", "yes", 404},
 		{"/spillway/other", "no", 404},

@@ -203,6 +203,9 @@ func (t *turn) send(ctx context.Context, m *Member, pass breaker.Pass) *upstream
 // call sends the request once.
 func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage bool) *upstream.Result {
 	start := t.gateway.Clock.Now()
+	if t.req.span != nil {
+		t.req.span.Attempt(t.req.header)
+	}
 	call := upstream.Call{
 		Operation:  t.req.route.Operation,
 		Deployment: m.Name,

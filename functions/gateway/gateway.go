@@ -22,8 +22,8 @@ import (
 	"spillway/shared/usage"
 )
 
-// Options are the parts that a Gateway is made of. All are required, but for
-// Random.
+// Options are the parts that a Gateway is made of. All are required, but for Trace
+// and Random.
 type Options struct {
 	// Authenticate says who is calling, or why the caller is refused.
 	Authenticate func(context.Context, *http.Request) (Caller, *openai.Error)
@@ -45,6 +45,10 @@ type Options struct {
 	MaxBody int64
 	// Record is given each finished request, exactly once.
 	Record func(*usage.Record)
+	// Trace begins to trace a request, or returns nil if it is not to be traced. The
+	// record is the request's, and may be told the id of the trace. Nil: no request is
+	// traced, and a client's traceparent goes on to the backend as it is.
+	Trace func(client http.Header, record *usage.Record) Span
 	// Fault is told of a panic in the request path, and where it was.
 	Fault func(fault any, stack []byte)
 	// Random returns a uniform number in [0, n). Nil: the runtime's generator.
@@ -79,6 +83,7 @@ func New(o Options) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &response{ResponseWriter: w, clock: g.Clock}
 	record := g.open(out, r)
+	var span Span // nil: the request is not traced
 	defer func() {
 		if fault := recover(); fault != nil {
 			g.Fault(fault, debug.Stack())
@@ -90,19 +95,25 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		record.Status = out.status
 		record.Duration = g.Clock.Now().Sub(record.Start)
+		if span != nil {
+			span.End()
+		}
 		g.Record(record)
 		if out.broken {
 			panic(http.ErrAbortHandler) // net/http's way to end a connection early
 		}
 	}()
-	if refused := g.serve(out, r, record); refused != nil {
+	if g.Trace != nil {
+		span = g.Trace(r.Header, record)
+	}
+	if refused := g.serve(out, r, record, span); refused != nil {
 		g.refuse(out, record, refused)
 	}
 }
 
 // serve is the request path. It returns why the request is refused, or nil
 // once an answer has begun.
-func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record) *openai.Error {
+func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span Span) *openai.Error {
 	route, refused := findRoute(r)
 	if refused != nil {
 		return refused
@@ -125,6 +136,7 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record) *ope
 		return refused
 	}
 	defer req.wire.Release(body.release)
+	req.span = span
 	record.Operation, record.Model, record.Stream = route.Operation.String(), req.model, req.wire.Stream
 	first, refused := consumer.pool(req.model)
 	if refused != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // request is a client's request once it has been read. Nothing in it changes
-// afterwards, but for counted.
+// afterwards, but for counted, and for the traceparent of a request that is traced.
 type request struct {
 	route    openai.Route
 	wire     *openai.Request
@@ -24,6 +24,7 @@ type request struct {
 	// counted is the exact number of the prompt's tokens, made at most once and
 	// only if a decision hangs on it; 0: not made, negative: it cannot be.
 	counted int64
+	span    Span // nil: the request is not traced
 }
 
 // findRoute finds the operation that a path names.

@@ -20,6 +20,7 @@ import (
 	"spillway/functions/app"
 	"spillway/shared/config"
 	"spillway/shared/telemetry"
+	"spillway/shared/telemetry/export"
 )
 
 // giveBackTime is what an instance has for its last words. Lambda kills it 500 ms
@@ -65,7 +66,11 @@ func open(log zerolog.Logger) (*app.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.New(context.Background(), cfg, app.Options{Log: log, Version: lambdacontext.FunctionVersion})
+	ctx, instance := context.Background(), app.InstanceName()
+	return app.New(ctx, cfg, app.Options{
+		Log: log, Version: lambdacontext.FunctionVersion, Instance: instance,
+		Telemetry: export.FromEnvironment(ctx, export.Options{Log: log, Version: lambdacontext.FunctionVersion, Instance: instance}),
+	})
 }
 
 // refuse says in one line of the log all that keeps the gateway from starting.

@@ -52,12 +52,12 @@ func bearer(value string) (token string, ok bool) {
 }
 
 // couldBeKey tells whether it is worth to look a key up beyond the
-// configuration: whether it has the length of one, and no spaces or other
-// characters that no key has. A token is too long for a key.
+// configuration: whether it has the length of one, and no characters that the
+// configuration allows in none. A token is too long for a key.
 func couldBeKey(credential string) bool {
 	const shortest, longest = 16, 256 // keys of other systems that people bring along have 32 to 200 characters
 	return len(credential) >= shortest && len(credential) <= longest &&
-		!strings.ContainsFunc(credential, func(c rune) bool { return c <= ' ' || c > '~' })
+		!strings.ContainsFunc(credential, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
 // looksLikeJWT tells whether a bearer token is a signed token in compact form:

@@ -128,7 +128,10 @@ type Consumer struct {
 	ModelLimits       []ModelLimit  `yaml:"modelLimits" doc:"Limits for single models, beside those for all models together. At most one entry for each model."`
 	TokenWeights      *TokenWeights `yaml:"tokenWeights" doc:"How much tokens of some kinds count against the token limits. Absent: every token counts once."`
 	Shadow            bool          `yaml:"shadow" doc:"Count and report the limits, and refuse nothing because of them. Absent: false."`
-	Spillover         *Spillover    `yaml:"spillover" doc:"Whether and how much it may use members other than those of the lowest priority. Absent or true: unlimited."`
+	// Since is when its definition was last changed, for a consumer that is kept in
+	// the table; zero for one of the file.
+	Since     time.Time  `yaml:"-"`
+	Spillover *Spillover `yaml:"spillover" doc:"Whether and how much it may use members other than those of the lowest priority. Absent or true: unlimited."`
 }
 
 // ConsumerEntra tells which Entra applications are one consumer: those of

@@ -154,6 +154,9 @@ func readKey(text string, _ *field) (any, *fault) {
 	if utf8.RuneCountInString(text) < minKeyLength {
 		return nil, &fault{fmt.Sprintf("is shorter than %d characters and could be guessed", minKeyLength), `"spillway keys new" makes a key`}
 	}
+	if len(text) > maxKeyLength || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return nil, &fault{fmt.Sprintf("is longer than %d characters, or has others than those of ASCII, which not every client can send", maxKeyLength), `"spillway keys new" makes a key`}
+	}
 	return KeyHash(sha256.Sum256([]byte(text))), nil
 }
 

@@ -43,6 +43,9 @@ const keyPrefix = "sha256:"
 // Shorter ones can be found by trying.
 const minKeyLength = 16
 
+// maxKeyLength is the length of the longest plain key. Longer credentials are tokens.
+const maxKeyLength = 256
+
 // String returns the beginning of the hash: enough to tell keys apart.
 func (k KeyHash) String() string { return keyPrefix + hex.EncodeToString(k[:4]) + "…" }
 

@@ -3,7 +3,6 @@ package consumers
 import (
 	"context"
 	"math"
-	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +27,7 @@ const (
 // it, so that all give the same pointer.
 type record struct {
 	consumer *config.Consumer
-	etag     string // Guarded by Directory.mu.
+	etag     string // Of its row.
 	entries  int    // That hold this record. Guarded by Directory.mu.
 	// doubted is the generation before which an entry must have been verified.
 	doubted atomic.Uint64
@@ -206,8 +205,7 @@ func (d *Directory) release(r *record) {
 func (d *Directory) admit(s *seen) *record {
 	name := s.consumer.Name
 	r := d.records[name]
-	if r != nil && (r.etag == s.etag || reflect.DeepEqual(r.consumer, s.consumer)) {
-		r.etag = s.etag
+	if r != nil && r.etag == s.etag {
 		return r
 	}
 	if r != nil {
@@ -222,10 +220,14 @@ func (d *Directory) admit(s *seen) *record {
 // gone notes that there is no such consumer, as far as one reader saw.
 func (d *Directory) gone(name string) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if r := d.records[name]; r != nil {
+	r := d.records[name]
+	if r != nil {
 		r.doubted.Store(superseded)
 		delete(d.records, name)
+	}
+	d.mu.Unlock()
+	if r != nil {
+		d.o.Gone(name)
 	}
 }
 

@@ -110,6 +110,7 @@ func checkChange(c *Change) error {
 type stored struct {
 	etag     string           // Of the row; empty: there is none.
 	consumer *config.Consumer // Nil: nothing that can be read.
+	at       time.Time        // Of the last change.
 	err      error            // Why it cannot be read.
 }
 
@@ -132,6 +133,7 @@ func (w *writer) current(ctx context.Context, name string) (stored, error) {
 		return stored{}, err
 	}
 	s := stored{etag: row.ETag}
+	s.at, _ = row.Columns[columnAt].(time.Time)
 	s.consumer, s.err = decodeConsumer(name, row.Columns)
 	return s, nil
 }
@@ -177,7 +179,7 @@ func (w *writer) put(ctx context.Context) (Entry, error) {
 		w.disclaim(ctx, claims)
 		return Entry{}, harmless(err)
 	}
-	at := w.directory.o.Clock.Now().Truncate(store.TimeResolution)
+	at := w.after(before)
 	etag, err := w.write(ctx, consumerKey(next.Name), before.etag, func(nonce string) store.Columns {
 		return encodeConsumer(next, nonce, w.change.By, at)
 	})
@@ -192,7 +194,20 @@ func (w *writer) put(ctx context.Context) (Entry, error) {
 		return Entry{}, err
 	}
 	w.deleteAll(ctx, dropped)
+	next.Since = at
 	return Entry{Name: next.Name, Consumer: next, ETag: etag, By: w.change.By, At: at}, nil
+}
+
+// after is the moment of a change: now, and later than what it changes, since of two
+// amounts of a limit the later one is in force. A moment that nobody can have
+// written stands in nobody's way.
+func (w *writer) after(before stored) time.Time {
+	const step, skew = time.Microsecond, time.Minute
+	now := w.directory.o.Clock.Now().Truncate(store.TimeResolution)
+	if next := before.at.Add(step); next.After(now) && next.Before(now.Add(skew)) {
+		return next
+	}
+	return now
 }
 
 // remove goes through the steps of a removal once.
@@ -218,7 +233,7 @@ func (w *writer) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at := w.directory.o.Clock.Now().Truncate(store.TimeResolution)
+	at := w.after(before)
 	_, err = w.write(ctx, consumerKey(name), before.etag, func(nonce string) store.Columns {
 		return encodeRemoved(nonce, w.change.By, at)
 	})

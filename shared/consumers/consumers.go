@@ -93,6 +93,9 @@ type Options struct {
 	// InFile tells whether the configuration file defines a consumer of that name:
 	// it is the file's then, whatever the table says. Nil: none.
 	InFile func(name string) bool
+	// Gone is told of a consumer that was in use and is not there any more. It must
+	// not call the Directory. Nil: nobody is told.
+	Gone func(name string)
 	// Check tells what keeps a consumer from working with the configuration. A
 	// change is refused because of it; a consumer that has come not to fit, because
 	// a model was retired, is an event and stays in use. Nil: everything fits.
@@ -126,6 +129,9 @@ func (o *Options) validate() error {
 	}
 	if o.InFile == nil {
 		o.InFile = func(string) bool { return false }
+	}
+	if o.Gone == nil {
+		o.Gone = func(string) {}
 	}
 	if o.Check == nil {
 		o.Check = func(config.Consumer) error { return nil }

@@ -55,9 +55,9 @@ func New(o Options) (*Directory, error) {
 }
 
 // ByKey returns the consumer that has a key with that hash; nil without an error
-// is nobody. The same pointer is returned for as long as the definition has not
-// changed, and what it points to must not be changed. An error says that it could
-// not be found out now (ErrUnavailable, ErrBusy), or that ctx ended.
+// is nobody. The same pointer is returned for as long as nobody has written its row,
+// and what it points to must not be changed. An error says that it could not be
+// found out now (ErrUnavailable, ErrBusy), or that ctx ended.
 //
 // What is known is answered at once, except that a view of the table older than
 // 4.5 s, or a change of the consumer, is waited for: at most 150 ms each. What is

@@ -153,6 +153,7 @@ func decodeConsumer(name string, columns store.Columns) (*config.Consumer, error
 	if err != nil {
 		return nil, fmt.Errorf("the definition cannot be read: %w", err)
 	}
+	consumer.Since, _ = columns[columnAt].(time.Time)
 	return &consumer, nil
 }
 

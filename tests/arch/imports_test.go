@@ -21,26 +21,33 @@ var allowed = map[string][]string{
 	"shared/store":        {},
 	"shared/telemetry":    {},
 	"shared/breaker/rule": {},
+	// telemetry
+	"shared/telemetry/meter":  {"shared/quota", "shared/store", "shared/usage"},
+	"shared/telemetry/tracer": {"shared/telemetry/meter", "shared/usage"},
+	"shared/telemetry/export": {"shared/telemetry/meter"},
 	// stores
 	"shared/store/memory":  {"shared/store"},
 	"shared/store/aztable": {"shared/store"},
 	// steps
-	"shared/auth":     {"shared/config"},
-	"shared/tokens":   {"shared/openai"},
-	"shared/upstream": {"shared/openai"},
-	"shared/lease":    {"shared/quota", "shared/store", "shared/clock"},
-	"shared/breaker":  {"shared/breaker/rule", "shared/store", "shared/clock"},
-	"shared/usage":    {"shared/store"},
+	"shared/auth":         {"shared/config"},
+	"shared/tokens":       {"shared/openai"},
+	"shared/upstream":     {"shared/openai"},
+	"shared/lease":        {"shared/quota", "shared/store", "shared/clock"},
+	"shared/breaker":      {"shared/breaker/rule", "shared/store", "shared/clock"},
+	"shared/usage":        {},
+	"shared/usage/ledger": {"shared/usage", "shared/store", "shared/clock"},
+	"shared/consumers":    {"shared/config", "shared/store", "shared/clock"},
 	// handlers
 	"functions/gateway": {
 		"shared/auth", "shared/tokens", "shared/lease", "shared/breaker", "shared/pool", "shared/upstream",
 		"shared/usage", "shared/openai", "shared/clock", "shared/store",
 	},
-	"functions/console":     {"shared/auth", "shared/lease", "shared/breaker", "shared/usage", "shared/openai"},
-	"functions/maintenance": {"shared/quota", "shared/breaker", "shared/store", "shared/clock"},
+	"functions/console":          {"functions/console/activity", "shared/auth", "shared/config", "shared/consumers", "shared/usage", "shared/openai"},
+	"functions/console/activity": {"shared/usage"},
+	"functions/maintenance":      {"shared/quota", "shared/breaker", "shared/store", "shared/clock"},
 	// composition root and mains
 	"functions/app":    {"shared", "functions/gateway", "functions/console", "functions/maintenance"},
-	"functions/azure":  {"functions/app", "shared/config", "shared/auth", "shared/telemetry"},
+	"functions/azure":  {"functions/app", "functions/console", "shared/config", "shared/consumers", "shared/auth", "shared/telemetry", "shared/usage", "shared/store", "shared/clock"},
 	"functions/lambda": {"functions/app", "shared/config", "shared/openai", "shared/telemetry"},
 }
 
