@@ -247,12 +247,17 @@ func (j *judge) unmetered(a *account, w time.Time) int64 {
 }
 
 // times judges the clocks at the end. An answer of the table narrows the truth
-// down to a second and the time it took.
+// down to a second and the time it took. A clock that false dates have misled needs
+// two true answers in a row that contradict it; those before may agree with it in
+// part, each leaving it less.
 func (j *judge) times() {
-	const worst = time.Second + 50*time.Millisecond
+	const (
+		worst  = time.Second + 50*time.Millisecond
+		enough = 5
+	)
 	for i := range j.statuses {
 		s := &j.statuses[i]
-		if off := s.Now.Sub(s.at); off.Abs() > worst && j.heard[s.instance] >= 3 {
+		if off := s.Now.Sub(s.at); off.Abs() > worst && j.heard[s.instance] >= enough {
 			j.blame(RuleClock, s.at, "the clock of %s is %v off after %d answers of the table", instanceName(s.instance), off, j.heard[s.instance])
 		}
 	}
