@@ -1,7 +1,7 @@
 # The gateway and nothing else. The binary is built before, by the Go on the
 # machine, so that a build needs no network beyond the base image:
 #
-#   CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -o bin/linux-amd64/spillway ./functions/azure
+#   CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -ldflags '-s -w' -o bin/linux-amd64/spillway ./functions/azure
 #   docker build --platform linux/amd64 -t spillway .
 #   docker run -p 8080:8080 -v "$PWD/gateway.yaml:/etc/spillway/gateway.yaml:ro" spillway
 #

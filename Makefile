@@ -29,11 +29,11 @@ deploy: package ## publish dist/ to a Function app: make deploy APP=name
 	@SPILLWAY_APP="$(APP)" infra/azure/hooks/publish.sh
 
 image: ## a container image (ARCH=amd64 or arm64)
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -o bin/linux-$(ARCH)/spillway ./functions/azure
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '-s -w' -o bin/linux-$(ARCH)/spillway ./functions/azure
 	docker build --platform linux/$(ARCH) -t spillway .
 
 package-lambda: ## bin/lambda/: bootstrap and the configuration (CONFIG=gateway.yaml), for sam deploy
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -o bin/lambda/bootstrap ./functions/lambda
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '-s -w' -tags lambda.norpc -o bin/lambda/bootstrap ./functions/lambda
 	cp $(CONFIG) bin/lambda/gateway.yaml
 
 test: ## everything: unit, contract, end-to-end tests with the race detector; model search and simulation

@@ -60,7 +60,7 @@ func TestBadTransfers(t *testing.T) {
 			s.refused(t, s.send(t, call{path: "/v1/chat/completions", key: adminKey, from: openAI, body: chatBody("gpt-4o")}), 401)
 		})
 		t.Run("the caller's key is no admin's", func(t *testing.T) {
-			s.refused(t, s.send(t, call{method: http.MethodGet, path: "/spillway/status", key: callerKey, from: openAI}), 401)
+			s.refused(t, s.send(t, call{method: http.MethodGet, path: "/spillway/status", key: callerKey, from: openAI}), 403)
 		})
 	})
 }

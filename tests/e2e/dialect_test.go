@@ -13,6 +13,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 
 	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/secrets"
 )
 
 // The keys of these tests. None of them may ever be seen where it does not
@@ -210,6 +211,7 @@ func (p *process) send(t testing.TB, c call) answer {
 	if err != nil {
 		t.Fatalf("%s %s: the answer breaks off after %d bytes: %v", method, c.path, len(body), err)
 	}
+	secrets.None(t, "an answer to "+c.path, response.Header, body)
 	return answer{response.StatusCode, response.Header, body}
 }
 

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"spillway/tests/program"
+	"spillway/tests/secrets"
 )
 
 // patience bounds every wait of these tests. It only turns a hang into a
@@ -73,6 +74,7 @@ func run(t testing.TB, env map[string]string, args ...string) outcome {
 	overdue := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
 	defer overdue.Stop()
 	_ = c.Wait() // the exit code tells
+	secrets.None(t, "what a command prints", nil, append(stdout.Bytes(), stderr.Bytes()...))
 	return outcome{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
@@ -111,7 +113,7 @@ func launch(t testing.TB, yaml string, env map[string]string, args ...string) *p
 	t.Helper()
 	p := &process{
 		yaml:   filepath.Join(t.TempDir(), "gateway.yaml"),
-		output: program.NewOutput(),
+		output: program.NewOutput().Watch(t),
 		exited: make(chan struct{}),
 	}
 	if err := os.WriteFile(p.yaml, []byte(yaml), 0o600); err != nil {

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
+
+	"spillway/tests/secrets"
 )
 
 // ErrEnded says that a process has ended without printing what was waited for.
@@ -25,6 +28,16 @@ type Output struct {
 
 // NewOutput returns an Output of a process that has printed nothing yet.
 func NewOutput() *Output { return &Output{changed: make(chan struct{})} }
+
+// Watch makes the test fail when it ends if the process has printed a secret until
+// then. What the test registers later than Watch for its end ends before it looks: a
+// process that is to be stopped then is started afterwards. It returns o.
+func (o *Output) Watch(t testing.TB) *Output {
+	t.Helper()
+	w := secrets.NewWatch(t)
+	t.Cleanup(func() { w.Text("what a process prints", []byte(o.String())) })
+	return o
+}
 
 // Write takes what the process prints. It never fails.
 func (o *Output) Write(p []byte) (int, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"spillway/tests/program"
+	"spillway/tests/secrets"
 )
 
 // However the bytes arrive, lines are what stands between line ends, and a line
@@ -126,3 +127,42 @@ func TestOutputOfManyWriters(t *testing.T) {
 		t.Errorf("%d lines, want %d", n, writers*each)
 	}
 }
+
+// A process that prints a secret fails the test that it belongs to, in whatever
+// parts the line comes.
+func TestSecretOfAProcess(t *testing.T) {
+	const secret = "a secret that a process prints"
+	secrets.Register("the planted one", secret)
+	for _, test := range []struct {
+		prints []string
+		fails  bool
+	}{
+		{[]string{"an ordinary line\n"}, false},
+		{[]string{"it is " + secret[:9], secret[9:] + "\n"}, true},
+		{[]string{"and the last words are " + secret}, true},
+	} {
+		r := &recorder{TB: t}
+		o := program.NewOutput().Watch(r)
+		for _, part := range test.prints {
+			fmt.Fprint(o, part)
+		}
+		o.End()
+		for _, f := range slices.Backward(r.cleanups) {
+			f()
+		}
+		if r.failed != test.fails {
+			t.Errorf("%q: the test fails: %t, want %t", test.prints, r.failed, test.fails)
+		}
+	}
+}
+
+// recorder is a test that notes that it failed instead of failing.
+type recorder struct {
+	testing.TB
+	cleanups []func()
+	failed   bool
+}
+
+func (r *recorder) Helper()               {}
+func (r *recorder) Cleanup(f func())      { r.cleanups = append(r.cleanups, f) }
+func (r *recorder) Errorf(string, ...any) { r.failed = true }

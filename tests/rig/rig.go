@@ -7,20 +7,24 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 
 	"spillway/functions/app"
 	"spillway/shared/config"
+	"spillway/shared/telemetry"
 	"spillway/shared/usage"
 	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/secrets"
 )
 
 // Rig is one gateway before simulated backends.
 type Rig struct {
 	*app.App
 
+	watch   *secrets.Watch // sees the log and all answers of Send
 	mu      sync.Mutex
 	records []usage.Record // guarded by mu
 }
@@ -33,14 +37,18 @@ func New(t testing.TB, yaml string, backends map[string]*azureopenai.Server) *Ri
 }
 
 // NewWith starts a gateway with options of the test's own. Observe is the
-// rig's.
+// rig's. A secret in its log, unless Log is the test's own, or in an answer of Send
+// fails the test.
 func NewWith(t testing.TB, yaml string, o app.Options) *Rig {
 	t.Helper()
 	cfg, err := config.Parse("gateway.yaml", []byte(yaml), nil)
 	if err != nil {
 		t.Fatalf("the test's configuration is wrong:\n%v", err)
 	}
-	r := new(Rig)
+	r := &Rig{watch: secrets.NewWatch(t)}
+	if reflect.ValueOf(o.Log).IsZero() {
+		o.Log = telemetry.NewLogger(r.watch)
+	}
 	o.Observe = func(record *usage.Record) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -73,6 +81,7 @@ type Call struct {
 func (r *Rig) Send(ctx context.Context, c Call) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r.ServeHTTP(w, c.Request(ctx))
+	r.watch.Answer(c.Path, w.Header(), w.Body.Bytes())
 	return w
 }
 

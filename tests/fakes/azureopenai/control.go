@@ -41,6 +41,7 @@ type wireFault struct {
 	Throttle    ThrottleKind      `json:"throttle,omitempty"`
 	RetryAfter  wireDuration      `json:"retryAfter,omitempty"`
 	Events      int64             `json:"events,omitempty"`
+	Tokens      int64             `json:"tokens,omitempty"`
 	Bytes       int64             `json:"bytes,omitempty"`
 	Location    string            `json:"location,omitempty"`
 	Limit       int64             `json:"limit,omitempty"`
@@ -71,7 +72,7 @@ var faultKinds = []FaultKind{FaultDelay, FaultRefuse, FaultReset, FaultStatus, F
 func (w wireFault) fault() (Fault, error) {
 	f := Fault{Kind: w.Kind, After: w.After, Times: w.Times, Probability: w.Probability, For: time.Duration(w.For),
 		Delay: time.Duration(w.Delay), Status: w.Status, Body: w.Body, Header: w.Header, Throttle: w.Throttle,
-		RetryAfter: time.Duration(w.RetryAfter), Events: w.Events, Bytes: w.Bytes, Location: w.Location,
+		RetryAfter: time.Duration(w.RetryAfter), Events: w.Events, Tokens: w.Tokens, Bytes: w.Bytes, Location: w.Location,
 		Limit: w.Limit, Uncharged: w.Uncharged}
 	if w.Match != nil {
 		f.Match = Match(*w.Match)
@@ -83,7 +84,7 @@ func wireOf(f Fault) wireFault {
 	m := wireMatch(f.Match)
 	return wireFault{Kind: f.Kind, Match: &m, After: f.After, Times: f.Times, Probability: f.Probability, For: wireDuration(f.For),
 		Delay: wireDuration(f.Delay), Status: f.Status, Body: f.Body, Header: f.Header, Throttle: f.Throttle,
-		RetryAfter: wireDuration(f.RetryAfter), Events: f.Events, Bytes: f.Bytes, Location: f.Location,
+		RetryAfter: wireDuration(f.RetryAfter), Events: f.Events, Tokens: f.Tokens, Bytes: f.Bytes, Location: f.Location,
 		Limit: f.Limit, Uncharged: f.Uncharged}
 }
 
@@ -102,7 +103,7 @@ func (f Fault) Validate() error {
 		return fmt.Errorf("stream %q is neither \"true\" nor \"false\"", f.Match.Stream)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status %d is not in [200, 599]", f.Status)
-	case f.After < 0 || f.Times < 0 || f.Events < 0 || f.Bytes < 0 || f.For < 0 || f.Delay < 0 || f.RetryAfter < 0:
+	case f.After < 0 || f.Times < 0 || f.Events < 0 || f.Tokens < 0 || f.Bytes < 0 || f.For < 0 || f.Delay < 0 || f.RetryAfter < 0:
 		return fmt.Errorf("counts and durations must not be negative")
 	case f.Kind == FaultLowerLimit && f.Limit <= 0:
 		return fmt.Errorf("lower-limit needs a limit > 0")

@@ -78,9 +78,13 @@ type Fault struct {
 	Throttle   ThrottleKind      // FaultThrottle. Default: ThrottleTokens.
 	RetryAfter time.Duration     // FaultThrottle. Default: 1 s.
 	Events     int64             // See the kinds.
-	Bytes      int64             // See the kinds.
-	Location   string            // FaultRedirect.
-	Limit      int64             // FaultLowerLimit: tokens per minute.
+	// Tokens makes FaultHangAfterHeaders, FaultCut and FaultStreamError strike a
+	// stream when that many tokens are generated and sent, in place of Events: what
+	// the client has then is all that was generated. A shorter answer is not hit.
+	Tokens   int64
+	Bytes    int64  // See the kinds.
+	Location string // FaultRedirect.
+	Limit    int64  // FaultLowerLimit: tokens per minute.
 	// Uncharged makes FaultStatus act before the limiter.
 	Uncharged bool
 }

@@ -39,6 +39,10 @@ type Options struct {
 	// all (0: 64 MiB); the oldest requests make room.
 	RecordRequests int
 	RecordBytes    int64
+	// Account, if set, is told what each accepted request has used: when it is
+	// accepted, and when its outcome is known, before the last bytes of its answer are
+	// written. It is called by many goroutines and must not block.
+	Account func(Account)
 	// MaxBody is the largest request body read, in bytes; a larger one is
 	// answered with 413. 0: 64 MiB.
 	MaxBody int64

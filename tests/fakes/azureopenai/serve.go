@@ -45,6 +45,7 @@ func (e *exchange) serve(f fields, problem *serviceError) *serviceError {
 	if refused := e.meter(); refused != nil {
 		return refused
 	}
+	e.account(EventAccepted)
 	e.log(EventAccepted, 0)
 	return e.answer(picked.fault)
 }
@@ -245,6 +246,7 @@ func (e *exchange) conclude(err error) {
 	if e.deployment.Limiter == PTU {
 		e.correct(e.generated)
 	}
+	e.account(endOf(err))
 	var problem *serviceError
 	switch {
 	case err == nil:

@@ -148,6 +148,9 @@ func (e *exchange) deltas(answer reply) error {
 					return err
 				}
 			}
+			if err := e.betweenTokens(); err != nil {
+				return err
+			}
 			part := c.tokens[at:min(at+size, len(c.tokens))]
 			e.generated += int64(len(part))
 			if err := e.textEvent(answer, i, choice{tokens: part}.text()); err != nil {
@@ -157,6 +160,9 @@ func (e *exchange) deltas(answer reply) error {
 		if !active {
 			break
 		}
+	}
+	if err := e.betweenTokens(); err != nil {
+		return err
 	}
 	e.generated += answer.extra
 	for i, c := range answer.choices {
@@ -251,6 +257,9 @@ func (e *exchange) flush() {
 // and after a hang that ended.
 func (e *exchange) disturb(event []byte) error {
 	f := e.fault
+	if f.Tokens > 0 {
+		return nil // see betweenTokens
+	}
 	if f.Kind == FaultCut && f.Bytes > 0 {
 		if e.sent+int64(len(event)) < f.Bytes {
 			return nil
@@ -262,7 +271,21 @@ func (e *exchange) disturb(event []byte) error {
 	if e.events < f.Events {
 		return nil
 	}
-	instead := ""
+	return e.strike()
+}
+
+// betweenTokens acts out a fault that strikes after a number of tokens, before the
+// next one is generated.
+func (e *exchange) betweenTokens() error {
+	if e.fault == nil || e.fault.Tokens == 0 || e.generated < e.fault.Tokens {
+		return nil
+	}
+	return e.strike()
+}
+
+// strike acts out a fault that is due in a stream.
+func (e *exchange) strike() error {
+	f, instead := e.fault, ""
 	switch f.Kind {
 	case FaultCut:
 		return errBroken

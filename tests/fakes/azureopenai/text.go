@@ -56,9 +56,11 @@ func isWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// words are one token each, with the space before them.
-var words = []string{"the", "flow", "of", "water", "over", "a", "weir", "keeps", "its", "level", "while", "rain",
-	"fills", "lake", "and", "gates", "stay", "shut", "until", "more", "comes", "than", "turbin", "can", "take"}
+// words are one token each, with the space before them and without. They are so in
+// the published vocabularies as well: who counts the text of an answer that broke
+// off by these comes to the number of CountTokens.
+var words = []string{"the", "flow", "of", "water", "over", "a", "dam", "holds", "its", "level", "while", "rain",
+	"fills", "lake", "and", "doors", "stay", "closed", "until", "more", "comes", "than", "before", "can", "take"}
 
 // prose returns n tokens of text; the first has no space before it.
 func (d dice) prose(n int64) []string {
