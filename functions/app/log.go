@@ -13,11 +13,15 @@ import (
 func logRequest(log zerolog.Logger, r *usage.Record) {
 	attempts := zerolog.Arr()
 	for _, a := range r.Attempts {
-		attempts.Dict(zerolog.Dict().
+		attempt := zerolog.Dict().
 			Str(telemetry.KeyDeployment, a.Deployment).
 			Int(telemetry.KeyStatus, a.Status).
 			Str(telemetry.KeyReason, a.Reason).
-			Float64(telemetry.KeyDuration, milliseconds(a.Duration)))
+			Float64(telemetry.KeyDuration, milliseconds(a.Duration))
+		if a.Prompt > 0 {
+			attempt.Int64(telemetry.KeyPrompt, a.Prompt)
+		}
+		attempts.Dict(attempt)
 	}
 	log.Info().
 		Str(telemetry.KeyRequestID, r.RequestID).

@@ -39,7 +39,7 @@ func (c *Counter) Add(r *usage.Record) {
 	t.Attempts += int64(len(r.Attempts))
 	t.Prompt += r.Tokens.Prompt
 	t.Completion += r.Tokens.Completion
-	if r.Backend != "" && r.Refused == "" {
+	if r.Served() {
 		t.Served++
 	}
 	if r.Spillover != "" {

@@ -225,6 +225,8 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 		Status:     result.Status,
 		Reason:     cmp.Or(result.Reason, "ok"),
 		Duration:   t.gateway.Clock.Now().Sub(start),
+		Spilled:    t.spills(m),
+		Region:     m.Backend.Region,
 	})
 	return result
 }
@@ -263,6 +265,9 @@ func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
 		}
 		if result.Sent {
 			a.charge.settle(0)
+			if result.Outcome == upstream.Failed {
+				t.req.failed = append(t.req.failed, len(t.record.Attempts)-1)
+			}
 		}
 		t.trail.note(m.Deployment, skip{failed, now.Add(mayRetryFailed)})
 		t.trail.failed = true

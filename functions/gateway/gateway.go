@@ -136,6 +136,7 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span
 		return refused
 	}
 	defer req.wire.Release(body.release)
+	defer g.countFailed(req, record)
 	req.span = span
 	record.Operation, record.Model, record.Stream = route.Operation.String(), req.model, req.wire.Stream
 	first, refused := consumer.pool(req.model)

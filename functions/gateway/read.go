@@ -24,7 +24,10 @@ type request struct {
 	// counted is the exact number of the prompt's tokens, made at most once and
 	// only if a decision hangs on it; 0: not made, negative: it cannot be.
 	counted int64
-	span    Span // nil: the request is not traced
+	// failed are the attempts of which the backend had the request and failed, by
+	// their place in the record.
+	failed []int
+	span   Span // nil: the request is not traced
 }
 
 // findRoute finds the operation that a path names.

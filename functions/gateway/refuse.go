@@ -26,6 +26,8 @@ func (g *Gateway) overLimit(limit Limit, n int64, v lease.Verdict) *openai.Error
 		e := openai.RateLimited(kind, fmt.Sprintf("Request too large: your limit is %d %s, requested %d. It can never be served; make it smaller or lower its maximum output.", status.Amount, kind, n), 0)
 		e.NoRetry = true
 		return e
+	case v.Outcome == lease.Contended, v.Outcome == lease.Refused: // nothing is spent; nobody could say
+		return openai.RateLimited(kind, fmt.Sprintf("Your limit of %d %s cannot be read at the moment. Please try again in %s.", status.Amount, kind, readable(wait)), wait)
 	case limit.Quota:
 		return openai.QuotaExceeded(fmt.Sprintf("You exceeded your quota of %d %s. It is renewed in %s.", status.Amount, kind, readable(wait)), wait)
 	default:

@@ -30,7 +30,11 @@ func (g *Gateway) reply(w *response, req *request, h *hold, a *answer, record *u
 		a.spill.Settle(h.consumer.charge(used))
 	}
 	if a.result.Outcome == upstream.ClientFault {
-		settle(usage.Tokens{}, true)
+		var used usage.Tokens
+		if a.result.Evaluated() { // what a content filter refuses is billed
+			used.Prompt = g.exactPrompt(req)
+		}
+		settle(used, used.Prompt == 0)
 	} else if a.result.HasUsage {
 		// The answer is here as a whole: settled first, its headers tell the
 		// consumer what is left after it.
@@ -85,6 +89,14 @@ func (g *Gateway) explain(w *response, a *answer, d upstream.Delivery, record *u
 		// A stream has told its client by an error event. A plain answer that
 		// ends early must not look complete.
 		w.broken = !a.result.Stream
+	}
+}
+
+// countFailed notes what backends have read for attempts that failed, when the
+// client has its answer: counting takes time.
+func (g *Gateway) countFailed(req *request, record *usage.Record) {
+	for _, i := range req.failed {
+		record.Attempts[i].Prompt = g.exactPrompt(req)
 	}
 }
 

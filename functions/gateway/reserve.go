@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"spillway/shared/lease"
 	"spillway/shared/openai"
@@ -44,7 +45,7 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 		if limit.Requests {
 			n = 1
 		}
-		reservation, verdict := limit.Reserve(ctx, n)
+		reservation, verdict := g.insist(ctx, limit, n)
 		if !verdict.OK() {
 			if verdict.Outcome == lease.Canceled {
 				h.cancel()
@@ -60,6 +61,25 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 		h.reservations = append(h.reservations, reservation)
 	}
 	return h, nil
+}
+
+// insist reserves, and tries again where others' writes were in the way: the limit
+// may well have room, and a refusal would tell the client that it has none.
+func (g *Gateway) insist(ctx context.Context, limit Limit, n int64) (lease.Reservation, lease.Verdict) {
+	const tries = 3
+	for try := 1; ; try++ {
+		reservation, verdict := limit.Reserve(ctx, n)
+		if verdict.Outcome != lease.Contended || try == tries {
+			return reservation, verdict
+		}
+		timer := time.NewTimer(g.until(verdict.RetryAt))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return reservation, lease.Verdict{Outcome: lease.Canceled}
+		}
+	}
 }
 
 // consumerNeed is the number of tokens to reserve on each of a consumer's limits.

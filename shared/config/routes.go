@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +17,17 @@ func (v *validator) checkBackends() {
 		if b.Auth.APIKey != "" && b.Auth.ManagedIdentity != nil {
 			v.problem(at("backends", i, "auth"), "apiKey and managedIdentity exclude each other", "remove one of the two")
 		}
+		if b.Auth.ManagedIdentity != nil && b.Endpoint != nil && b.Endpoint.Scheme == "http" && !isLoopback(b.Endpoint.Hostname()) {
+			v.problem(at("backends", i, "endpoint"), "would carry the token of the managed identity in clear text", "write https")
+		}
 		v.deployments(i, b)
 	}
+}
+
+// isLoopback tells whether a host is this machine, which nobody else listens on.
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 // endpoint refuses a base URL that ends with the path of another API. The path

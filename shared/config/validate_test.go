@@ -122,6 +122,8 @@ func TestBackendProblems(t *testing.T) {
 			}},
 		{"two credentials", "{ apiKey: \"${PTU_KEY}\" }", "{ apiKey: \"${PTU_KEY}\", managedIdentity: {} }",
 			[]string{`gateway.yaml:5: backends[0].auth: apiKey and managedIdentity exclude each other; remove one of the two`}},
+		{"a token in clear text", "https://contoso.openai.azure.com", "http://contoso.openai.azure.com\n    auth: { managedIdentity: {} }",
+			[]string{`gateway.yaml:10: backends[1].endpoint: would carry the token of the managed identity in clear text; write https`}},
 		{"path of another API", "https://contoso.openai.azure.com", "https://contoso.openai.azure.com/openai/v1/",
 			[]string{`gateway.yaml:10: backends[1].endpoint: ends with /openai/v1, the path of another API; write api: azure-v1, or remove /openai/v1 from the end`}},
 		{"half of a path", "https://contoso.openai.azure.com", "https://contoso.openai.azure.com/openai\n    api: azure-v1",

@@ -96,6 +96,12 @@ func byFault(fault *openai.Error) (Outcome, int) {
 // lower case.
 var filtered = map[string]bool{"content_filter": true, "responsibleaipolicyviolation": true, "context_length_exceeded": true}
 
+// Evaluated tells whether the backend has refused the request for what it says:
+// then it has read the whole prompt, and bills it.
+func (r *Result) Evaluated() bool {
+	return r.Outcome == ClientFault && r.Fault != nil && filtered[strings.ToLower(r.Fault.Code)]
+}
+
 // limited are the codes and types of a full backend, in lower case. "tokens" and
 // "requests" are OpenAI's types for its rate limits.
 var limited = map[string]bool{

@@ -69,6 +69,16 @@ func DimensionsOf(r *Record) Dimensions {
 	return d
 }
 
+// DimensionsOfAttempt are the dimensions of what a backend has read for an attempt
+// that failed.
+func DimensionsOfAttempt(r *Record, a *Attempt) Dimensions {
+	backend, deployment, _ := strings.Cut(a.Deployment, "/")
+	return Dimensions{
+		Consumer: r.Consumer, Model: r.Model, Deployment: deployment, Backend: backend, Region: a.Region,
+		Spilled: a.Spilled, Status: statusServer,
+	}
+}
+
 func statusClass(status int) string {
 	switch {
 	case status == http.StatusTooManyRequests:

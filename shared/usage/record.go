@@ -22,6 +22,11 @@ type Attempt struct {
 	Status     int    // HTTP status of the backend, 0 if it never answered
 	Reason     string // "ok", or why the request went elsewhere
 	Duration   time.Duration
+	// Prompt is the tokens that the backend has read for nothing: it had the request,
+	// and failed. They are no part of what the request used, and may be billed.
+	Prompt  int64
+	Spilled bool   // of a lower priority
+	Region  string // as configured
 }
 
 // Record is one request as the ledger and the log see it. It holds no content
@@ -36,12 +41,12 @@ type Record struct {
 	Operation  string
 	Model      string // as the client asked for it
 	Pool       string
-	Backend    string // who served; empty if nobody did
+	Backend    string // who served, or was at work when the request was called off; empty if nobody was
 	Deployment string
 	Region     string // where Backend is: as configured, else as its answer said
 	Stream     bool
 	Status     int    // status sent to the client; 499 if it had left
-	Refused    string // why no backend was asked: the error's code; else empty
+	Refused    string // why no backend's answer was given: the error's code; else empty
 	Shadowed   string // the code of the limit that would have refused, had it been in force
 	Spillover  string // why a lower priority served; empty if none did
 
@@ -55,3 +60,6 @@ type Record struct {
 	FirstByte time.Duration // from arrival to the first byte to the client
 	Duration  time.Duration
 }
+
+// Served tells whether the client was given a backend's answer.
+func (r *Record) Served() bool { return r.Backend != "" && r.Refused == "" }

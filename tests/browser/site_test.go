@@ -112,7 +112,7 @@ func newSite(t *testing.T, state string) *site {
 	if err := os.WriteFile(yaml, fmt.Appendf(nil, configuration, endpoints...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	output := program.NewOutput()
+	output := program.NewOutput().Watch(t)
 	s.process = exec.Command(path, "serve", "--config", yaml, "--listen", "127.0.0.1:0")
 	s.process.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "GORACE=atexit_sleep_ms=0"}
 	s.process.Stdout, s.process.Stderr = output, output

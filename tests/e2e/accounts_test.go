@@ -151,19 +151,24 @@ func (f *office) leave(t *testing.T, to *process, q post, tokens int) error {
 	return nil
 }
 
-// books are what the accounts of the backends add up to. An attempt after which the
-// gateway went to another backend is not the answer of the request, though it may
-// have been billed: these are apart.
+// books are what the accounts of the backends add up to. Of an attempt after which
+// the gateway went to another backend the prompt counts, which may be billed, and no
+// request; how much of it was cached nobody has said.
 func books(all []account, of func(account) bool) (answers map[line]sums, failed sums) {
 	answers = make(map[line]sums)
+	lineOf := func(a account) line {
+		return line{a.tag.Consumer, a.tag.Model, a.Deployment, map[string]string{"ptu": "no", "payg": "yes"}[a.backend]}
+	}
 	for _, a := range all {
 		s := sums{Requests: 1, Prompt: a.Prompt, Cached: a.Cached, Completion: a.Completion, Reasoning: a.Reasoning}
 		switch {
 		case !of(a):
 		case a.Fault == azureopenai.FaultStatus, a.Fault == azureopenai.FaultStreamError:
 			failed = failed.plus(s)
+			l := lineOf(a)
+			answers[l] = answers[l].plus(sums{Prompt: a.Prompt})
 		default:
-			l := line{a.tag.Consumer, a.tag.Model, a.Deployment, map[string]string{"ptu": "no", "payg": "yes"}[a.backend]}
+			l := lineOf(a)
 			answers[l] = answers[l].plus(s)
 		}
 	}
@@ -186,8 +191,8 @@ func totals(lines map[line]sums, consumer string, its bool) (total sums) {
 // and four processes may write it at once. One that is killed loses what it served
 // since its last flush, and nothing else is wrong.
 //
-// Equal are the tokens of the attempt whose answer the client got. What a backend
-// read for an attempt that failed is in no ledger; the test prints how much it is.
+// What a backend read for an attempt that failed is in the ledger, too, and the test
+// prints how much of it that is.
 func TestLedgerIsExact(t *testing.T) {
 	needsFleet(t)
 	c := &crowd{requests: 10_000}
@@ -322,7 +327,7 @@ func (f *office) judgeLedger(t *testing.T, killed time.Time, requests int64) {
 		t.Errorf("spillway usage says %+v, and GET /spillway/usage something else", cli)
 	}
 	sum := totals(got, "doomed", false).tokens()
-	t.Logf("exact: %d lines, prompt %d (cached %d), completion %d tokens; beside them %d attempts that failed have read %d tokens of prompt",
+	t.Logf("exact: %d lines, prompt %d (cached %d), completion %d tokens; of it %d attempts that failed have read %d tokens",
 		len(got), sum.Prompt, sum.Cached, sum.Completion, failed.Requests, failed.Prompt)
 	f.judgeLoss(t, killed)
 }
@@ -341,7 +346,7 @@ func (f *office) judgeLoss(t *testing.T, killed time.Time) {
 	for _, text := range p.output.Lines() {
 		if r, ok := parseRecord(text); ok && r.Consumer == "doomed" {
 			log = append(log, eventTime(text))
-			logged = logged.plus(sums{Requests: 1, Prompt: r.Prompt, Completion: r.Output})
+			logged = logged.plus(sums{Requests: 1, Prompt: r.prompts(), Completion: r.Output})
 		}
 	}
 	lost := logged.minus(got)

@@ -217,7 +217,18 @@ type record struct {
 		Status     int
 		Reason     string
 		Duration   float64 `json:"duration_ms"`
+		Prompt     int64   `json:"tokens_prompt"` // read by a backend that failed
 	}
+}
+
+// prompts are the tokens that backends have read for the request, of those that
+// failed, too.
+func (r record) prompts() int64 {
+	read := r.Prompt
+	for _, a := range r.Attempts {
+		read += a.Prompt
+	}
+	return read
 }
 
 // own is the time that the gateway itself took, in milliseconds: all but that

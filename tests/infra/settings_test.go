@@ -38,6 +38,9 @@ func TestEverySettingOfTheProgramIsSet(t *testing.T) {
 		"infra/systemd":             unitSettings(t),
 		"local.settings.sample":     localSettings(t),
 		"the host, for its process": set("FUNCTIONS_CUSTOMHANDLER_PORT"),
+		"an operator's terminal":    set("USER", "TERM", "NO_COLOR", "SPILLWAY_ADMIN_KEY"),
+		"an operator who wants it": set("OTEL_SDK_DISABLED", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
+			"AZURE_TOKEN_CREDENTIALS"),
 	}
 	for name, where := range programSettings(t) {
 		found := slices.ContainsFunc(slices.Collect(maps.Values(setBy)), func(names map[string]bool) bool { return names[name] })
@@ -237,8 +240,10 @@ func programSettings(t *testing.T) map[string]string {
 			})
 		}
 	}
-	// The ${NAME} of a configuration, whatever it is.
-	if want := []string{"shared/config/variables.go"}; !slices.Equal(byAnyName, want) {
+	// The ${NAME} of a configuration, whatever it is; OpenTelemetry's variables, and those
+	// in which a host of Azure says where its identity comes from.
+	byAnyName = slices.Compact(byAnyName)
+	if want := []string{"shared/config/variables.go", "shared/telemetry/export/settings.go", "shared/upstream/credential_azure.go"}; !slices.Equal(byAnyName, want) {
 		t.Errorf("%v look up variables by names that this test cannot see, want %v alone", byAnyName, want)
 	}
 	if len(found) < 3 {

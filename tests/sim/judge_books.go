@@ -79,7 +79,7 @@ func (r *request) reserved() int64 {
 }
 
 // served tells whether a backend's answer went to the client.
-func (r *request) served() bool { return len(r.records) > 0 && r.records[0].Backend != "" }
+func (r *request) served() bool { return len(r.records) > 0 && r.records[0].Served() }
 
 // taken tells whether the request used anything, by its record.
 func (r *request) taken() bool {

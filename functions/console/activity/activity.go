@@ -117,7 +117,7 @@ func (r *Recorder) Add(record *usage.Record) {
 // servedBy is who served, which is nearly always the last that was tried.
 func (r *Recorder) servedBy(record *usage.Record, last *deployment) *deployment {
 	switch {
-	case record.Backend == "":
+	case !record.Served():
 		return nil
 	case last != nil && last.Name == record.Deployment && last.Backend == record.Backend:
 		return last

@@ -23,18 +23,28 @@ const other = "(other)"
 // maxNameLength is the length of the longest name in a counter, in bytes.
 const maxNameLength = 128
 
-// Add counts a finished request. One of no consumer leaves no trace.
+// Add counts a finished request, and what backends have read of it for attempts that
+// failed: tokens of no request, without a cost. One of no consumer leaves no trace.
 func (l *Ledger) Add(r *usage.Record) {
 	if r.Consumer == "" {
 		return
 	}
-	d, n := usage.DimensionsOf(r), usage.CountsOf(r)
 	end := r.Start.Add(r.Duration)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if end.Unix() >= l.hourEnd {
 		l.roll(hourOf(end))
 	}
+	l.add(usage.DimensionsOf(r), usage.CountsOf(r))
+	for i := range r.Attempts {
+		if a := &r.Attempts[i]; a.Prompt > 0 {
+			l.add(usage.DimensionsOfAttempt(r, a), usage.Counts{Prompt: a.Prompt})
+		}
+	}
+}
+
+// add needs mu.
+func (l *Ledger) add(d usage.Dimensions, n usage.Counts) {
 	c := l.counters[d]
 	if c == nil {
 		c = l.counter(d)

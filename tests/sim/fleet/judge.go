@@ -186,7 +186,7 @@ func (j *judge) charged(a *attempt) int64 {
 // it must have reserved: its largest output, and half of its prompt. What goes
 // beyond is a debt, which is paid later.
 func (r *request) least() int64 {
-	if len(r.records) != 1 || r.records[0].Backend == "" {
+	if len(r.records) != 1 || !r.records[0].Served() {
 		return 0
 	}
 	return min(r.records[0].Tokens.Total(), r.Max+prompts[r.Prompt].tokens/2)
@@ -198,7 +198,7 @@ func (j *judge) consumer(c int) {
 	tokens := j.account(fmt.Sprintf("consumer/c%d/tokens", c), consumer.Tokens, time.Minute)
 	requests := j.account(fmt.Sprintf("consumer/c%d/requests", c), consumer.Requests, time.Minute)
 	for _, r := range j.history.requests {
-		if r.Consumer != c || len(r.attempts) == 0 || len(r.records) != 1 || r.records[0].Backend == "" {
+		if r.Consumer != c || len(r.attempts) == 0 || len(r.records) != 1 || !r.records[0].Served() {
 			continue
 		}
 		first := r.attempts[0]
@@ -305,7 +305,7 @@ func (j *judge) recorded(r *request) {
 	if len(record.Attempts) != len(r.attempts) && !r.left.happened() {
 		j.blame(RuleRecord, r.done.at, "%s is recorded with %d attempts, and made %d", r.id, len(record.Attempts), len(r.attempts))
 	}
-	if record.Backend == "" || len(r.attempts) == 0 {
+	if !record.Served() || len(r.attempts) == 0 {
 		return
 	}
 	last := r.attempts[len(r.attempts)-1]

@@ -41,8 +41,9 @@ func (j *judge) unharmed() {
 		name := most + "held up by the table, in ms"
 		j.Tally[name] = max(j.Tally[name], held.Milliseconds())
 		allowed := wait
-		if contended {
-			allowed *= time.Duration(j.limitsOn(r))
+		if contended { // it insists twice at a consumer's limit, rather than refuse what has room
+			const insisting = 2 * (150 + 100) * time.Millisecond
+			allowed = (allowed + insisting) * time.Duration(j.limitsOn(r))
 		}
 		if held > allowed {
 			j.blame(RuleTable, r.attempts[0].asked.at, "%s was held up for %v", r.id, held)
@@ -254,7 +255,7 @@ func (j *judge) spentAtLast(key string, last time.Time) (least, exact int64) {
 		if r.entered.at.Before(last) || len(r.records) != 1 {
 			continue
 		}
-		served := r.records[0].Backend != ""
+		served := r.records[0].Served()
 		total := r.records[0].Tokens.Total()
 		switch {
 		case key == fmt.Sprintf("consumer/c%d/tokens", r.Consumer) && served:
