@@ -154,6 +154,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		MaxBody:       cfg.Limits.RequestBody,
 		Record:        a.record,
 		Trace:         newTrace(cfg, o.Telemetry),
+		Notice:        a.events.limit,
 		Fault:         a.events.fault,
 		Random:        o.Random,
 	})

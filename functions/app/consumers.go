@@ -162,7 +162,7 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 			made.ModelLimits = make(map[string][]gateway.Limit, len(c.ModelLimits))
 		}
 		made.ModelLimits[own.Model] = slices.Concat(made.Limits,
-			limits(limit, "model/"+own.Model+"/", own.TokensPerMinute, own.RequestsPerMinute, own.Quotas))
+			limits(limit, own.Model, own.TokensPerMinute, own.RequestsPerMinute, own.Quotas))
 	}
 	if s := c.Spillover; s != nil {
 		made.NoSpillover = !s.Allowed
@@ -181,17 +181,25 @@ var periods = map[string]quota.Period{
 	"month": quota.Month,
 }
 
-// limits are the limits whose names begin alike. A limit of 0 is none.
-func limits(limit func(string, int64, quota.Period) *lease.Limit, name string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
+// limits are the limits whose keys begin alike. A limit of 0 is none.
+func limits(limit func(string, int64, quota.Period) *lease.Limit, model string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
 	var limits []gateway.Limit
+	key, shown := "", ""
+	if model != "" {
+		key, shown = "model/"+model+"/", model+" "
+	}
 	if requests > 0 {
-		limits = append(limits, gateway.Limit{Limit: limit(name+"requests", requests, quota.Minute), Requests: true})
+		l := gateway.NewLimit(shown+"requests/minute", limit(key+"requests", requests, quota.Minute))
+		l.Requests = true
+		limits = append(limits, l)
 	}
 	if tokens > 0 {
-		limits = append(limits, gateway.Limit{Limit: limit(name+"tokens", tokens, quota.Minute)})
+		limits = append(limits, gateway.NewLimit(shown+"tokens/minute", limit(key+"tokens", tokens, quota.Minute)))
 	}
 	for _, q := range quotas {
-		limits = append(limits, gateway.Limit{Limit: limit(name+q.Per, q.Tokens, periods[q.Per]), Quota: true})
+		l := gateway.NewLimit(shown+"tokens/"+q.Per, limit(key+q.Per, q.Tokens, periods[q.Per]))
+		l.Quota = true
+		limits = append(limits, l)
 	}
 	return limits
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"spillway/functions/gateway"
 	"spillway/functions/maintenance"
 	"spillway/shared/breaker"
 	"spillway/shared/consumers"
@@ -103,6 +104,19 @@ func (e events) panicked(fault any, stack []byte, message string) {
 		Str(telemetry.KeyReason, fmt.Sprint(fault)).
 		Bytes(telemetry.KeyStack, stack).
 		Msg(message)
+}
+
+// limit logs that a consumer has used most of a limit, or all of it.
+func (e events) limit(n gateway.Notice) {
+	e.meter.Event("limit_" + n.Level.String())
+	e.log.Info().
+		Str(telemetry.KeyEvent, "limit_"+n.Level.String()).
+		Str(telemetry.KeyConsumer, n.Consumer).
+		Str(telemetry.KeyLimit, n.Limit).
+		Int64(telemetry.KeyUnits, n.Amount).
+		Int64(telemetry.KeyRemaining, max(0, n.Remaining)).
+		Time(telemetry.KeyUntil, n.ResetAt).
+		Msg("limits")
 }
 
 // directory logs what an operator should know of the consumers in the table.

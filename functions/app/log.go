@@ -5,9 +5,22 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"spillway/shared/config"
 	"spillway/shared/telemetry"
 	"spillway/shared/usage"
 )
+
+// LogConfiguration writes what a configuration holds, once it is loaded.
+func LogConfiguration(log zerolog.Logger, cfg *config.Config) {
+	log.Info().
+		Str(telemetry.KeyEvent, "config_loaded").
+		Str("access", cfg.Access).
+		Str("store", cfg.State.Store).
+		Int("backends", len(cfg.Backends)).
+		Int("pools", len(cfg.Pools)).
+		Int("consumers", len(cfg.Consumers)).
+		Msg("the configuration is loaded")
+}
 
 // logRequest writes the one line that each request leaves.
 func logRequest(log zerolog.Logger, r *usage.Record) {

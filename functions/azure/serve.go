@@ -80,6 +80,7 @@ func open(ctx context.Context, path string, std streams, log zerolog.Logger) (*a
 	if err != nil {
 		return nil, err
 	}
+	app.LogConfiguration(log, cfg)
 	instance := app.InstanceName()
 	return app.New(ctx, cfg, app.Options{
 		Log: log, Version: version(), Instance: instance, Timer: functionsHost(std),

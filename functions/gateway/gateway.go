@@ -49,6 +49,9 @@ type Options struct {
 	// record is the request's, and may be told the id of the trace. Nil: no request is
 	// traced, and a client's traceparent goes on to the backend as it is.
 	Trace func(client http.Header, record *usage.Record) Span
+	// Notice is told of limits that are nearly or wholly used; nil: nobody is. It is
+	// called by many goroutines.
+	Notice func(Notice)
 	// Fault is told of a panic in the request path, and where it was.
 	Fault func(fault any, stack []byte)
 	// Random returns a uniform number in [0, n). Nil: the runtime's generator.
@@ -93,6 +96,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				g.refuse(out, record, openai.Internal())
 			}
 		}
+		g.notice(record.Consumer, out.limits)
 		record.Status = out.status
 		record.Duration = g.Clock.Now().Sub(record.Start)
 		if span != nil {

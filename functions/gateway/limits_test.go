@@ -1,13 +1,18 @@
 package gateway_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/rig"
@@ -220,4 +225,42 @@ func TestRegionAndCredential(t *testing.T) {
 			})
 		})
 	}
+}
+
+// That a limit is nearly used, and that it is, is told once in each window.
+func TestLimitsTellOfThemselves(t *testing.T) {
+	var log bytes.Buffer
+	run(t, limited("tokensPerMinute: 200, quotas: [{ tokens: 1000, per: day }]"), func(s *site) {
+		s.options.Log = zerolog.New(&log)
+		s.start()
+		told := func() string {
+			synctest.Wait()
+			var all []string
+			for line := range strings.Lines(log.String()) {
+				var e struct{ Event, Consumer, Limit string }
+				if err := json.Unmarshal([]byte(line), &e); err == nil && strings.HasPrefix(e.Event, "limit_") {
+					all = append(all, e.Consumer+" "+e.Event+" "+e.Limit)
+				}
+			}
+			log.Reset()
+			return strings.Join(all, ", ")
+		}
+		for i, want := range []string{"", "", "", "", "", "team limit_near tokens/minute", "team limit_reached tokens/minute", ""} {
+			s.chatAs(teamKey, 25) // 28 tokens each, while there is room
+			if got := told(); got != want {
+				t.Errorf("after request %d: told %q, want %q", i+1, got, want)
+			}
+		}
+		s.wait(time.Minute)
+		for range 5 {
+			s.chatAs(teamKey, 25)
+		}
+		if got := told(); got != "" {
+			t.Errorf("in the next minute: told %q", got)
+		}
+		s.chatAs(teamKey, 25)
+		if got := told(); got != "team limit_near tokens/minute" {
+			t.Errorf("in the next minute: told %q", got)
+		}
+	})
 }

@@ -51,6 +51,9 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 				h.cancel()
 				return nil, g.ended(ctx)
 			}
+			if verdict.Outcome == lease.Full {
+				g.tell(c.Name, limit, Reached, limit.Status())
+			}
 			refused := g.overLimit(limit, n, verdict)
 			if !c.Shadow {
 				h.cancel()

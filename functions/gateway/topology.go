@@ -71,14 +71,22 @@ func (p *Pool) firstPriority() int {
 	return first
 }
 
-// Limit is one limit of a consumer.
+// Limit is one limit of a consumer. Make it with NewLimit.
 type Limit struct {
 	*lease.Limit
+	// Name says what is limited, for people: tokens/minute, requests/minute,
+	// tokens/month and the like, after the model if it is of one.
+	Name string
 	// Requests: the limit counts requests; else it counts tokens.
 	Requests bool
 	// Quota: a budget of an hour or longer. Spending it is not worth a retry.
 	Quota bool
+
+	mark *mark // shared by all copies
 }
+
+// NewLimit returns a Limit of that name.
+func NewLimit(name string, l *lease.Limit) Limit { return Limit{Limit: l, Name: name, mark: new(mark)} }
 
 // Consumer is a calling application: what it may call, and how much.
 type Consumer struct {

@@ -66,6 +66,7 @@ func open(log zerolog.Logger) (*app.App, error) {
 	if err != nil {
 		return nil, err
 	}
+	app.LogConfiguration(log, cfg)
 	ctx, instance := context.Background(), app.InstanceName()
 	return app.New(ctx, cfg, app.Options{
 		Log: log, Version: lambdacontext.FunctionVersion, Instance: instance,

@@ -48,7 +48,7 @@ type section interface {
 // sections returns all sections, in the order in which they run.
 func sections() []section {
 	shared := new(fleetFigures)
-	return []section{operations{shared}, refresh{shared}, hotKey{}, local{rounds: 9, each: 150 * time.Millisecond}, callers{inFile: 10_000, inTable: 90_000, active: 10_000, rounds: 9}, process{rounds: 5}}
+	return []section{operations{shared}, refresh{shared}, hotKey{}, local{rounds: 9, each: 150 * time.Millisecond}, observed{rounds: 15, each: 200 * time.Millisecond}, callers{inFile: 10_000, inTable: 90_000, active: 10_000, rounds: 9}, process{rounds: 5}}
 }
 
 // settings are the flags.

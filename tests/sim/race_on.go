@@ -4,4 +4,4 @@ package sim
 
 // defaultSeeds is how many schedules a test run plays. The race detector makes
 // each about ten times slower.
-const defaultSeeds = 1000
+const defaultSeeds = 300

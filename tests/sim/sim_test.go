@@ -12,7 +12,7 @@ import (
 
 var (
 	oneSeed = flag.Int64("seed", -1, "play this one schedule")
-	seeds   = flag.Int("seeds", 0, "how many schedules to play (default: 10000; 1000 under the race detector, 200 with -short)")
+	seeds   = flag.Int("seeds", 0, "how many schedules to play (default: 10000; 300 under the race detector, 200 with -short)")
 )
 
 // TestSchedules plays schedules drawn from seeds, each in virtual time, and has
