@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/rs/zerolog"
@@ -25,7 +24,7 @@ import (
 // exportedMetric is a metric as Prometheus has it: its type, and its labels with the
 // values that they had.
 type exportedMetric struct {
-	kind   dto.MetricType
+	kind   string // COUNTER, GAUGE or HISTOGRAM
 	values map[string]map[string]bool
 }
 
@@ -74,9 +73,9 @@ func exported(t *testing.T) map[string]*exportedMetric {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]*exportedMetric{"up": {dto.MetricType_GAUGE, map[string]map[string]bool{"job": set("spillway"), "instance": set("")}}}
+	all := map[string]*exportedMetric{"up": {"GAUGE", map[string]map[string]bool{"job": set("spillway"), "instance": set("")}}}
 	for name, family := range families {
-		metric := &exportedMetric{family.GetType(), map[string]map[string]bool{"instance": set(""), "job": set("spillway")}}
+		metric := &exportedMetric{family.GetType().String(), map[string]map[string]bool{"instance": set(""), "job": set("spillway")}}
 		for _, series := range family.Metric {
 			for _, label := range series.Label {
 				if metric.values[label.GetName()] == nil {
@@ -85,7 +84,7 @@ func exported(t *testing.T) map[string]*exportedMetric {
 				metric.values[label.GetName()][label.GetValue()] = true
 			}
 		}
-		if metric.kind != dto.MetricType_HISTOGRAM {
+		if metric.kind != "HISTOGRAM" {
 			all[name] = metric
 			continue
 		}
