@@ -28,9 +28,9 @@ func (e *Engine) GiveBack(ctx context.Context) {
 const idleShares = 16
 
 // GiveBackIdle is GiveBack for the limits that nobody reserved from for a time, where
-// they hold enough for others to miss it, and for those that are forgotten. It is for a process that has time between
-// its requests, every few seconds: a burst that ended then leaves its units to
-// others, and does not strand them until the window ends.
+// they hold enough for others to miss it, and for those that are forgotten. It is for a
+// process that has time between its requests, every few seconds: a burst that ended then
+// leaves its units to others, and does not strand them until the window ends.
 func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 	e.mu.RLock()
 	limits := make([]*Limit, 0, len(e.limits))

@@ -114,7 +114,8 @@ func (f *fleet) slow(since time.Time) bool {
 }
 
 // awaitFull asserts that a window of metered or of paced is used up before it
-// ends, unless the table was too slow for that.
+// ends, unless the table was too slow for that. A twentieth may be left: what one of
+// many instances gives back late, the others do not look for any more.
 func (f *fleet) awaitFull(t *testing.T, name string, at time.Time) {
 	t.Helper()
 	length, most := time.Minute, int64(minuteTokens)
@@ -132,7 +133,7 @@ func (f *fleet) awaitFull(t *testing.T, name string, at time.Time) {
 			continue
 		}
 		tell := t.Errorf
-		if slow {
+		if slow || f.used(name, at)*20 >= most*19 {
 			tell = t.Logf
 		}
 		tell("only %d of %d were used of %s in the window that began at %s (the table was too slow: %v)",
