@@ -112,7 +112,9 @@ func (out *Outcome) play(t *testing.T, tamper Tamper) {
 	out.history, out.origin, out.operated, out.crashed = p.history, p.origin, p.operations.Load(), p.crashed
 	out.heard = make(map[int]int64)
 	for _, i := range p.instances {
+		i.mu.Lock() // a wrong world may still be asking the table
 		out.heard[i.index] = i.heard
+		i.mu.Unlock()
 	}
 	p.collect()
 	p.count()
