@@ -109,6 +109,9 @@ func (p client) answer(call string, header http.Header, event []byte) {
 		p.stream(call, streamType, strings.NewReader("no prelude"), "")
 	case "/echo": // the event the event
 		p.stream(call, streamType, io.MultiReader(strings.NewReader(start), bytes.NewReader(event)), "")
+	case "whole": // of a known length, and ended later
+		told := strings.Replace(start, `"x-part":"a"`, `"content-length":"3"`, 1)
+		p.stream(call, streamType, io.MultiReader(strings.NewReader(told+"one"), &gated{url: p.gate, then: strings.NewReader("")}), "")
 	case "parts":
 		p.stream(call, streamType, io.MultiReader(strings.NewReader(start+"one"), &gated{url: p.gate, then: strings.NewReader("two")}), "")
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -62,19 +63,28 @@ func (e *Environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"Message":"Internal Server Error"}`, http.StatusBadGateway)
 		return
 	}
-	if err := relay(w, reader); err != nil {
+	length, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64)
+	if err != nil {
+		length = -1
+	}
+	if err := relay(w, reader, length); err != nil {
 		panic(http.ErrAbortHandler) // the answer must not look complete
 	}
 }
 
 // relay sends each part as it comes. It returns the error of the source; that of the
-// client is its own business.
-func relay(w http.ResponseWriter, from io.Reader) error {
+// client is its own business. Where the length is known, -1 else, a client knows by
+// the last byte that the answer is whole, and may call again at once: it gets that
+// byte when the program has ended the answer, too.
+func relay(w http.ResponseWriter, from *bufio.Reader, length int64) error {
 	flush := http.NewResponseController(w)
 	_ = flush.Flush()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
+		if length -= int64(n); length == 0 && err == nil {
+			_, err = from.Peek(1)
+		}
 		if n > 0 {
 			if _, gone := w.Write(buffer[:n]); gone != nil {
 				return nil

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -98,6 +99,45 @@ func TestURLStream(t *testing.T) {
 	close(gate)
 	if rest, err := io.ReadAll(response.Body); err != nil || string(rest) != "two" {
 		t.Errorf("the rest is %q: %v", rest, err)
+	}
+	wantViolations(t, e)
+}
+
+// The last byte of an answer whose length is known arrives when the program has ended
+// the answer: a client that has it all calls again at once, and is not refused. It was,
+// by chance, because the end of a call was noticed after the client had read its answer.
+func TestURLWhole(t *testing.T) {
+	read := make(chan struct{}, 1)
+	early := make(chan bool, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		select {
+		case <-read:
+			early <- true
+		case <-time.After(100 * time.Millisecond): // longer than a client needs for what it has
+			early <- false
+		}
+	}))
+	defer server.Close()
+	e := start(t, lambdaruntime.Options{Settings: map[string]string{"GATE": server.URL}})
+	url := serveURL(t, e)
+	for range 2 { // the second at once
+		response, err := http.Get(url + "/do/whole")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(response.Body)
+		if err != nil || string(text) != "one" || response.StatusCode != http.StatusCreated {
+			t.Errorf("%s, %q: %v", response.Status, text, err)
+		}
+		response.Body.Close()
+		read <- struct{}{}
+		if <-early {
+			t.Error("the client has the whole answer before the program has ended it")
+		}
+		select {
+		case <-read:
+		default:
+		}
 	}
 	wantViolations(t, e)
 }
