@@ -1,14 +1,5 @@
 package openai
 
-import (
-	"net/url"
-	"strings"
-)
-
-// DefaultAPIVersion is the api-version sent to an Azure backend when neither the configuration nor the client names
-// one: the newest dated version that is generally available.
-const DefaultAPIVersion = "2024-10-21"
-
 // firstWithStreamOptions is the date of the api-version 2024-09-01-preview, the first that takes stream_options.
 const firstWithStreamOptions = "2024-09-01"
 
@@ -37,21 +28,6 @@ func IsDated(apiVersion string) bool {
 		}
 	}
 	return true
-}
-
-// apiVersion takes the first api-version of a raw query; false if it is not a plausible version.
-func apiVersion(query string) (string, bool) {
-	for query != "" {
-		var pair string
-		pair, query, _ = strings.Cut(query, "&")
-		key, value, _ := strings.Cut(pair, "=")
-		if key, err := url.QueryUnescape(key); err != nil || key != "api-version" {
-			continue
-		}
-		value, err := url.QueryUnescape(value)
-		return value, err == nil && plausibleVersion(value)
-	}
-	return "", true
 }
 
 // plausibleVersion tells whether v can be an api-version: "" or up to 64 letters, digits, dots and hyphens.

@@ -94,8 +94,13 @@ func statusOf(f errorFields) int {
 	switch f.Code {
 	case "rate_limit_exceeded", "insufficient_quota":
 		return http.StatusTooManyRequests
-	case "content_filter":
+	case "content_filter", "invalid_prompt", "bio_policy", "misalignment_policy_violation", "data_residency_mismatch",
+		"invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "invalid_image_mode",
+		"image_too_large", "image_too_small", "image_file_too_large", "image_parse_error", "image_content_policy_violation",
+		"unsupported_image_media_type", "empty_image_file", "failed_to_download_image", "image_file_not_found":
 		return http.StatusBadRequest
+	case typeServer, "vector_store_timeout":
+		return http.StatusInternalServerError
 	}
 	switch f.Type {
 	case typeInvalidRequest:

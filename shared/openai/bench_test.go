@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -89,6 +90,38 @@ func BenchmarkParseChunk(b *testing.B) {
 	}
 }
 
+func BenchmarkParseChunkTyped(b *testing.B) {
+	for _, c := range []struct{ name, data string }{{"delta", deltaEvent}, {"completed", completedEvent}} {
+		b.Run(c.name, func(b *testing.B) {
+			ev := Event{Data: []byte(c.data)}
+			b.SetBytes(int64(len(ev.Data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if ParseChunk(Responses, ev).Kind != Content {
+					b.Fatal("not content")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkParseRoute(b *testing.B) {
+	for _, address := range []string{"/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21", "/v1/chat/completions", "/v1/batches/batch_1/cancel"} {
+		b.Run(address, func(b *testing.B) {
+			u, err := url.Parse(address)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ParseRoute("POST", u); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkAppendDelta(b *testing.B) {
 	data := []byte(contentChunk)
 	var dst []byte
@@ -101,12 +134,12 @@ func BenchmarkAppendDelta(b *testing.B) {
 	}
 }
 
-func BenchmarkUsageScanner(b *testing.B) {
+func BenchmarkAnswerScanner(b *testing.B) {
 	answer := embeddingsAnswer()
 	b.SetBytes(int64(len(answer)))
 	b.ReportAllocs()
 	for b.Loop() {
-		var s UsageScanner
+		var s AnswerScanner
 		for rest := answer; len(rest) > 0; {
 			n := min(len(rest), 32<<10)
 			_, _ = s.Write(rest[:n])
@@ -134,3 +167,10 @@ func embeddingsAnswer() []byte {
 
 // contentChunk is a content chunk as Azure writes it.
 const contentChunk = `{"id":"chatcmpl-9abcdefghijklmnopqrstuvwxyz12","object":"chat.completion.chunk","created":1718345600,"model":"gpt-4o-2024-08-06","system_fingerprint":"fp_abc1234567","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"}}}],"usage":null}`
+
+const (
+	// deltaEvent is an event with text as the Responses API writes it.
+	deltaEvent = `{"type":"response.output_text.delta","sequence_number":7,"item_id":"msg_68af4a4b7c8c8190a4d1f6ee3f2b","output_index":0,"content_index":0,"delta":" word","logprobs":[],"obfuscation":"Xk2pA9"}`
+	// completedEvent is the last event of a response.
+	completedEvent = `{"type":"response.completed","sequence_number":9,"response":{"id":"resp_68af4a4b7c8c8190a4d1f6ee3f2b","object":"response","created_at":1756320331,"status":"completed","background":false,"error":null,"incomplete_details":null,"model":"gpt-4o","output":[{"id":"msg_68af4a4b7c8c8190a4d1f6ee3f2b","type":"message","status":"completed","content":[{"type":"output_text","annotations":[],"text":"One word"}],"role":"assistant"}],"store":true,"usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":3},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":5},"total_tokens":123},"metadata":{}}}`
+)

@@ -39,6 +39,9 @@ func (r *Request) Release(free func()) {
 	r.holds.drop()
 }
 
+// Size is the body's length in bytes.
+func (b *Body) Size() int64 { return b.Length }
+
 // append adds a segment.
 func (b *Body) append(segment []byte) {
 	if len(segment) > 0 {

@@ -9,10 +9,10 @@ type ChunkKind uint8
 const (
 	Malformed ChunkKind = iota // data that is no JSON object
 	Empty                      // no data: a comment, a keep-alive
-	Preamble                   // neither choices nor usage: Azure's first chunk, with prompt_filter_results
-	Content                    // at least one choice
+	Preamble                   // nothing yet: Azure's first chunk, with prompt_filter_results; response.created …
+	Content                    // at least one choice, or an event with a type
 	UsageOnly                  // usage and no choices: the chunk that include_usage asks for
-	Failure                    // {"error": …}, or an event named error
+	Failure                    // {"error": …}, an event named error, response.failed
 	Done                       // [DONE]
 )
 
@@ -41,15 +41,18 @@ func (k ChunkKind) String() string {
 type Chunk struct {
 	Kind     ChunkKind
 	HasUsage bool // also of a Content chunk: some services send usage along
+	Last     bool // complete or failed: the stream may end here, though more may follow ([DONE], another image)
 	Usage    Usage
 	Text     Text   // characters of generated text, those that AppendDelta appends
 	Err      *Error // of a Failure, never nil there; its Status is 0 where nothing tells
+	ID       string // of the response that the event carries, if it is one that a path can name
+	Status   string // of that response: "queued", "in_progress", "completed" …
 }
 
 // ParseChunk reads an event of the stream that answers a request for the operation. It allocates nothing but the error
-// of a Failure. Chat completions and completions are told apart by their members, so the operation does not matter to
-// them.
-func ParseChunk(_ Operation, ev Event) Chunk {
+// of a Failure, and the ID and Status where an event carries a response. Chat completions and completions stream
+// choices, and are told apart by their members; responses, images and audio stream events with a type.
+func ParseChunk(op Operation, ev Event) Chunk {
 	if string(ev.Name) == "error" {
 		return Chunk{Kind: Failure, Err: ParseError(0, ev.Data)}
 	}
@@ -58,6 +61,8 @@ func ParseChunk(_ Operation, ev Event) Chunk {
 		return Chunk{Kind: Empty}
 	case string(data) == "[DONE]":
 		return Chunk{Kind: Done}
+	case typed.has(op):
+		return parseTyped(ev.Name, data)
 	default:
 		return parseChunk(data)
 	}
@@ -100,21 +105,31 @@ func parseChunk(data []byte) Chunk {
 }
 
 // AppendDelta appends the generated text of a chunk's data to dst: content, reasoning, refusal, text, and the names
-// and arguments of tool calls, decoded. It appends whole characters, and only as long as dst stays within max bytes.
-// What it appends of malformed data is unspecified. An answer that is not streamed can be given too: its messages are
-// read like deltas.
+// and arguments of tool calls, decoded; of an event with a type its delta, if that is text. It appends whole characters,
+// and only as long as dst stays within max bytes. What it appends of malformed data is unspecified. A chat completion
+// that is not streamed can be given too: its messages are read like deltas.
 func AppendDelta(dst, data []byte, max int) []byte {
 	if len(dst) >= max {
 		return dst
 	}
 	d := deltaReader{scanner: scanner{buf: data}, collect: true, dst: dst, max: max}
+	var kind, delta token
+	choices := 0
 	d.space()
 	for more := d.open('{'); more; more = d.next('}') {
-		if string(d.key()) == "choices" && d.peek() == '[' {
-			d.choices()
-		} else {
+		switch name := d.key(); {
+		case string(name) == "choices" && d.peek() == '[':
+			choices += d.choices()
+		case string(name) == "type" && d.peek() == '"':
+			kind = d.str()
+		case string(name) == "delta" && d.peek() == '"':
+			delta = d.str()
+		default:
 			d.skip()
 		}
+	}
+	if choices == 0 && carriesText(kind.decoded(longestType)) {
+		d.take(delta)
 	}
 	return d.dst
 }

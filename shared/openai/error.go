@@ -23,6 +23,7 @@ type Error struct {
 	RetryAfter time.Duration // how long to wait before trying again; ≤ 0: not said
 	NoRetry    bool          // trying again cannot help: tells SDKs so by x-should-retry: false
 	Challenge  string        // WWW-Authenticate of a 401; "" is the plain one
+	Allow      string        // Allow of a 405, the methods that are allowed: "GET, DELETE"
 }
 
 // The types of errors that are made here.
@@ -48,6 +49,9 @@ func (e *Error) Write(w http.ResponseWriter) {
 	}
 	if e.NoRetry {
 		h.Set("x-should-retry", "false")
+	}
+	if e.Allow != "" {
+		h.Set("Allow", e.Allow) // every 405 names what is allowed (RFC 9110, section 15.5.6)
 	}
 	if e.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", cmp.Or(e.Challenge, `Bearer realm="spillway"`)) // every 401 names a challenge (RFC 9110, section 15.5.2)
@@ -105,10 +109,19 @@ func UnknownURL(method, path string) *Error {
 		fmt.Sprintf("Unknown request URL: %s %s. Please check the URL for typos.", Printable(method), Printable(path)))
 }
 
-// MethodNotAllowed is a 405 for a path that is there and is called with another method than the allowed one.
-func MethodNotAllowed(method, allowed string) *Error {
-	return clientError(http.StatusMethodNotAllowed, "", "method_not_supported",
-		fmt.Sprintf("Not allowed to %s here. Use %s.", Printable(method), allowed))
+// MethodNotAllowed is a 405 for a path that is there and is called with another method than the allowed ones.
+func MethodNotAllowed(method string, allowed ...string) *Error {
+	e := clientError(http.StatusMethodNotAllowed, "", "method_not_supported",
+		fmt.Sprintf("Not allowed to %s here. Use %s.", Printable(method), strings.Join(allowed, " or ")))
+	e.Allow = strings.Join(allowed, ", ")
+	return e
+}
+
+// NotImplemented is a 501 for a part of the API that is not here. SDKs would try a 5xx again; this one stays.
+func NotImplemented(message string) *Error {
+	e := clientError(http.StatusNotImplemented, "", "not_implemented", message)
+	e.NoRetry = true
+	return e
 }
 
 // TooLarge is a 413 for a body of more than limit bytes.

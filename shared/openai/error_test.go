@@ -23,6 +23,8 @@ func TestErrorWrite(t *testing.T) {
 		{RateLimited("requests", "m", 6*time.Second), `{"error":{"message":"m","type":"requests","param":null,"code":"rate_limit_exceeded"}}`, map[string]string{"Retry-After": "6", "Retry-After-Ms": "6000"}},
 		{RateLimited("tokens", "m", 6*time.Second+time.Microsecond), `{"error":{"message":"m","type":"tokens","param":null,"code":"rate_limit_exceeded"}}`, map[string]string{"Retry-After": "7", "Retry-After-Ms": "6001"}},
 		{RateLimited("tokens", "m", -time.Second), `{"error":{"message":"m","type":"tokens","param":null,"code":"rate_limit_exceeded"}}`, map[string]string{"Retry-After": "", "Retry-After-Ms": ""}},
+		{MethodNotAllowed("PUT", "GET", "DELETE"), `{"error":{"message":"Not allowed to PUT here. Use GET or DELETE.","type":"invalid_request_error","param":null,"code":"method_not_supported"}}`, map[string]string{"Allow": "GET, DELETE"}},
+		{NotImplemented("m"), `{"error":{"message":"m","type":"invalid_request_error","param":null,"code":"not_implemented"}}`, map[string]string{"Allow": "", "X-Should-Retry": "false"}},
 		{QuotaExceeded("m", time.Hour), `{"error":{"message":"m","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`, map[string]string{"Retry-After": "3600", "X-Should-Retry": "false"}},
 	} {
 		w := httptest.NewRecorder()
@@ -66,6 +68,7 @@ func TestConstructors(t *testing.T) {
 		{ModelNotFound("evil\n\x1b[31m"+strings.Repeat("z", 300), nil), 404, "model_not_found", `'evil\u000a\u001b[31mzzz`},
 		{UnknownURL("GET", "/v1/x"), 404, "unknown_url", "GET /v1/x"},
 		{MethodNotAllowed("PUT", "POST"), 405, "method_not_supported", "PUT"},
+		{NotImplemented("no websockets"), 501, "not_implemented", "no websockets"},
 		{TooLarge(1000), 413, "request_too_large", "1000 bytes"},
 		{Overloaded(time.Second), 503, "service_unavailable", "No backend"},
 		{Internal(), 500, "internal_error", "server had an error"},
@@ -112,6 +115,8 @@ func TestParseError(t *testing.T) {
 		{0, `{"error":{"status":"408","code":"x"}}`, Error{Status: 408, Message: "The backend reported an error.", Code: "x"}},
 		{0, `{"error":{"code":"content_filter"}}`, Error{Status: 400, Message: "The backend reported an error.", Code: "content_filter"}},
 		{0, `{"error":{"type":"invalid_request_error","code":"12"}}`, Error{Status: 400, Message: "The backend reported an error.", Type: "invalid_request_error", Code: "12"}},
+		{0, `{"code":"server_error","message":"m"}`, Error{Status: 500, Message: "m", Code: "server_error"}},
+		{0, `{"code":"failed_to_download_image","message":"m"}`, Error{Status: 400, Message: "m", Code: "failed_to_download_image"}},
 		{0, `{"error":{"type":"x"}}`, Error{Message: "The backend reported an error.", Type: "x"}},
 	} {
 		if got := ParseError(c.status, []byte(c.body)); *got != c.want {

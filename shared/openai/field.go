@@ -9,9 +9,11 @@ const (
 	fieldNone field = iota // any other parameter
 	fieldModel
 	fieldStream
+	fieldStreamFormat
 	fieldStreamOptions
 	fieldMaxTokens
 	fieldMaxCompletionTokens
+	fieldMaxOutputTokens
 	fieldN
 	fieldBestOf
 	fieldMessages
@@ -25,6 +27,11 @@ const (
 	fieldFunctionCall
 	fieldResponseFormat
 	fieldPrediction
+	fieldText
+	fieldPromptTemplate
+	fieldBackground
+	fieldStore
+	fieldPreviousResponse
 )
 
 // kind is a set of types of JSON values.
@@ -40,45 +47,70 @@ const (
 	kindAny = kindString | kindNumber | kindBool | kindNull | kindArray | kindObject
 )
 
-// fields says of each field how it is spelt, which values it takes (null always counts as absent), and whether it
-// matters only where text is generated.
+var (
+	// modelled operations have a request that may name a model, and a prompt.
+	modelled = ^setOf(0, UploadFile, CreateBatch)
+	// prompting operations give the model tools and formats along with the prompt.
+	prompting = textual | setOf(Responses)
+	// imaging operations take a number of pictures to make.
+	imaging = setOf(ImageGenerations, ImageEdits, ImageVariations)
+	// streaming operations stream if their request says stream.
+	streaming = textual | setOf(Responses, ImageGenerations, ImageEdits, Transcriptions)
+)
+
+// fields says of each field how it is spelt, which values it takes (null always counts as absent), and for which
+// operations it is read; for the others it is like any parameter that we do not know.
 var fields = [...]struct {
-	name       string
-	kinds      kind
-	expected   string // the kinds in words
-	generation bool
+	name     string
+	kinds    kind
+	expected string // the kinds in words
+	in       operationSet
 }{
-	fieldModel:               {name: "model", kinds: kindString, expected: "a string"},
-	fieldStream:              {name: "stream", kinds: kindBool, expected: "a boolean", generation: true},
-	fieldStreamOptions:       {name: "stream_options", kinds: kindObject, expected: "an object", generation: true},
-	fieldMaxTokens:           {name: "max_tokens", kinds: kindNumber, expected: "an integer", generation: true},
-	fieldMaxCompletionTokens: {name: "max_completion_tokens", kinds: kindNumber, expected: "an integer", generation: true},
-	fieldN:                   {name: "n", kinds: kindNumber, expected: "an integer", generation: true},
-	fieldBestOf:              {name: "best_of", kinds: kindNumber, expected: "an integer", generation: true},
-	fieldMessages:            {name: "messages", kinds: kindArray, expected: "an array of objects"},
-	fieldPrompt:              {name: "prompt", kinds: kindString | kindArray, expected: "a string or an array"},
-	fieldInput:               {name: "input", kinds: kindString | kindArray, expected: "a string or an array"},
-	fieldInstructions:        {name: "instructions", kinds: kindString, expected: "a string"},
-	fieldSuffix:              {name: "suffix", kinds: kindString, expected: "a string"},
-	fieldTools:               {name: "tools", kinds: kindAny},
-	fieldToolChoice:          {name: "tool_choice", kinds: kindAny},
-	fieldFunctions:           {name: "functions", kinds: kindAny},
-	fieldFunctionCall:        {name: "function_call", kinds: kindAny},
-	fieldResponseFormat:      {name: "response_format", kinds: kindAny},
-	fieldPrediction:          {name: "prediction", kinds: kindAny},
+	fieldModel:               {"model", kindString, "a string", modelled},
+	fieldStream:              {"stream", kindBool, "a boolean", streaming},
+	fieldStreamFormat:        {"stream_format", kindString, "a string", setOf(Speech)},
+	fieldStreamOptions:       {"stream_options", kindObject, "an object", textual},
+	fieldMaxTokens:           {"max_tokens", kindNumber, "an integer", textual},
+	fieldMaxCompletionTokens: {"max_completion_tokens", kindNumber, "an integer", textual},
+	fieldMaxOutputTokens:     {"max_output_tokens", kindNumber, "an integer", setOf(Responses)},
+	fieldN:                   {"n", kindNumber, "an integer", textual | imaging},
+	fieldBestOf:              {"best_of", kindNumber, "an integer", textual},
+	fieldMessages:            {"messages", kindArray, "an array of objects", modelled},
+	fieldPrompt:              {"prompt", kindString | kindArray, "a string or an array", modelled &^ setOf(Responses)},
+	fieldInput:               {"input", kindString | kindArray, "a string or an array", modelled},
+	fieldInstructions:        {"instructions", kindString, "a string", modelled},
+	fieldSuffix:              {"suffix", kindString, "a string", modelled},
+	fieldTools:               {"tools", kindAny, "", prompting},
+	fieldToolChoice:          {"tool_choice", kindAny, "", prompting},
+	fieldFunctions:           {"functions", kindAny, "", prompting},
+	fieldFunctionCall:        {"function_call", kindAny, "", prompting},
+	fieldResponseFormat:      {"response_format", kindAny, "", prompting},
+	fieldPrediction:          {"prediction", kindAny, "", prompting},
+	fieldText:                {"text", kindAny, "", setOf(Responses)},
+	fieldPromptTemplate:      {"prompt", kindAny, "", setOf(Responses)},
+	fieldBackground:          {"background", kindBool, "a boolean", setOf(Responses)},
+	fieldStore:               {"store", kindBool, "a boolean", setOf(Responses)},
+	fieldPreviousResponse:    {"previous_response_id", kindString, "a string", setOf(Responses)},
 }
 
-// fieldNamed finds the field with this decoded name. A name that differs only in case is found too, and exact is false:
-// some services match names without regard to case, so it can be neither read nor ignored.
-func fieldNamed(name []byte) (f field, exact bool) {
-	if f := fieldSpelt(name); f != fieldNone {
-		return f, true
+// fieldNamed finds the field of an operation with this decoded name. A name that differs only in case is found too, and
+// exact is false: some services match names without regard to case, so it can be neither read nor ignored.
+func fieldNamed(op Operation, name []byte) (f field, exact bool) {
+	f, exact = fieldSpelt(name), true
+	if f == fieldNone {
+		var buf [32]byte
+		f, exact = fieldSpelt(lower(buf[:0], name)), false
 	}
-	var buf [32]byte
-	return fieldSpelt(lower(buf[:0], name)), false
+	if f == fieldPrompt && op == Responses {
+		f = fieldPromptTemplate
+	}
+	if f == fieldNone || !fields[f].in.has(op) {
+		return fieldNone, true
+	}
+	return f, exact
 }
 
-// fieldSpelt finds the field whose name is exactly name.
+// fieldSpelt finds the first field whose name is exactly name.
 func fieldSpelt(name []byte) field {
 	switch string(name) {
 	case "model":
@@ -117,6 +149,18 @@ func fieldSpelt(name []byte) field {
 		return fieldResponseFormat
 	case "prediction":
 		return fieldPrediction
+	case "text":
+		return fieldText
+	case "stream_format":
+		return fieldStreamFormat
+	case "max_output_tokens":
+		return fieldMaxOutputTokens
+	case "background":
+		return fieldBackground
+	case "store":
+		return fieldStore
+	case "previous_response_id":
+		return fieldPreviousResponse
 	}
 	return fieldNone
 }

@@ -77,7 +77,7 @@ type tally struct {
 	images int
 }
 
-var uncounted = strings.Fields("role type id tool_call_id call_id url image_url file_id file_data data detail format filename name status")
+var uncounted = strings.Fields("role type id tool_call_id call_id url image_url file_id file_data data detail format filename name status encrypted_content result file_url")
 
 // count reads one value of a prompt; called says whether it belongs to a tool call, listed whether it is an array of an
 // input or a prompt.
@@ -112,7 +112,7 @@ func (t *tally) count(value []byte, called, listed bool) {
 					panic(err)
 				}
 			}
-			if kind == "image_url" || kind == "input_image" {
+			if kind == "image_url" || kind == "input_image" || kind == "computer_screenshot" {
 				t.images++
 			}
 			switch {
@@ -125,17 +125,26 @@ func (t *tally) count(value []byte, called, listed bool) {
 	}
 }
 
-// tallyOf counts what a valid request's body holds.
-func tallyOf(body []byte) *tally {
+// tallyOf counts what a valid body of a request for op holds.
+func tallyOf(op Operation, body []byte) *tally {
 	t := &tally{}
 	for _, m := range members(body) {
-		switch m.name {
+		place := m.name
+		switch {
+		case op == 0 || int(op) >= len(operations) || op == UploadFile || op == CreateBatch:
+			place = "unread"
+		case op == Responses && m.name == "prompt":
+			place = "text"
+		case op != Responses && m.name == "text":
+			place = "unread"
+		}
+		switch place {
 		case "messages", "instructions", "suffix":
 			t.count([]byte(m.value), false, false)
 		case "prompt", "input":
 			t.count([]byte(m.value), false, true)
-		case "tools", "tool_choice", "functions", "function_call", "response_format", "prediction":
-			if m.value != "null" {
+		case "tools", "tool_choice", "functions", "function_call", "response_format", "prediction", "text":
+			if m.value != "null" && (op == ChatCompletions || op == Completions || op == Responses) {
 				t.extra += int64(utf8.RuneCountInString(m.value))
 			}
 		}

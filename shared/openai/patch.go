@@ -3,7 +3,8 @@ package openai
 // Patch is what a Body changes in a request. Its zero value changes nothing.
 type Patch struct {
 	Model        string // the model's new name, inserted where the body has none; "" leaves it as it is
-	IncludeUsage bool   // sets stream_options.include_usage to true; ignored unless the request streams
+	IncludeUsage bool   // sets stream_options.include_usage to true; ignored unless the request streams choices
+	DropPrevious bool   // removes the member previous_response_id of Responses
 }
 
 // Body applies a patch to the request. Several bodies of one request may be in use at a time.
@@ -21,46 +22,54 @@ func (r *Request) Body(p Patch) *Body {
 	return b
 }
 
+// maxEdits is how many edits one patch makes. The model and the stream options are of chat completions, the model and
+// the response before are of responses, so no more than two members are changed.
+const maxEdits = 3
+
 // edit replaces a range of the body by a text.
 type edit struct {
 	where span
 	text  []byte
 }
 
-// edits is what a patch does to the body, in the order of the body: at most one insertion at its beginning, one
-// change of the model and one of the stream options.
-func (r *Request) edits(p Patch) (edits [3]edit, n int) {
-	var members []byte // that the body lacks
-	var changes [2]edit
-	changed := 0
+// edits is what a patch does to the body, in the order of the body: at most one insertion at its beginning, and changes
+// of the members that it has.
+func (r *Request) edits(p Patch) (edits [maxEdits]edit, n int) {
+	var inserted []byte // members that the body lacks
+	n = 1               // edits[0] is for them
+	left := r.memberCount
+	if p.DropPrevious && !r.previous.absent() {
+		edits[n] = edit{where: r.previous}
+		n++
+		left--
+	}
 	if p.Model != "" {
 		name := appendQuoted(nil, p.Model)
 		if r.model.absent() {
-			members = append(append(append(members, `"model":`...), name...), ',')
+			inserted = append(append(append(inserted, `"model":`...), name...), ',')
 		} else {
-			changes[0] = edit{r.model, name}
-			changed++
+			edits[n] = edit{r.model, name}
+			n++
 		}
 	}
-	if p.IncludeUsage && r.Stream && !r.IncludeUsage {
+	if p.IncludeUsage && r.Stream && !r.IncludeUsage && textual.has(r.Operation) {
 		if r.streamOptions.absent() {
-			members = append(members, `"stream_options":{"include_usage":true},`...)
+			inserted = append(inserted, `"stream_options":{"include_usage":true},`...)
 		} else {
-			changes[changed] = r.includeUsageEdit()
-			changed++
+			edits[n] = r.includeUsageEdit()
+			n++
 		}
 	}
-	if len(members) > 0 {
-		if r.memberless {
-			members = members[:len(members)-1]
-		}
-		edits[0] = edit{span{r.first, r.first}, members}
-		n++
+	if n == maxEdits && edits[1].where.start > edits[2].where.start {
+		edits[1], edits[2] = edits[2], edits[1]
 	}
-	if changed == 2 && changes[0].where.start > changes[1].where.start {
-		changes[0], changes[1] = changes[1], changes[0]
+	if len(inserted) == 0 {
+		return [maxEdits]edit{edits[1], edits[2]}, n - 1
 	}
-	n += copy(edits[n:], changes[:changed])
+	if left == 0 {
+		inserted = inserted[:len(inserted)-1]
+	}
+	edits[0] = edit{span{r.first, r.first}, inserted}
 	return edits, n
 }
 

@@ -22,7 +22,7 @@ func contents(t *testing.T, b *Body) []byte {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if int64(len(data)) != b.Length {
+	if int64(len(data)) != b.Length || b.Size() != b.Length {
 		t.Errorf("length is %d, but %d bytes were read", b.Length, len(data))
 	}
 	return data
@@ -54,9 +54,36 @@ func TestPatch(t *testing.T) {
 		{`{"stream":true,"stream_options":{"include_usage":true}}`, Patch{IncludeUsage: true}, `{"stream":true,"stream_options":{"include_usage":true}}`},
 		{`{"stream":false}`, Patch{IncludeUsage: true}, `{"stream":false}`},
 		{`{"stream_options":null}`, Patch{IncludeUsage: true}, `{"stream_options":null}`},
+		{`{"previous_response_id":"r"}`, Patch{DropPrevious: true}, `{"previous_response_id":"r"}`},
 	} {
 		r := parse(t, ChatCompletions, c.body)
 		if got := string(contents(t, r.Body(c.patch))); got != c.want {
+			t.Errorf("%s with %+v:\n got %s\nwant %s", c.body, c.patch, got, c.want)
+		}
+	}
+}
+
+func TestPatchOfResponses(t *testing.T) {
+	drop := Patch{DropPrevious: true}
+	for _, c := range []struct {
+		body  string
+		patch Patch
+		want  string
+	}{
+		{`{"previous_response_id":"r"}`, Patch{}, `{"previous_response_id":"r"}`},
+		{`{"previous_response_id":"r"}`, drop, `{}`},
+		{` { "previous_response_id" : "r" } `, drop, ` {  } `},
+		{`{"previous_response_id":"r"}`, Patch{Model: "m", DropPrevious: true}, `{"model":"m"}`},
+		{`{"previous_response_id":"r", "input":"a"}`, drop, `{"input":"a"}`},
+		{`{"previous_response_id":"r","input":"a"}`, Patch{Model: "m", DropPrevious: true}, `{"model":"m","input":"a"}`},
+		{`{"model":"a" , "previous_response_id" : "r" }`, Patch{Model: "m", DropPrevious: true}, `{"model":"m" }`},
+		{`{"input":"a","previous_response_id":null,"model":"a"}`, Patch{Model: "m", DropPrevious: true}, `{"input":"a","model":"m"}`},
+		{`{"metadata":{"previous_response_id":"r"}}`, drop, `{"metadata":{"previous_response_id":"r"}}`},
+		{`{}`, drop, `{}`},
+		{`{"stream":true}`, Patch{IncludeUsage: true}, `{"stream":true}`},
+		{`{"stream":true,"stream_options":{"include_obfuscation":false}}`, Patch{IncludeUsage: true, Model: "m"}, `{"model":"m","stream":true,"stream_options":{"include_obfuscation":false}}`},
+	} {
+		if got := string(contents(t, parse(t, Responses, c.body).Body(c.patch))); got != c.want {
 			t.Errorf("%s with %+v:\n got %s\nwant %s", c.body, c.patch, got, c.want)
 		}
 	}
@@ -76,7 +103,7 @@ func TestPatchKeepsEverythingElse(t *testing.T) {
 				for _, s := range streams {
 					for _, order := range [][]string{{m, o, x, s}, {o, m, s, x}, {x, s, o, m}, {s, x, m, o}} {
 						order = slices.DeleteFunc(order, func(s string) bool { return s == "" })
-						checkPatch(t, []byte("{"+strings.Join(order, ",")+"}"), Patch{Model: "new", IncludeUsage: n%2 == 0})
+						checkPatch(t, ChatCompletions, []byte("{"+strings.Join(order, ",")+"}"), Patch{Model: "new", IncludeUsage: n%2 == 0})
 						n++
 					}
 				}
@@ -85,11 +112,46 @@ func TestPatchKeepsEverythingElse(t *testing.T) {
 	}
 }
 
+// The same for the members of Responses: previous_response_id is taken out wherever it stands, alone, first, last or
+// between others, while the model is changed, inserted or left.
+func TestDropPreviousKeepsEverythingElse(t *testing.T) {
+	models := []string{``, `"model":"a"`, ` "model" : null `}
+	previous := []string{``, `"previous_response_id":"resp_1"`, ` "previous_response_id" : null `, `"previous\u005fresponse_id":"a"`, "\n\t\"previous_response_id\"\r:\n\"b\" "}
+	others := []string{``, `"input":"\",\"previous_response_id\":\"evil\""`, `"metadata":{"previous_response_id":"kept"}`, ` "stream" : true `}
+	for _, m := range models {
+		for _, v := range previous {
+			for _, x := range others {
+				for _, y := range []string{``, `"z":[1,2]`} {
+					for _, order := range permutations(slices.DeleteFunc([]string{m, v, x, y}, func(s string) bool { return s == "" })) {
+						body := []byte("{" + strings.Join(order, ",") + "}")
+						for _, p := range []Patch{{DropPrevious: true}, {DropPrevious: true, Model: "new", IncludeUsage: true}, {Model: "new"}} {
+							checkPatch(t, Responses, body, p)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// permutations are all orders of a list.
+func permutations(list []string) (all [][]string) {
+	if len(list) == 0 {
+		return [][]string{nil}
+	}
+	for i, first := range list {
+		for _, rest := range permutations(slices.Concat(list[:i], list[i+1:])) {
+			all = append(all, append([]string{first}, rest...))
+		}
+	}
+	return all
+}
+
 // checkPatch patches a sound body and compares the result, as encoding/json reads it, with the original.
-func checkPatch(t *testing.T, body []byte, p Patch) {
+func checkPatch(t *testing.T, op Operation, body []byte, p Patch) {
 	t.Helper()
 	original := bytes.Clone(body)
-	r, err := ParseRequest(ChatCompletions, body)
+	r, err := ParseRequest(op, body)
 	if err != nil {
 		t.Fatalf("%s: %v", body, err)
 	}
@@ -100,29 +162,36 @@ func checkPatch(t *testing.T, body []byte, p Patch) {
 	if !json.Valid(patched) {
 		t.Fatalf("%q with %+v is no longer JSON: %q", body, p, patched)
 	}
-	again, err := ParseRequest(ChatCompletions, patched)
+	again, err := ParseRequest(op, patched)
 	if err != nil {
 		t.Fatalf("%q with %+v is no longer a request: %q: %v", body, p, patched, err)
 	}
-	want := r.Model
+	model, previous := r.Model, r.PreviousResponse
 	if p.Model != "" {
-		want = p.Model
+		model = p.Model
 	}
-	if again.Model != want || again.IncludeUsage != (r.IncludeUsage || p.IncludeUsage && r.Stream) {
-		t.Errorf("%q with %+v: model %q, include_usage %v", body, p, again.Model, again.IncludeUsage)
+	if p.DropPrevious {
+		previous = ""
 	}
-	if got, want := unpatched(patched, p, r.Stream), unpatched(body, p, r.Stream); !slices.Equal(got, want) {
-		t.Errorf("%q with %+v:\n got %q\nwant %q", body, p, got, want)
+	usage := p.IncludeUsage && r.Stream && (op == ChatCompletions || op == Completions)
+	if again.Model != model || again.IncludeUsage != (r.IncludeUsage || usage) || again.PreviousResponse != previous {
+		t.Errorf("%q with %+v: model %q, include_usage %v, previous %q", body, p, again.Model, again.IncludeUsage, again.PreviousResponse)
+	}
+	changed := func(m member) bool {
+		return m.name == "model" && p.Model != "" || m.name == "previous_response_id" && p.DropPrevious && op == Responses
+	}
+	if got, wanted := unpatched(patched, changed, usage), unpatched(body, changed, usage); !slices.Equal(got, wanted) {
+		t.Errorf("%q with %+v:\n got %q\nwant %q", body, p, got, wanted)
 	}
 }
 
 // unpatched lists the members of a body that a patch does not change, as they are written and in their order.
-func unpatched(body []byte, p Patch, stream bool) []member {
+func unpatched(body []byte, changed func(member) bool, usage bool) []member {
 	var list []member
 	for _, m := range members(body) {
 		switch {
-		case m.name == "model" && p.Model != "":
-		case m.name == "stream_options" && p.IncludeUsage && stream:
+		case changed(m):
+		case m.name == "stream_options" && usage:
 			if m.value[0] == '{' {
 				for _, o := range members([]byte(m.value)) {
 					if o.name != "include_usage" {
@@ -157,12 +226,16 @@ func TestPatchDoesNotCopyThePrompt(t *testing.T) {
 }
 
 func FuzzPatch(f *testing.F) {
-	f.Fuzz(func(t *testing.T, body []byte, model string, includeUsage bool) {
-		if model != "" && !validModel(model) {
+	f.Add(byte(Responses), []byte(`{"input":"a" , "previous_response_id" : "resp_1" }`), "m", false, true)
+	f.Add(byte(Responses), []byte(`{"previous_response_id":null,"stream":true,"model":"a"}`), "m", true, true)
+	f.Add(byte(Speech), []byte(`{"stream_format":"sse","stream_options":null}`), "", true, true)
+	f.Fuzz(func(t *testing.T, kind byte, body []byte, model string, includeUsage, dropPrevious bool) {
+		op := Operation(int(kind) % len(operations))
+		if !op.ModelInBody(OpenAI) || model != "" && !validModel(model) {
 			return
 		}
-		if r, err := ParseRequest(ChatCompletions, body); err == nil {
-			checkPatch(t, body, Patch{Model: model, IncludeUsage: includeUsage})
+		if r, err := ParseRequest(op, body); err == nil {
+			checkPatch(t, op, body, Patch{Model: model, IncludeUsage: includeUsage, DropPrevious: dropPrevious})
 			if plain := contents(t, r.Body(Patch{})); !bytes.Equal(plain, body) {
 				t.Fatalf("%q became %q without a patch", body, plain)
 			}

@@ -87,8 +87,8 @@ func (p *promptReader) object(at place) {
 		switch string(p.key()) {
 		case "type":
 			p.partType(at)
-		case "role", "id", "tool_call_id", "call_id", "url", "image_url", "file_id", "file_data", "data", "detail",
-			"format", "filename", "status":
+		case "role", "id", "tool_call_id", "call_id", "url", "image_url", "file_id", "file_url", "file_data", "data", "detail",
+			"format", "filename", "status", "encrypted_content", "result":
 			p.skip()
 		case "name":
 			if at == inCall {
@@ -112,7 +112,7 @@ func (p *promptReader) partType(at place) {
 		return
 	}
 	switch t := p.str(); string(t.decoded(longest)) {
-	case "image_url", "input_image":
+	case "image_url", "input_image", "computer_screenshot":
 		if at == inText {
 			p.images++
 		}

@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -11,27 +10,31 @@ import (
 // the request or a reader of it is in use. The fields are read-only after ParseRequest; all methods are safe for
 // concurrent use.
 type Request struct {
-	Operation    Operation
-	Model        string // as the body names it; "" if it does not
-	Stream       bool
-	IncludeUsage bool  // the client itself asked for stream_options.include_usage
-	HasMaxTokens bool  // a limit for the output was given
-	MaxTokens    int64 // max_tokens or max_completion_tokens, the larger; 0 … 2³¹
-	N            int64 // answers per prompt: n or best_of, the larger; 1 … 128
-	Text         Text  // characters of the prompt: messages, prompt, input, instructions, suffix; not roles, ids, urls, base64
-	Extra        int64 // characters that are read by the model in another form: tools, functions, response_format, tool calls …
-	Messages     int   // elements of messages
-	Images       int   // image parts of messages or input
-	PromptTokens int64 // tokens in prompts and inputs given as arrays of tokens
-	Inputs       int   // prompts, or inputs: 1 for a string or one array of tokens, else the length of the list
+	Operation        Operation
+	Model            string // as the body names it; "" if it does not
+	Stream           bool   // the answer is asked for as events: stream, or stream_format "sse" of Speech
+	IncludeUsage     bool   // the client itself asked for stream_options.include_usage
+	Background       bool   // of Responses: the answer comes at once, and the response goes on being made
+	Store            bool   // of Responses: the service keeps the response, as it does unless "store" is false
+	PreviousResponse string // of Responses: the id of the response that this one goes on from; "" if none
+	HasMaxTokens     bool   // a limit for the output was given
+	MaxTokens        int64  // max_tokens, max_completion_tokens or max_output_tokens, the largest; 0 … 2³¹
+	N                int64  // answers per prompt: n or best_of, the larger; 1 … 128
+	Text             Text   // characters of the prompt: messages, prompt, input, instructions, suffix; not roles, ids, urls, base64
+	Extra            int64  // characters that are read by the model in another form: tools, formats, tool calls …
+	Messages         int    // elements of messages
+	Images           int    // image parts of messages or input
+	PromptTokens     int64  // tokens in prompts and inputs given as arrays of tokens
+	Inputs           int    // prompts, or inputs: 1 for a string or one array of tokens, else the length of the list
 
 	body          []byte
 	model         span // the value, null included; empty if absent
 	streamOptions span // the value, null included; empty if absent
 	includeUsage  span // the value inside streamOptions, null included; empty if absent
 	bare          bool // streamOptions is {}
+	previous      span // what to cut out to be rid of previous_response_id: the member and one comma; empty if absent
 	first         int  // offset of the first member, behind the opening brace and white space
-	memberless    bool // the body is {}
+	memberCount   int
 	texts         [5]int
 	textCount     int // texts[:textCount] are the offsets of the values that Text counts
 
@@ -55,7 +58,7 @@ const (
 //
 // The Request aliases body. Model is "" where the body has none.
 func ParseRequest(op Operation, body []byte) (*Request, *Error) {
-	r := &Request{Operation: op, N: 1, body: body}
+	r := &Request{Operation: op, N: 1, Store: op == Responses, body: body}
 	p := requestParser{promptReader: promptReader{scanner: scanner{buf: body}}, r: r}
 	p.space()
 	if p.pos == len(body) {
@@ -64,16 +67,7 @@ func ParseRequest(op Operation, body []byte) (*Request, *Error) {
 	if p.peek() != '{' {
 		return nil, invalidJSON("it must be an object", p.pos)
 	}
-	r.memberless = true
-	for more := p.open('{'); more; more = p.next('}') {
-		if r.memberless {
-			r.memberless, r.first = false, p.pos
-		}
-		p.member()
-	}
-	if r.memberless {
-		r.first = bytes.IndexByte(body, '{') + 1
-	}
+	p.members()
 	if !p.end() {
 		if p.err == nil {
 			p.err = invalidJSON(p.fault, p.at)
@@ -101,29 +95,56 @@ func (p *requestParser) reject(e *Error) {
 	}
 }
 
+// members reads the object, all its top-level members.
+func (p *requestParser) members() {
+	r := p.r
+	r.first = p.pos + 1 // of a body without members
+	before := 0         // the end of the member before, 0 if there is none
+	for more := p.open('{'); more; r.memberCount++ {
+		start := p.pos
+		if r.memberCount == 0 {
+			r.first = start
+		}
+		f := p.member()
+		end := p.pos
+		more = p.next('}')
+		if f == fieldPreviousResponse {
+			switch {
+			case more:
+				r.previous = span{start, p.pos}
+			case before > 0:
+				r.previous = span{before, end}
+			default:
+				r.previous = span{start, end}
+			}
+		}
+		before = end
+	}
+}
+
 // member reads one top-level member.
-func (p *requestParser) member() {
+func (p *requestParser) member() field {
 	name := p.key()
-	f, exact := fieldNamed(name)
-	if f == fieldNone || fields[f].generation && !p.r.Operation.generates() {
+	f, exact := fieldNamed(p.r.Operation, name)
+	if f == fieldNone {
 		p.skip()
-		return
+		return f
 	}
 	spec, got := &fields[f], kindOf(p.peek())
 	switch {
 	case got == 0:
 		p.failHere()
-		return
+		return f
 	case !exact:
 		misspelt := Printable(string(name))
 		p.reject(InvalidRequest(misspelt, fmt.Sprintf("Unknown parameter: '%s'. Did you mean '%s'?", misspelt, spec.name)))
-		return
+		return f
 	case p.seen[f]:
 		p.reject(InvalidRequest(spec.name, fmt.Sprintf("Duplicate parameter: '%s'.", spec.name)))
-		return
+		return f
 	case got != kindNull && got&spec.kinds == 0:
 		p.reject(wrongType(spec.name, spec.expected, got.String()))
-		return
+		return f
 	}
 	p.seen[f] = true
 	start := p.pos
@@ -138,6 +159,7 @@ func (p *requestParser) member() {
 	case fieldStreamOptions:
 		p.r.streamOptions = span{start, p.pos}
 	}
+	return f
 }
 
 // read reads the value of a field; it has one of the field's types and is not null.
@@ -148,9 +170,17 @@ func (p *requestParser) read(f field) {
 		p.model()
 	case fieldStream:
 		r.Stream = p.boolean()
+	case fieldStreamFormat:
+		r.Stream = string(p.str().decoded(len("sse")+1)) == "sse"
 	case fieldStreamOptions:
 		p.streamOptions()
-	case fieldMaxTokens, fieldMaxCompletionTokens:
+	case fieldBackground:
+		r.Background = p.boolean()
+	case fieldStore:
+		r.Store = p.boolean()
+	case fieldPreviousResponse:
+		p.previousResponse()
+	case fieldMaxTokens, fieldMaxCompletionTokens, fieldMaxOutputTokens:
 		r.HasMaxTokens, r.MaxTokens = true, max(r.MaxTokens, p.integer(f, 0, maxTokenCount))
 	case fieldN, fieldBestOf:
 		r.N = max(r.N, p.integer(f, 1, maxN))
@@ -198,6 +228,22 @@ func (p *requestParser) model() {
 		p.reject(InvalidRequest("model", fmt.Sprintf(
 			"Invalid 'model': expected a name of 1 to %d bytes without control characters.", maxModelBytes)))
 	}
+}
+
+// previousResponse reads the id of the response before.
+func (p *requestParser) previousResponse() {
+	const param = "previous_response_id"
+	t := p.str()
+	if p.fault != "" {
+		return
+	}
+	id := t.decoded(maxIDBytes + 1)
+	if !validID(id) {
+		p.reject(InvalidRequest(param, fmt.Sprintf(
+			"Invalid '%s': expected an ID of 1 to %d letters, digits, dots, underscores and hyphens.", param, maxIDBytes)))
+		return
+	}
+	p.r.PreviousResponse = string(id)
 }
 
 // streamOptions reads stream_options, an object, of which we know include_usage.

@@ -49,6 +49,18 @@ func TestRequestFields(t *testing.T) {
 		{Embeddings, `{"input":"a","model":"e"}`, `"e" false false false 0 1 0 1`},
 		{Embeddings, `{"input":["a",""]}`, `"" false false false 0 1 0 2`},
 		{Embeddings, `{"input":"a","stream":"yes","max_tokens":-1,"n":0,"n":0,"stream_options":7}`, `"" false false false 0 1 0 1`},
+		{Responses, `{"model":"m","input":"a","stream":true,"max_output_tokens":64}`, `"m" true false true 64 1 0 1`},
+		{Responses, `{"input":[{},{}],"max_output_tokens":null,"max_tokens":-1,"n":0,"stream_options":7}`, `"" false false false 0 1 0 2`},
+		{ImageGenerations, `{"model":"m","prompt":"a cat","n":4,"stream":true}`, `"m" true false false 0 4 0 1`},
+		{ImageGenerations, `{"prompt":"a cat","background":"transparent","store":"x","max_output_tokens":"x"}`, `"" false false false 0 1 0 1`},
+		{Speech, `{"model":"m","input":"a","voice":"alloy","stream":"x"}`, `"m" false false false 0 1 0 1`},
+		{Speech, `{"input":"a","stream_format":"sse"}`, `"" true false false 0 1 0 1`},
+		{Speech, `{"input":"a","stream_format":"\u0073\u0073e"}`, `"" true false false 0 1 0 1`},
+		{Speech, `{"input":"a","stream_format":"audio"}`, `"" false false false 0 1 0 1`},
+		{Speech, `{"input":"a","stream_format":"sse "}`, `"" false false false 0 1 0 1`},
+		{Speech, `{"input":"a","stream_format":null}`, `"" false false false 0 1 0 1`},
+		{Moderations, `{"model":"m","input":["a",{"type":"image_url"}],"stream":7}`, `"m" false false false 0 1 0 2`},
+		{CreateBatch, `{"model":7,"input":{},"prompt":7,"messages":"x","stream":7}`, `"" false false false 0 1 0 0`},
 	} {
 		r := parse(t, c.op, c.body)
 		got := fmt.Sprintf("%q %v %v %v %d %d %d %d", r.Model, r.Stream, r.IncludeUsage, r.HasMaxTokens, r.MaxTokens, r.N, r.Messages, r.Inputs)
@@ -75,6 +87,7 @@ func TestPromptCounts(t *testing.T) {
 		{"old function call", `{"messages":[{"role":"assistant","function_call":{"name":"f","arguments":"{}"}}]}`, 0, 0, 3, 0, 0},
 		{"refusal", `{"messages":[{"role":"assistant","refusal":"no"}]}`, 2, 0, 0, 0, 0},
 		{"tools as written", `{"tools":[{"a": "é"}],"functions":[],"response_format":{"type":"text"},"tool_choice":"auto"}`, 0, 0, 12 + 2 + 15 + 6, 0, 0},
+		{"old functions, prediction", `{"functions":[{}],"function_call":"auto","prediction":{"content":"é"}}`, 0, 0, 4 + 6 + 15, 0, 0},
 		{"prompt and suffix", `{"prompt":"ab","suffix":"c"}`, 3, 0, 0, 0, 0},
 		{"token array", `{"prompt":[1,2,3]}`, 0, 0, 0, 3, 0},
 		{"token arrays", `{"input":[[1,2],[3]]}`, 0, 0, 0, 3, 0},
@@ -96,7 +109,7 @@ func TestPromptCounts(t *testing.T) {
 // checkCounts compares what a request counts, and the text it yields, with the oracle.
 func checkCounts(t *testing.T, r *Request, body []byte) {
 	t.Helper()
-	want := tallyOf(body)
+	want := tallyOf(r.Operation, body)
 	if r.Text != want.text() || r.Extra != want.extra || r.PromptTokens != want.tokens || r.Images != want.images {
 		t.Errorf("%q:\n got %+v, extra %d, tokens %d, images %d\nwant %+v, extra %d, tokens %d, images %d", body,
 			r.Text, r.Extra, r.PromptTokens, r.Images, want.text(), want.extra, want.tokens, want.images)
@@ -206,11 +219,15 @@ func TestParseRequestDoesNotCopyThePrompt(t *testing.T) {
 }
 
 func FuzzParseRequest(f *testing.F) {
+	f.Add(byte(Responses), []byte(`{"model":"m","input":[{"type":"function_call","name":"f","arguments":"{}"},{"type":"reasoning","encrypted_content":"AAAA"}],"previous_response_id":"resp_1","store":false,"background":true,"max_output_tokens":16,"text":{"format":{"type":"text"}},"prompt":{"id":"p"}}`))
+	f.Add(byte(ImageGenerations), []byte(`{"prompt":"a cat","n":2,"background":"transparent","stream":true,"response_format":"b64_json"}`))
+	f.Add(byte(Speech), []byte(`{"input":"a","voice":"alloy","stream_format":"\u0073se"}`))
+	f.Add(byte(CreateBatch), []byte(`{"input_file_id":"file-1","endpoint":"/v1/responses","input":{},"model":7}`))
 	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
 		if got, want := scanned(body), acceptable(body); got != want {
 			t.Fatalf("%q: scanner accepts %v, want %v", body, got, want)
 		}
-		op := Operation(kind % 4)
+		op := Operation(int(kind) % len(operations))
 		r, err := ParseRequest(op, body)
 		if err != nil {
 			if err.Status != http.StatusBadRequest || err.Message == "" {
@@ -224,22 +241,48 @@ func FuzzParseRequest(f *testing.F) {
 		list := members(body)
 		for _, f := range fields {
 			same := func(m member) bool { return f.name != "" && strings.EqualFold(m.name, f.name) }
-			if first := slices.IndexFunc(list, same); first >= 0 && (!f.generation || op.generates()) {
+			if first := slices.IndexFunc(list, same); first >= 0 && f.in.has(op) {
 				if list[first].name != f.name || slices.ContainsFunc(list[first+1:], same) {
 					t.Fatalf("%q: %s may be read in two ways", body, f.name)
 				}
 			}
 		}
-		var read struct{ Model *string }
-		if err := json.Unmarshal(body, &read); err != nil {
-			t.Fatal(err)
-		}
-		if model := r.Model; read.Model == nil && model != "" || read.Model != nil && model != *read.Model {
-			t.Fatalf("%q: model %q", body, model)
-		}
+		checkFields(t, r, list)
 		if r.N < 1 || r.N > maxN || r.MaxTokens < 0 || r.MaxTokens > maxTokenCount {
 			t.Fatalf("%q: %d answers of %d tokens", body, r.N, r.MaxTokens)
 		}
 		checkCounts(t, r, body)
 	})
+}
+
+// checkFields compares the fields that steer a request with what encoding/json reads of its members.
+func checkFields(t *testing.T, r *Request, list []member) {
+	t.Helper()
+	read := map[string]any{}
+	for _, m := range list {
+		var value any
+		if err := json.Unmarshal([]byte(m.value), &value); err == nil && value != nil { // A number may be too large for encoding/json.
+			read[m.name] = value
+		}
+	}
+	text := func(name string) string { s, _ := read[name].(string); return s }
+	flag := func(name string) bool { return read[name] == true }
+	op := r.Operation
+	want := Request{Operation: op}
+	if op != 0 && op != UploadFile && op != CreateBatch {
+		want.Model = text("model")
+	}
+	switch op {
+	case ChatCompletions, Completions, ImageGenerations, ImageEdits, Transcriptions:
+		want.Stream = flag("stream")
+	case Speech:
+		want.Stream = text("stream_format") == "sse"
+	case Responses:
+		want.Stream, want.Background, want.Store = flag("stream"), flag("background"), read["store"] != false
+		want.PreviousResponse = text("previous_response_id")
+	}
+	if r.Model != want.Model || r.Stream != want.Stream || r.Background != want.Background || r.Store != want.Store || r.PreviousResponse != want.PreviousResponse {
+		t.Errorf("%s %v:\n got model %q stream %v background %v store %v previous %q\nwant model %q stream %v background %v store %v previous %q", op, list,
+			r.Model, r.Stream, r.Background, r.Store, r.PreviousResponse, want.Model, want.Stream, want.Background, want.Store, want.PreviousResponse)
+	}
 }

@@ -1,11 +1,6 @@
 package openai
 
-import (
-	"bytes"
-	"encoding/json"
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestParseUsage(t *testing.T) {
 	for _, c := range []struct {
@@ -34,95 +29,4 @@ func TestParseUsage(t *testing.T) {
 			t.Errorf("%s: taken for %+v", text, got)
 		}
 	}
-}
-
-// scanUsage feeds an answer to a scanner in pieces of a size.
-func scanUsage(t *testing.T, answer []byte, size int) (Usage, bool) {
-	t.Helper()
-	var s UsageScanner
-	for rest := answer; len(rest) > 0; {
-		n := min(size, len(rest))
-		if written, err := s.Write(rest[:n]); written != n || err != nil {
-			t.Fatalf("wrote %d, %v", written, err)
-		}
-		rest = rest[n:]
-	}
-	if cap(s.kept) > 8<<10 {
-		t.Fatalf("keeps %d bytes", cap(s.kept))
-	}
-	return s.Usage()
-}
-
-func TestUsageScanner(t *testing.T) {
-	const usage = `{"prompt_tokens":8,"completion_tokens":4,"total_tokens":12}`
-	want := Usage{Prompt: 8, Completion: 4, Total: 12}
-	for _, c := range []struct {
-		name, answer string
-		found        bool
-	}{
-		{"last", `{"id":"x","choices":[{"message":{"content":"a"}}],"usage":` + usage + `}`, true},
-		{"first", `{"usage":` + usage + `,"choices":[]}`, true},
-		{"with white space", " {\n \"usage\" :\t" + usage + " , \"x\" : [ 1 ] }\n", true},
-		{"escaped name", `{"us\u0061ge":` + usage + `}`, true},
-		{"in the content", `{"choices":[{"message":{"content":"{\"usage\":{\"prompt_tokens\":1}}"}}],"usage":` + usage + `}`, true},
-		{"deeper", `{"choices":[{"usage":{"prompt_tokens":1}}],"x":{"usage":{"prompt_tokens":1}},"usage":` + usage + `}`, true},
-		{"as a value", `{"x":"usage","y":{"prompt_tokens":1},"usage":` + usage + `}`, true},
-		{"brackets and quotes in strings", `{"a":"}]\\","b":["\"{"],"c\"":{"d}":"\\\""},"usage":` + usage + `}`, true},
-		{"twice, once unsound", `{"usage":` + usage + `,"usage":{"prompt_tokens":-1}}`, true},
-		{"twice", `{"usage":{"prompt_tokens":1},"usage":` + usage + `}`, true},
-		{"strings in it", `{"usage":{"prompt_tokens":8,"x":"}\"","completion_tokens":4,"total_tokens":12}}`, true},
-		{"something behind", `{"usage":` + usage + `}{"usage":{"prompt_tokens":1}}`, true},
-		{"a long name before", `{"` + strings.Repeat("usage", 100) + `":{"prompt_tokens":1},"usage":` + usage + `}`, true},
-		{"a long name behind", `{"usage":` + usage + `,"` + strings.Repeat("x", 7<<10) + `":{"prompt_tokens":1}}`, true},
-		{"a long name with a misleading value", `{"usage":` + usage + `,"` + strings.Repeat("x", 7<<10) + `":"usage","` + strings.Repeat("y", 7<<10) + `":{"prompt_tokens":1}}`, true},
-		{"null", `{"usage":null,"x":` + usage + `}`, false},
-		{"number", `{"usage":7,"x":` + usage + `}`, false},
-		{"string", `{"usage":"x","y":` + usage + `}`, false},
-		{"array", `{"usage":[` + usage + `]}`, false},
-		{"only deeper", `{"x":{"usage":` + usage + `}}`, false},
-		{"not an object", `[{"usage":` + usage + `}]`, false},
-		{"not JSON", `<html>{"usage":` + usage + `}</html>`, false},
-		{"string on top", `"x","usage":` + usage, false},
-		{"too long", `{"usage":{"x":"` + strings.Repeat("x", 10<<10) + `","prompt_tokens":8}}`, false},
-		{"cut", `{"usage":` + usage[:len(usage)-1], false},
-		{"empty", ``, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			for size := 1; size <= len(c.answer)+1; size += 1 + size/16 {
-				got, ok := scanUsage(t, []byte(c.answer), size)
-				if ok != c.found || ok && got != want {
-					t.Fatalf("in pieces of %d: %+v, %v", size, got, ok)
-				}
-			}
-		})
-	}
-	if got, ok := scanUsage(t, embeddingsAnswer(), 32<<10); !ok || got != (Usage{Prompt: 80, Total: 80}) {
-		t.Errorf("embeddings: %+v, %v", got, ok)
-	}
-}
-
-// referenceUsage finds the last sound usage of a JSON object.
-func referenceUsage(answer []byte) (u Usage, found bool) {
-	for _, m := range members(answer) {
-		if m.name == "usage" && m.value[0] == '{' {
-			if sound, ok := ParseUsage([]byte(m.value)); ok {
-				u, found = sound, true
-			}
-		}
-	}
-	return u, found
-}
-
-func FuzzUsageScanner(f *testing.F) {
-	f.Fuzz(func(t *testing.T, answer []byte, size uint8) {
-		whole, found := scanUsage(t, answer, len(answer)+1)
-		if got, ok := scanUsage(t, answer, int(size)+1); got != whole || ok != found {
-			t.Fatalf("%q: %+v, %v in pieces of %d, %+v, %v whole", answer, got, ok, size+1, whole, found)
-		}
-		if len(answer) < maxUsageBytes && json.Valid(answer) && bytes.HasPrefix(bytes.TrimSpace(answer), []byte("{")) {
-			if want, ok := referenceUsage(answer); want != whole || ok != found {
-				t.Fatalf("%q: %+v, %v, want %+v, %v", answer, whole, found, want, ok)
-			}
-		}
-	})
 }
