@@ -11,7 +11,7 @@ import (
 // validate checks a configuration.
 func validate(args []string, std streams) error {
 	flags := newFlags("validate", "[--config gateway.yaml]", std)
-	path := flags.String("config", "", "the configuration; default: SPILLWAY_CONFIG, SPILLWAY_CONFIG_YAML (the text itself), gateway.yaml")
+	path := configFlag(flags)
 	if err := parse(flags, args, std); err != nil {
 		return err
 	}

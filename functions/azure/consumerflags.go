@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 // are noted in the order of the command line.
 type consumerFlags struct {
 	*flag.FlagSet
-	config string
+	config *string
 	file   string
 	edits  []edit
 	newKey bool
@@ -29,7 +30,7 @@ type edit func(*consumers.Draft) error
 
 func newConsumerFlags(name string, std streams) *consumerFlags {
 	f := &consumerFlags{FlagSet: newFlags("consumers "+name, "NAME [flags]", std)}
-	configFlag(f.FlagSet, &f.config)
+	f.config = configFlag(f.FlagSet)
 	f.StringVar(&f.file, "file", "", "a file with the whole definition, as an item of consumers in gateway.yaml has it, in YAML or JSON; - is the standard input")
 	for _, number := range []struct{ name, key, usage string }{
 		{"tokens-per-minute", "tokensPerMinute", "tokens per minute it may use; 0: no limit"},
@@ -43,21 +44,39 @@ func newConsumerFlags(name string, std streams) *consumerFlags {
 	f.Func("spillover", "true, false, or the tokens per minute that may spill over", f.spillover)
 	f.Func("app-ids", "ids of Entra applications that are this consumer, with commas between; empty: none", func(text string) error { return f.entra("appIds", text) })
 	f.Func("roles", "Entra app roles that are this consumer, with commas between; empty: none", func(text string) error { return f.entra("roles", text) })
-	f.BoolFunc("shadow", "count and report its limits, and refuse nothing because of them", func(text string) error {
-		on, err := strconv.ParseBool(text)
-		f.set("shadow", on)
-		return err
+	f.bool("shadow", "shadow", "count and report its limits, and refuse nothing because of them")
+	f.bool("may-choose-backend", "mayChooseBackend", "let its requests name the backends that serve them, by the headers x-spillway-backend and x-spillway-exclude")
+	var tags []string
+	f.Func("tag", "a tag that its requests may carry, by its name (may be repeated; these replace all that it had); empty: none", func(text string) error {
+		if text == "" {
+			tags = nil
+			f.set("tags", nil)
+			return nil
+		}
+		tags = append(tags, text)
+		f.set("tags", slices.Clone(tags))
+		return nil
 	})
 	return f
 }
 
-func configFlag(flags *flag.FlagSet, path *string) {
-	flags.StringVar(path, "config", "", "the configuration; default: SPILLWAY_CONFIG, SPILLWAY_CONFIG_YAML (the text itself), gateway.yaml")
+// configFlag adds the flag for the path of the configuration.
+func configFlag(flags *flag.FlagSet) *string {
+	return flags.String("config", "", "the configuration; default: SPILLWAY_CONFIG, SPILLWAY_CONFIG_YAML (the text itself), gateway.yaml")
 }
 
 // set notes that a key is to have a value; nil removes it.
 func (f *consumerFlags) set(key string, value any) {
 	f.edits = append(f.edits, func(d *consumers.Draft) error { return d.Set(key, value) })
+}
+
+// bool makes a flag that turns a key on, or off by =false.
+func (f *consumerFlags) bool(name, key, usage string) {
+	f.BoolFunc(name, usage, func(text string) error {
+		on, err := strconv.ParseBool(text)
+		f.set(key, on)
+		return err
+	})
 }
 
 func (f *consumerFlags) number(key, text string) error {

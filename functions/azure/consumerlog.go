@@ -16,8 +16,7 @@ import (
 // logConsumers shows who changed consumers of the table.
 func logConsumers(args []string, std streams) error {
 	flags := newFlags("consumers log", "[--consumer NAME] [--days 30] [--format table|json] [--config gateway.yaml]", std)
-	var path string
-	configFlag(flags, &path)
+	path := configFlag(flags)
 	name := flags.String("consumer", "", "the only consumer to show")
 	days := flags.Int("days", 30, "how many days to look back, from 1 to 3650")
 	format := flags.String("format", "table", "table or json (one line for each)")
@@ -33,7 +32,7 @@ func logConsumers(args []string, std streams) error {
 		fmt.Fprintf(std.err, "spillway consumers log: --days: %d is not from 1 to 3650\n", *days)
 		return errUsage
 	}
-	return work("log", path, std, func(ctx context.Context, d *consumers.Directory) error {
+	return work("log", *path, std, func(ctx context.Context, d *consumers.Directory) error {
 		var all []consumers.Logged
 		for logged, err := range d.Log(ctx, time.Now().AddDate(0, 0, -*days), *name) {
 			if err != nil {

@@ -17,18 +17,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"spillway/functions/app"
 	"spillway/shared/auth"
-	"spillway/shared/clock"
 	"spillway/shared/config"
 	"spillway/shared/consumers"
-	"spillway/shared/store"
 )
-
-// openTable opens the table of the shared state. Tests open another one.
-var openTable = func(ctx context.Context, cfg *config.Config) (store.Store, *clock.Clock, error) {
-	return app.OpenStore(ctx, cfg)
-}
 
 const consumersHelp = `usage: spillway consumers COMMAND [flags]
 
@@ -93,7 +85,7 @@ func addConsumer(args []string, std streams) error {
 	if err != nil {
 		return err
 	}
-	return work("add", f.config, std, func(ctx context.Context, d *consumers.Directory) error {
+	return work("add", *f.config, std, func(ctx context.Context, d *consumers.Directory) error {
 		draft, err := f.draft("")
 		if err != nil {
 			return err
@@ -132,7 +124,7 @@ func setConsumer(args []string, std streams) error {
 		f.Usage()
 		return errUsage
 	}
-	return work("set", f.config, std, func(ctx context.Context, d *consumers.Directory) error {
+	return work("set", *f.config, std, func(ctx context.Context, d *consumers.Directory) error {
 		present, err := d.Get(ctx, name)
 		if err != nil {
 			return err
@@ -176,13 +168,12 @@ func explain(err error, key string) error {
 
 func removeConsumer(args []string, std streams) error {
 	flags := newFlags("consumers remove", "NAME [--config gateway.yaml]", std)
-	var path string
-	configFlag(flags, &path)
+	path := configFlag(flags)
 	name, err := parseName(flags, args, std)
 	if err != nil {
 		return err
 	}
-	return work("remove", path, std, func(ctx context.Context, d *consumers.Directory) error {
+	return work("remove", *path, std, func(ctx context.Context, d *consumers.Directory) error {
 		change := consumers.Change{Consumer: config.Consumer{Name: name}, By: who(std)}
 		if err := d.Remove(ctx, change); err != nil {
 			return err
@@ -196,19 +187,12 @@ func removeConsumer(args []string, std streams) error {
 func work(command, path string, std streams, do func(context.Context, *consumers.Directory) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	cfg, err := loadConfig(path, std)
+	state, err := openState(ctx, path, std)
 	if err != nil {
 		return err
 	}
-	table, c, err := openTable(ctx, cfg)
-	if err != nil {
-		return fmt.Errorf("spillway consumers: %w", err)
-	}
 	d, err := consumers.New(consumers.Options{
-		Store: table, Clock: c, Check: cfg.CheckConsumer,
-		InFile: func(name string) bool {
-			return slices.ContainsFunc(cfg.Consumers, func(c config.Consumer) bool { return c.Name == name })
-		},
+		Store: state.table, Clock: state.clock, Check: state.config.CheckConsumer, InFile: state.config.HasConsumer,
 	})
 	if err != nil {
 		return err
@@ -235,8 +219,7 @@ func who(std streams) string {
 // listConsumers shows the consumers of the table, by name.
 func listConsumers(args []string, std streams) error {
 	flags := newFlags("consumers list", "[--format table|json] [--config gateway.yaml]", std)
-	var path string
-	configFlag(flags, &path)
+	path := configFlag(flags)
 	format := flags.String("format", "table", "table or json (one line for each)")
 	if err := parse(flags, args, std); err != nil {
 		return err
@@ -246,7 +229,7 @@ func listConsumers(args []string, std streams) error {
 		fmt.Fprintf(std.err, "spillway consumers list: --format: there is no %q; take table or json\n", *format)
 		return errUsage
 	}
-	return work("list", path, std, func(ctx context.Context, d *consumers.Directory) error {
+	return work("list", *path, std, func(ctx context.Context, d *consumers.Directory) error {
 		var all []consumers.Entry
 		next := time.Now().Add(tellAfter)
 		for entry, err := range d.List(ctx) {

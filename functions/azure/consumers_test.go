@@ -28,16 +28,22 @@ consumers: [{ name: in-file, keys: [a key that is in the file] }]
 entra: { tenant: contoso.onmicrosoft.com, audience: "api://spillway" }
 `
 
-// useTable lets the commands work on a table in memory, and returns what finds its
-// consumers.
-func useTable(t *testing.T) *consumers.Directory {
+// useMemory lets the commands work on a table in memory, which it returns.
+func useMemory(t *testing.T) store.Store {
 	t.Helper()
 	table := memory.New()
-	opened := openTable
-	openTable = func(context.Context, *config.Config) (store.Store, *clock.Clock, error) {
+	opened := openStore
+	openStore = func(context.Context, *config.Config) (store.Store, *clock.Clock, error) {
 		return table, new(clock.Clock), nil
 	}
-	t.Cleanup(func() { openTable = opened })
+	t.Cleanup(func() { openStore = opened })
+	return table
+}
+
+// useTable is useMemory, and returns what finds the table's consumers.
+func useTable(t *testing.T) *consumers.Directory {
+	t.Helper()
+	table := useMemory(t)
 	d, err := consumers.New(consumers.Options{Store: table})
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +116,29 @@ func TestConsumersLife(t *testing.T) {
 	manage(t, env, "remove", "app")
 	if _, err := d.Get(t.Context(), "app"); err == nil {
 		t.Error("it is still there")
+	}
+}
+
+// What a consumer's requests may carry is set by flags: tags are listed one by one, and
+// those that are given replace all that there were.
+func TestConsumersHeaders(t *testing.T) {
+	d := useTable(t)
+	env := map[string]string{"SPILLWAY_CONFIG_YAML": withTable}
+	manage(t, env, "add", "app", "--may-choose-backend", "--tag", "project", "--tag", "team")
+	for _, step := range []struct {
+		args []string
+		may  bool
+		tags []string
+	}{
+		{[]string{"--shadow"}, true, []string{"project", "team"}},
+		{[]string{"--may-choose-backend=false", "--tag", "environment"}, false, []string{"environment"}},
+		{[]string{"--tag", ""}, false, nil},
+		{[]string{"--tag", "", "--tag", "team"}, false, []string{"team"}},
+	} {
+		manage(t, env, append([]string{"set", "app"}, step.args...)...)
+		if c := defined(t, d, "app"); c.MayChooseBackend != step.may || !slices.Equal(c.Tags, step.tags) {
+			t.Errorf("after set %q: may choose: %v, tags %q; want %v and %q", step.args, c.MayChooseBackend, c.Tags, step.may, step.tags)
+		}
 	}
 }
 
@@ -231,6 +260,8 @@ func TestConsumersRefusals(t *testing.T) {
 		{"add x --tokens-per-minute many", 2, "whole number"},
 		{"add x --quotas 5", 2, "1000000/day"},
 		{"add x --spillover some", 2, "true, false"},
+		{"add x --tag Team", 1, "is not the name of a tag"},
+		{"add x --tag a --tag a", 1, "listed twice"},
 		{"set there", 2, "say what to change"},
 		{"list --format xml", 2, `no "xml"`},
 		{"add there", 1, "in the table already"},

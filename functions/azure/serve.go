@@ -31,7 +31,7 @@ const warmAfter = 2 * time.Second
 // serve runs the gateway until SIGINT or SIGTERM.
 func serve(args []string, std streams) error {
 	flags := newFlags("serve", "[--config gateway.yaml] [--listen 127.0.0.1:8080]", std)
-	path := flags.String("config", "", "the configuration; default: SPILLWAY_CONFIG, SPILLWAY_CONFIG_YAML (the text itself), gateway.yaml")
+	path := configFlag(flags)
 	listen := flags.String("listen", "127.0.0.1:8080", "the address to listen on; FUNCTIONS_CUSTOMHANDLER_PORT, where set, wins")
 	if err := parse(flags, args, std); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"spillway/functions/app"
+	"spillway/shared/store"
 	report "spillway/shared/usage"
 	"spillway/shared/usage/ledger"
 )
@@ -25,17 +25,18 @@ const (
 
 // showUsage prints what was used, as the table of the shared state has it.
 func showUsage(args []string, std streams) error {
-	flags := newFlags("usage", "[--config gateway.yaml] [--from 24h] [--to now] [--by consumer,model] [--consumer name] [--format table|csv|json]", std)
-	path := flags.String("config", "", "the configuration; default: SPILLWAY_CONFIG, SPILLWAY_CONFIG_YAML (the text itself), gateway.yaml")
+	flags := newFlags("usage", "[--config gateway.yaml] [--from 24h] [--to now] [--by consumer,model] [--consumer name] [--tag name=value] [--format table|csv|json]", std)
+	path := configFlag(flags)
 	from := flags.String("from", "24h", "the beginning: a date, a moment of RFC 3339, or how long ago (90m, 24h, 7d, 2w); UTC, whole hours")
 	to := flags.String("to", "", "the end, written like the beginning; default: now")
 	by := flags.String("by", "consumer,model", "what to tell apart: some of "+strings.Join(report.Columns(), ", "))
 	consumer := flags.String("consumer", "", "the only consumer to report")
+	tag := flags.String("tag", "", "the only requests to report: those with this tag, as in project=web")
 	format := flags.String("format", "table", "table, csv or json")
 	if err := parse(flags, args, std); err != nil {
 		return err
 	}
-	values := url.Values{"from": {*from}, "to": {*to}, "by": {*by}, "consumer": {*consumer}}
+	values := url.Values{"from": {*from}, "to": {*to}, "by": {*by}, "consumer": {*consumer}, "tag": {*tag}}
 	query, err := report.ParseQuery(values, time.Now())
 	if err != nil {
 		fmt.Fprintf(std.err, "spillway usage: --%v\n", err)
@@ -50,23 +51,19 @@ func showUsage(args []string, std streams) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	made, err := readUsage(ctx, *path, query, std)
+	state, err := openState(ctx, *path, std)
+	if err != nil {
+		return err
+	}
+	made, err := readUsage(ctx, state.table, query, std)
 	if err != nil {
 		return fmt.Errorf("spillway usage: %w", err)
 	}
 	return write(made, std.out)
 }
 
-// readUsage reads the ledger that a configuration names.
-func readUsage(ctx context.Context, path string, query report.Query, std streams) (report.Report, error) {
-	cfg, err := loadConfig(path, std)
-	if err != nil {
-		return report.Report{}, err
-	}
-	table, _, err := app.OpenStore(ctx, cfg)
-	if err != nil {
-		return report.Report{}, err
-	}
+// readUsage reads the ledger, and tells how far it is.
+func readUsage(ctx context.Context, table store.Store, query report.Query, std streams) (report.Report, error) {
 	t := teller{to: std.err, next: time.Now().Add(tellAfter)}
 	made, err := report.Summarize(ledger.Read(ctx, table, query, func(p ledger.Progress) { t.tell(p, time.Now()) }), query)
 	if ctx.Err() != nil {

@@ -27,6 +27,7 @@ func TestUsageCommandErrors(t *testing.T) {
 		says string
 	}{
 		{[]string{"--from", "yesterday"}, exitUsage, "--from: \"yesterday\" is no moment"},
+		{[]string{"--tag", "web"}, exitUsage, "--tag: \"web\" is no tag; write it as name=value"},
 		{[]string{"--by", "team"}, exitUsage, "--by: there is no \"team\""},
 		{[]string{"--format", "xlsx"}, exitUsage, "take table, csv or json"},
 		{[]string{"--config", path, "more"}, exitUsage, "unexpected"},
@@ -80,6 +81,38 @@ func TestUsageCommand(t *testing.T) {
 	var read struct{ Total struct{ Requests int } }
 	if err := json.Unmarshal([]byte(o.out), &read); o.code != 0 || err != nil || read.Total.Requests != 1 {
 		t.Errorf("code %d, %s%s, %v", o.code, o.err, o.out, err)
+	}
+}
+
+// Usage is told apart by tags, and reported of one tag alone, in each form.
+func TestUsageOfTags(t *testing.T) {
+	l, err := ledger.New(ledger.Options{Store: useMemory(t), Instance: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tags := range []string{"project=web,team=x", "project=web,team=y", "project=shop", ""} {
+		l.Add(&report.Record{Start: time.Now(), Consumer: "a", Tags: tags, Status: 200, Tokens: report.Tokens{Prompt: 1500}})
+	}
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"SPILLWAY_CONFIG_YAML": withTable}
+	o := spillway(env, "usage", "--by", "tags", "--format", "csv")
+	lines, err := csv.NewReader(strings.NewReader(o.out)).ReadAll()
+	if err != nil || len(lines) != 5 || lines[0][0] != "tags" || lines[1][0] != "" || lines[4][0] != "project=web,team=y" {
+		t.Errorf("code %d, %s: %q, %v", o.code, o.err, lines, err)
+	}
+	o = spillway(env, "usage", "--by", "tags", "--tag", "project=web", "--format", "json")
+	var read struct {
+		Rows  []struct{ Tags string }
+		Total struct{ Requests int }
+	}
+	if err := json.Unmarshal([]byte(o.out), &read); err != nil || read.Total.Requests != 2 || len(read.Rows) != 2 || read.Rows[0].Tags != "project=web,team=x" {
+		t.Errorf("code %d, %s%s, %v", o.code, o.err, o.out, err)
+	}
+	o = spillway(env, "usage", "--tag", "team=x")
+	if o.code != 0 || !strings.Contains(o.out, "1,500") || strings.Contains(o.out, "3,000") {
+		t.Errorf("code %d, %s%s; want one request", o.code, o.err, o.out)
 	}
 }
 

@@ -61,6 +61,10 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if allow(w, r, http.MethodGet, http.MethodHead) && c.admitAdmin(w, r) {
 			c.Metrics.ServeHTTP(w, r)
 		}
+	case strings.HasPrefix(path, profilePrefix):
+		if allow(w, r, http.MethodGet) && c.admitAdmin(w, r) {
+			profile(w, r)
+		}
 	case path == "/spillway/usage":
 		c.usage(w, r)
 	case path == "/spillway/consumers", strings.HasPrefix(path, "/spillway/consumers/"):
@@ -77,8 +81,7 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true
 	}
-	w.Header().Set("Allow", strings.Join(methods, ", "))
-	openai.MethodNotAllowed(r.Method, strings.Join(methods, " or ")).Write(w)
+	openai.MethodNotAllowed(r.Method, methods...).Write(w)
 	return false
 }
 

@@ -113,7 +113,7 @@ func beginning(key string) string { return hashOf(key).Reveal()[len("sha256:"):]
 // changed and put back.
 func TestConsumerLife(t *testing.T) {
 	o := openOffice(t)
-	added := o.want(o.send("PUT", "/app", `{"tokensPerMinute": 1000, "models": ["gpt-4o"]}`), 201, "")
+	added := o.want(o.send("PUT", "/app", `{"tokensPerMinute": 1000, "models": ["gpt-4o"], "mayChooseBackend": true, "tags": ["project"]}`), 201, "")
 	key := added.consumer.Key
 	if found, err := o.directory.ByKey(t.Context(), hashOf(key)); err != nil || found == nil || found.Name != "app" {
 		t.Fatalf("the key that was shown is that of %v (%v)", found, err)
@@ -136,7 +136,7 @@ func TestConsumerLife(t *testing.T) {
 		t.Errorf("after the change: %s, ETag %s", changed.Body, changed.Header().Get("ETag"))
 	}
 	found, _ := o.directory.ByKey(t.Context(), hashOf(key))
-	if found == nil || found.TokensPerMinute != 2000 {
+	if found == nil || found.TokensPerMinute != 2000 || !found.MayChooseBackend || !slices.Equal(found.Tags, []string{"project"}) {
 		t.Errorf("after the change the key finds %+v", found)
 	}
 	o.want(o.send("PUT", "/app", "tokensPerMinute: 5 # YAML does too\nkeys: [another key of some length]"), 200, "")

@@ -7,10 +7,12 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"spillway/functions/console"
+	"spillway/shared/usage"
 )
 
 // pageFiles are the files that make the page, by their paths below /spillway/.
@@ -141,6 +143,21 @@ func TestPageKeepsItsPromises(t *testing.T) {
 	const most = 128 << 10
 	if weight > most {
 		t.Errorf("the page weighs %d bytes, want %d at most", weight, most)
+	}
+}
+
+// What the page tells usage apart by, the ledger can tell apart.
+func TestPageAsksForColumnsOfTheLedger(t *testing.T) {
+	_, list, _ := strings.Cut(pageFiles(t)[""], `id="usage-by"`)
+	list, _, _ = strings.Cut(list, "</select>")
+	options := regexp.MustCompile(`<option value="([^"]+)"`).FindAllStringSubmatch(list, -1)
+	if len(options) < 7 {
+		t.Errorf("the page offers %d columns, want 7 or more", len(options))
+	}
+	for _, option := range options {
+		if !slices.Contains(usage.Columns(), option[1]) {
+			t.Errorf("the page offers %q, which is no column", option[1])
+		}
 	}
 }
 

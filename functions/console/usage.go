@@ -33,7 +33,7 @@ var usageFormats = []usageFormat{
 	{"table", "text/plain; charset=utf-8", usage.Report.WriteTable},
 }
 
-// usage answers GET /spillway/usage?from=&to=&by=&consumer=&format=: what all
+// usage answers GET /spillway/usage?from=&to=&by=&consumer=&tag=&format=: what all
 // consumers used to an admin, and to a consumer what it used itself.
 func (c *Console) usage(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
@@ -87,7 +87,7 @@ func parseUsage(raw string, now time.Time, only string) (usage.Query, usageForma
 	if err != nil {
 		return usage.Query{}, none, openai.InvalidRequest("", "The query of the URL cannot be read. Encode its values as in a URL.")
 	}
-	known := []string{"from", "to", "by", "consumer", "format"}
+	known := append(usage.Params(), "format")
 	for name := range values {
 		if !slices.Contains(known, name) {
 			return usage.Query{}, none, openai.InvalidRequest(openai.Printable(name), fmt.Sprintf("There is no parameter %q. Use %s.", openai.Printable(name), strings.Join(known, ", ")))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,6 +79,17 @@ func TestUsageWhoMaySeeWhat(t *testing.T) {
 	}
 }
 
+// Usage may be told apart by tags, and asked for of one tag.
+func TestUsageOfTags(t *testing.T) {
+	w, asked := askUsage(http.MethodGet, "by=tags&tag=project%3Dweb", "team", nil)
+	if w.Code != 200 || asked == nil || asked.Tag != "project=web" || !slices.Equal(asked.By, []string{"tags"}) || asked.Consumer != "team" {
+		t.Fatalf("status %d, read %+v; want 200 and the tag project=web of the consumer by tags: %s", w.Code, asked, w.Body)
+	}
+	if !strings.Contains(w.Body.String(), `{"tags": "team", "requests": 3`) {
+		t.Errorf("got %s, want a row with tags", w.Body)
+	}
+}
+
 // The forms of a report, each with its type. A file of commas has a name.
 func TestUsageFormats(t *testing.T) {
 	w, _ := askUsage(http.MethodGet, "from=1d&by=model", "admin", nil)
@@ -110,7 +122,8 @@ func TestUsageErrors(t *testing.T) {
 		{http.MethodPost, "", 405, "GET or HEAD"},
 		{http.MethodGet, "from=yesterday", 400, "write a date"},
 		{http.MethodGet, "by=team", 400, "take some of consumer, model"},
-		{http.MethodGet, "form=7d", 400, "Use from, to, by, consumer, format"},
+		{http.MethodGet, "form=7d", 400, "Use from, to, by, consumer, tag, format"},
+		{http.MethodGet, "tag=web", 400, "write it as name=value"},
 		{http.MethodGet, "format=xlsx", 400, "Use json, csv or table"},
 		{http.MethodGet, "from=%zz", 400, "Encode"},
 	}

@@ -13,6 +13,7 @@
 //	format    the shape of a text or number: see formats and the scalar types
 //	min, max  bounds of a number or a duration, both inclusive
 //	minItems  the smallest length of a list that is written out
+//	maxItems  the largest length of a list
 //	doc       what the key means; the description in the schema
 //
 // An absent number is 0, an absent list nil and an absent text empty, unless a
@@ -21,6 +22,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -58,7 +60,9 @@ type State struct {
 }
 
 // Backend is one endpoint. API is azure, azure-v1 or openai; Endpoint is an
-// absolute http or https URL whose path does not end in a slash.
+// absolute http or https URL whose path does not end in a slash. Roots are the
+// certificates of CAFile, and nil without one; backends of the same file share
+// them.
 type Backend struct {
 	Name        string       `yaml:"name" required:"true" format:"name" doc:"Name of the backend in pools, logs, metrics and response headers."`
 	Endpoint    *url.URL     `yaml:"endpoint" required:"true" doc:"Base URL. The path that the api adds (/openai, /openai/v1 or /v1) may be left out."`
@@ -66,7 +70,12 @@ type Backend struct {
 	APIVersion  string       `yaml:"apiVersion" format:"apiVersion" doc:"The api-version sent to this backend. Absent: the one the client sent."`
 	Region      string       `yaml:"region" format:"region" doc:"The region of this backend, for usage reports. Absent: the region its answers name, if they name one."`
 	Auth        Auth         `yaml:"auth" doc:"Credentials of the gateway at this backend. Absent: none are sent."`
+	Headers     Headers      `yaml:"headers" format:"header" doc:"Fixed headers that are added to each request to this backend, in place of those that the client sent."`
+	CAFile      string       `yaml:"caFile" doc:"A file of certificates in PEM that this backend's TLS certificate must be signed by, relative to this file. Absent: those of the system."`
+	Files       bool         `yaml:"files" doc:"Whether it keeps the files and batches of the consumers whose pools have it as a member. Absent: false."`
 	Deployments []Deployment `yaml:"deployments" required:"true" minItems:"1" doc:"The models this backend serves."`
+
+	Roots *x509.CertPool `yaml:"-"`
 }
 
 // Auth is how the gateway authenticates at a backend: by key, by managed
@@ -77,10 +86,10 @@ type Auth struct {
 }
 
 // ManagedIdentity is an Azure managed identity. An empty ClientID is the
-// system-assigned one.
+// system-assigned one; Scope is never empty.
 type ManagedIdentity struct {
 	ClientID string `yaml:"clientId" format:"guid" doc:"Client id of the identity, where the host has several."`
-	Scope    string `yaml:"scope" default:"https://cognitiveservices.azure.com/.default" doc:"The scope tokens are asked for."`
+	Scope    string `yaml:"scope" doc:"The scope tokens are asked for. Absent: https://cognitiveservices.azure.com/.default for api azure, https://ai.azure.com/.default for azure-v1; api openai has none."`
 }
 
 // Deployment is a model on a backend: the unit of limits, throttles and
@@ -132,6 +141,9 @@ type Consumer struct {
 	// the table; zero for one of the file.
 	Since     time.Time  `yaml:"-"`
 	Spillover *Spillover `yaml:"spillover" doc:"Whether and how much it may use members other than those of the lowest priority. Absent or true: unlimited."`
+	// MayChooseBackend and Tags are about headers of its requests.
+	MayChooseBackend bool     `yaml:"mayChooseBackend" doc:"Whether its requests may name the backends that serve them, by the headers x-spillway-backend and x-spillway-exclude. Absent: false."`
+	Tags             []string `yaml:"tags" format:"tag" minItems:"1" maxItems:"8" doc:"Names of the tags that its requests may carry in the header x-spillway-tags, for usage reports. Absent: none."`
 }
 
 // ConsumerEntra tells which Entra applications are one consumer: those of

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ var variables = map[string]string{
 	"TEAM_SEARCH_KEY":     "hush-team-search-key",
 	"TEAM_BATCH_KEY":      "hush-team-batch-key",
 	"ON_CALL_KEY":         "hush-on-call-key",
+	"CONTOSO_TEAM":        "hush-contoso-team",
 	"TEAM_A_KEY":          "hush-team-a-key-000",
 	"TEAM_B_KEY":          "hush-team-b-key-000",
 	"SHORT_KEY":           "hush-short",
@@ -121,9 +123,13 @@ func TestDerivedDefaults(t *testing.T) {
 	if times != (Timeouts{Connect: 5 * time.Second, ResponseHeaders: 30 * time.Second, StreamIdle: 30 * time.Second, Total: 30 * time.Second}) {
 		t.Errorf("timeouts %+v are longer than their total", times)
 	}
-	identity := parse(t, strings.Replace(minimal, "deployments", `auth: { managedIdentity: { clientId: "", scope: "" } }, deployments`, 1)).Backends[0].Auth.ManagedIdentity
-	if identity == nil || *identity != (ManagedIdentity{Scope: "https://cognitiveservices.azure.com/.default"}) {
-		t.Errorf("managed identity %+v", identity)
+	for api, want := range map[string]string{
+		"azure": "https://cognitiveservices.azure.com/.default", "azure-v1": "https://ai.azure.com/.default",
+	} {
+		identity := parse(t, strings.Replace(minimal, "deployments", "api: "+api+`, auth: { managedIdentity: { clientId: "", scope: "" } }, deployments`, 1)).Backends[0].Auth.ManagedIdentity
+		if identity == nil || *identity != (ManagedIdentity{Scope: want}) {
+			t.Errorf("api %s: managed identity %+v, want the scope %s", api, identity, want)
+		}
 	}
 }
 
@@ -147,6 +153,11 @@ func TestExample(t *testing.T) {
 		"a model has limits of its own":          search.ModelLimits[0].Quotas[0] == Quota{Tokens: 200000, Per: "day"},
 		"a consumer is in shadow":                c.Consumers[1].Shadow && !search.Shadow,
 		"a backend has a region":                 c.Backends[0].Region == "eastus",
+		"a header comes from a variable":         c.Backends[2].Headers["X-Contoso-Team"].Reveal() == variables["CONTOSO_TEAM"],
+		"certificates are read":                  c.Backends[2].Roots != nil && c.Backends[1].Roots == nil,
+		"a backend keeps files":                  c.Backends[1].Files && !c.Backends[0].Files,
+		"a consumer may choose":                  search.MayChooseBackend && !c.Consumers[1].MayChooseBackend,
+		"a consumer may tag its requests":        slices.Equal(search.Tags, []string{"project", "environment"}) && c.Consumers[1].Tags == nil,
 		"a plain admin key is named by its hash": c.Admin.Keys[0].Name == "sha256:60303ae2…",
 		"an admin key has the name written":      c.Admin.Keys[1].Name == "on-call",
 		"spillover has a limit":                  *search.Spillover == Spillover{Allowed: true, TokensPerMinute: 500},
@@ -207,7 +218,7 @@ func TestExampleAsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fromJSON, err := Parse("gateway.json", text, env)
+	fromJSON, err := parseIn("testdata", "gateway.json", text, env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,6 +226,10 @@ func TestExampleAsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !fromJSON.Backends[2].Roots.Equal(fromYAML.Backends[2].Roots) {
+		t.Error("JSON has other certificates than YAML")
+	}
+	fromJSON.Backends[2].Roots = fromYAML.Backends[2].Roots // compared just now
 	if !reflect.DeepEqual(fromJSON, fromYAML) {
 		t.Errorf("JSON: %+v\nYAML: %+v", fromJSON, fromYAML)
 	}

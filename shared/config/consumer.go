@@ -104,6 +104,13 @@ func (c *Config) CheckConsumer(consumer Consumer) error {
 	return v.report.err()
 }
 
+// HasConsumer tells whether the file defines a consumer of that name. It is
+// cheap and safe for concurrent use.
+func (c *Config) HasConsumer(name string) bool {
+	_, defined := c.index().consumers.paths[name]
+	return defined
+}
+
 // index returns what the configuration defines. It is gathered once; two
 // callers that come first gather the same.
 func (c *Config) index() *index {

@@ -73,7 +73,7 @@ func TestParseConsumerProblems(t *testing.T) {
 		{"a key twice", "team-c", "keys: [hush-0123456789abcdef, hush-0123456789abcdef]", []string{`consumer team-c:1: keys[1]: the same key is at keys[0]; give each its own key`}},
 		{"a variable", "team-c", "keys: [\"${HUSH}\"]", []string{`consumer team-c:1: keys[0]: holds a variable, and variables are not read here; write the value itself, or $${ for the characters ${`}},
 		{"a key in the place of others", "team-c", "hush-0123456789abcdef: 1\nkeys: hush-0123456789abcdef\nquotas: [{ tokens: 1, per: hush-0123456789abcdef }]\n", []string{
-			`consumer team-c:1: …: there is no such key here; the keys here are name, keys, entra, models, pools, tokensPerMinute, requestsPerMinute, quotas, modelLimits, tokenWeights, shadow, spillover`,
+			`consumer team-c:1: …: there is no such key here; the keys here are name, keys, entra, models, pools, tokensPerMinute, requestsPerMinute, quotas, modelLimits, tokenWeights, shadow, spillover, mayChooseBackend, tags`,
 			`consumer team-c:2: keys: wants a list, has a text; write [ ] around it, or - before each item`,
 			`consumer team-c:3: quotas[0].per: the value is none of hour, day, week, month; write one of them`,
 		}},
@@ -85,6 +85,11 @@ func TestParseConsumerProblems(t *testing.T) {
 			`consumer team-c:6: …: there is no such key here; did you mean "requestsPerMinute"?`,
 			`consumer team-c:7: quotas[1].per: quotas[0] is per "day" already; keep one quota for each period`,
 		}},
+		{"a tag twice", "team-c", key + "tags: [project, project]", []string{`consumer team-c:2: tags[1]: the tag is listed twice; remove one of the two`}},
+		{"a tag in upper case", "team-c", key + "tags: [Project]", []string{
+			`consumer team-c:2: tags[0]: "Project" is not the name of a tag: 1 to 32 lower-case letters, digits and _ -, the first a letter; correct it`,
+		}},
+		{"too many tags", "team-c", key + "tags: [a, b, c, d, e, f, g, h, i]", []string{`consumer team-c:2: tags: lists 9, more than 8; remove some`}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			got, err := ParseConsumer(c.name, []byte(c.text))
@@ -184,6 +189,16 @@ admin: { keys: [{ name: ann, key: hush-the-admin-key }] }
 	}
 }
 
+// A configuration knows the consumers of its file by their names.
+func TestHasConsumer(t *testing.T) {
+	config := parse(t, base)
+	for name, want := range map[string]bool{"team-a": true, "team-b": true, "team-c": false, "Team-A": false, "": false} {
+		if got := config.HasConsumer(name); got != want {
+			t.Errorf("HasConsumer(%q) is %v, want %v", name, got, want)
+		}
+	}
+}
+
 // The first checks may come at the same time, on a configuration that was
 // written in Go, too.
 func TestCheckConsumerAtOnce(t *testing.T) {
@@ -248,8 +263,10 @@ func drawConsumer(t *rapid.T) Consumer {
 		},
 		Models: drawList(t, "models", text), Pools: drawList(t, "pools", text),
 		TokensPerMinute: limit.Draw(t, "tokensPerMinute"), RequestsPerMinute: limit.Draw(t, "requestsPerMinute"),
-		Quotas: quotas.Draw(t, "quotas"),
-		Shadow: rapid.Bool().Draw(t, "shadow"),
+		Quotas:           quotas.Draw(t, "quotas"),
+		Shadow:           rapid.Bool().Draw(t, "shadow"),
+		MayChooseBackend: rapid.Bool().Draw(t, "mayChooseBackend"),
+		Tags:             drawList(t, "tags", rapid.StringMatching(`[a-z][a-z0-9_-]{0,31}`)),
 	}
 	for _, model := range consumer.Models {
 		consumer.ModelLimits = append(consumer.ModelLimits, ModelLimit{
@@ -279,10 +296,10 @@ func drawList(t *rapid.T, label string, item *rapid.Generator[string]) []string 
 func TestEncode(t *testing.T) {
 	consumer := Consumer{
 		Name: "team-c", Keys: []KeyHash{{31: 1}}, Models: []string{`a"${b}`}, TokenWeights: &TokenWeights{Reasoning: 1.5}, Spillover: &Spillover{},
-		Quotas: []Quota{{Tokens: 5, Per: "day"}},
+		Quotas: []Quota{{Tokens: 5, Per: "day"}}, MayChooseBackend: true, Tags: []string{"project"},
 	}
 	const want = `{"name":"team-c","keys":["sha256:0000000000000000000000000000000000000000000000000000000000000001"],"models":["a\"$${b}"],` +
-		`"quotas":[{"tokens":5,"per":"day"}],"tokenWeights":{"cachedInput":0,"reasoning":1.5},"spillover":false}`
+		`"quotas":[{"tokens":5,"per":"day"}],"tokenWeights":{"cachedInput":0,"reasoning":1.5},"spillover":false,"mayChooseBackend":true,"tags":["project"]}`
 	if got := string(consumer.Encode()); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -91,21 +91,25 @@ func (v *validator) identity(p *path, consumer *Consumer) {
 	if !known {
 		v.problem(p, "has neither keys nor entra.appIds nor entra.roles: no caller could be this consumer", "add one of them")
 	}
-	for j, role := range consumer.Entra.Roles {
-		if len(consumer.Entra.AppIDs) > 0 && role != "" && slices.Index(consumer.Entra.Roles, role) < j {
-			v.problem(entra.in("roles").item(j), "the role is listed twice", "remove one of the two")
+	if len(consumer.Entra.AppIDs) > 0 { // otherwise a role is a credential
+		v.once(entra.in("roles"), consumer.Entra.Roles, "role")
+	}
+}
+
+// once finds what a list has twice.
+func (v *validator) once(list *path, values []string, noun string) {
+	for j, value := range values {
+		if value != "" && slices.Index(values, value) < j {
+			v.problem(list.item(j), "the "+noun+" is listed twice", "remove one of the two")
 		}
 	}
 }
 
-// allowed checks that the models a consumer names are each named once, and
-// that its limits are for models it may use.
+// allowed checks that the models and tags a consumer names are each named once,
+// and that its limits are for models it may use.
 func (v *validator) allowed(p *path, consumer *Consumer) {
-	for j, model := range consumer.Models {
-		if model != "" && slices.Index(consumer.Models, model) < j {
-			v.problem(p.in("models").item(j), "the model is listed twice", "remove one of the two")
-		}
-	}
+	v.once(p.in("models"), consumer.Models, "model")
+	v.once(p.in("tags"), consumer.Tags, "tag")
 	limited := make(map[string]int, len(consumer.ModelLimits))
 	for j, limit := range consumer.ModelLimits {
 		at := p.in("modelLimits").item(j)

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -56,6 +57,8 @@ func (d *decoder) value(v reflect.Value, f *field, n *yaml.Node, p *path) {
 		v.Set(target)
 	case reflect.Slice:
 		d.list(v, f, n, p)
+	case reflect.Map: // Headers, the only one
+		v.Set(reflect.ValueOf(d.headers(n, p)))
 	case reflect.Struct:
 		if short, ok := shortForms[v.Type()]; ok && n.Kind == yaml.ScalarNode {
 			part := v.FieldByName(short)
@@ -131,6 +134,10 @@ func (d *decoder) list(v reflect.Value, f *field, n *yaml.Node, p *path) {
 	if len(n.Content) == 0 {
 		return // an empty list is as good as none
 	}
+	if most, err := strconv.Atoi(f.maxItems); err == nil && len(n.Content) > most {
+		d.fail(p, fmt.Sprintf("lists %d, more than %d", len(n.Content), most), "remove some")
+		return
+	}
 	items := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
 		d.value(items.Index(i), f, item, p.item(i))
@@ -147,39 +154,53 @@ func (d *decoder) mapping(v reflect.Value, n *yaml.Node, p *path) {
 		return
 	}
 	fields := fieldsOf(v.Type())
-	m := mappingOf(n)
-	if d.repeat(len(m.sources), p) {
+	entries, ok := d.entries(n, p, func(key string) bool { return indexOf(fields, key) >= 0 })
+	if !ok {
 		return
 	}
-	for _, wrong := range m.faults {
-		at := p
-		switch {
-		case indexOf(fields, wrong.key) >= 0:
-			at = p.in(wrong.key)
-		case wrong.key != "":
-			at = p.in(d.document.showKey(wrong.key))
-		}
-		d.addAt(wrong.node.Line, wrong.node.Column, at.String(), wrong.message, wrong.mend)
-	}
 	present := make([]bool, len(fields))
-	for _, e := range m.entries {
+	for _, e := range entries {
 		i := indexOf(fields, e.key.Value)
 		if i < 0 {
 			d.unknown(e.key, fields, p)
 			continue
 		}
 		present[i] = true
-		if e.merged {
-			d.aliases++
-		}
-		d.value(v.Field(fields[i].index), &fields[i], e.value, p.in(e.key.Value))
-		if e.merged {
-			d.aliases--
-		}
+		d.entry(v.Field(fields[i].index), &fields[i], e, p.in(e.key.Value))
 	}
 	for i := range fields {
 		d.absent(v.Field(fields[i].index), &fields[i], present[i], p)
 	}
+}
+
+// entries are the keys of a mapping with their values. What is no entry is
+// reported; a key is shown whole if it is known. Without ok there are too many
+// to go on.
+func (d *decoder) entries(n *yaml.Node, p *path, known func(key string) bool) (entries []entry, ok bool) {
+	m := mappingOf(n)
+	if d.repeat(len(m.sources), p) {
+		return nil, false
+	}
+	for _, wrong := range m.faults {
+		at := p
+		switch {
+		case known(wrong.key):
+			at = p.in(wrong.key)
+		case wrong.key != "":
+			at = p.in(d.document.showKey(wrong.key))
+		}
+		d.addAt(wrong.node.Line, wrong.node.Column, at.String(), wrong.message, wrong.mend)
+	}
+	return m.entries, true
+}
+
+// entry fills v, the value of field f, from an entry of a mapping.
+func (d *decoder) entry(v reflect.Value, f *field, e entry, p *path) {
+	if e.merged {
+		d.aliases++
+		defer func() { d.aliases-- }()
+	}
+	d.value(v, f, e.value, p)
 }
 
 // unknown reports a key that a mapping does not have.

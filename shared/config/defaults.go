@@ -2,10 +2,20 @@ package config
 
 import "strings"
 
+// scopes are the scopes that tokens are asked for, by the api of a backend that
+// names none.
+var scopes = map[string]string{
+	"azure":    "https://cognitiveservices.azure.com/.default",
+	"azure-v1": "https://ai.azure.com/.default",
+}
+
 // deriveDefaults gives absent keys the defaults that depend on other keys.
 func deriveDefaults(c *Config, r *report) {
 	for i := range c.Backends {
 		b := &c.Backends[i]
+		if identity := b.Auth.ManagedIdentity; identity != nil && identity.Scope == "" {
+			identity.Scope = scopes[b.API]
+		}
 		for j := range b.Deployments {
 			d := &b.Deployments[j]
 			if d.Deployment == "" {

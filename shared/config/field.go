@@ -17,6 +17,7 @@ type field struct {
 	format   string
 	min, max string
 	minItems string
+	maxItems string
 	doc      string
 }
 
@@ -49,6 +50,7 @@ func fieldsOf(t reflect.Type) []field {
 			min:      tag.Get("min"),
 			max:      tag.Get("max"),
 			minItems: tag.Get("minItems"),
+			maxItems: tag.Get("maxItems"),
 			doc:      tag.Get("doc"),
 		})
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/http"
 	"slices"
 	"testing"
 )
@@ -26,6 +27,12 @@ func checkInvariants(t *testing.T, c *Config) {
 		promise(c.Backend(b.Name) == b, "backend %q is found", b.Name)
 		promise(b.Endpoint != nil && b.Endpoint.Host != "" && b.Endpoint.User == nil && b.Endpoint.RawQuery == "", "endpoint of %q", b.Name)
 		promise(b.Auth.APIKey == "" || b.Auth.ManagedIdentity == nil, "backend %q has one credential", b.Name)
+		promise(b.Auth.ManagedIdentity == nil || b.Auth.ManagedIdentity.Scope != "", "the managed identity of %q has a scope", b.Name)
+		promise((b.CAFile != "") == (b.Roots != nil), "the certificates of %q are read", b.Name)
+		for name, values := range b.Headers.Reveal() {
+			promise(http.CanonicalHeaderKey(name) == name && checkHeader(name) == nil, "header %q of %q may be a fixed one", name, b.Name)
+			promise(len(values) == 1 && values[0] != "" && checkCharacters(values[0]) == nil && isASCII(values[0]), "header %q of %q has one value", name, b.Name)
+		}
 		promise(len(b.Deployments) > 0, "backend %q has deployments", b.Name)
 		for j := range b.Deployments {
 			d := &b.Deployments[j]
@@ -167,6 +174,12 @@ func checkOneConsumer(t *testing.T, consumer *Consumer) {
 		checkQuotas(limit.Quotas)
 		limited[limit.Model] = true
 	}
+	tags := map[string]bool{}
+	for _, tag := range consumer.Tags {
+		promise(formats["tag"].pattern.MatchString(tag) && !tags[tag], "tags have names of their own", consumer.Tags)
+		tags[tag] = true
+	}
+	promise(consumer.Tags == nil || 1 <= len(consumer.Tags) && len(consumer.Tags) <= 8, "there are few tags", consumer.Tags)
 	if w := consumer.TokenWeights; w != nil {
 		promise(0 <= w.CachedInput && w.CachedInput <= 1 && 0 <= w.Reasoning && w.Reasoning <= 10, "weights are in range", *w)
 	}

@@ -21,7 +21,8 @@ const (
 )
 
 // Load reads and parses the file at path. Variables in it are looked up with
-// env, which may be os.LookupEnv. The error is Problems when the file could be
+// env, which may be os.LookupEnv; the files that it names are relative to its
+// folder. The error is Problems when the file could be
 // read and its content is wrong.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	file, err := os.Open(path)
@@ -33,13 +34,19 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return Parse(path, text, env)
+	return parseIn(filepath.Dir(path), path, text, env)
 }
 
 // Parse parses the text of a configuration; name stands for it in errors.
 // Variables in it are looked up with env, which may be os.LookupEnv; with a nil
-// env none is set. The error is always Problems.
+// env none is set. The files that it names are relative to the working
+// directory. The error is always Problems.
 func Parse(name string, text []byte, env func(string) (string, bool)) (*Config, error) {
+	return parseIn("", name, text, env)
+}
+
+// parseIn is Parse with files relative to folder.
+func parseIn(folder, name string, text []byte, env lookup) (*Config, error) {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
@@ -51,6 +58,7 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*Config, 
 	config := new(Config)
 	d.decode(config)
 	deriveDefaults(config, d.report)
+	readCertificates(config, d.report, folder)
 	validate(config, d.report)
 	if err := d.report.err(); err != nil {
 		return nil, err

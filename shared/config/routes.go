@@ -14,13 +14,29 @@ func (v *validator) checkBackends() {
 		b := &v.config.Backends[i]
 		v.endpoint(i, b)
 		v.apiVersion(at("backends", i, "apiVersion"), b)
-		if b.Auth.APIKey != "" && b.Auth.ManagedIdentity != nil {
-			v.problem(at("backends", i, "auth"), "apiKey and managedIdentity exclude each other", "remove one of the two")
-		}
-		if b.Auth.ManagedIdentity != nil && b.Endpoint != nil && b.Endpoint.Scheme == "http" && !isLoopback(b.Endpoint.Hostname()) {
-			v.problem(at("backends", i, "endpoint"), "would carry the token of the managed identity in clear text", "write https")
+		v.auth(i, b)
+		if b.CAFile != "" && b.Endpoint != nil && b.Endpoint.Scheme == "http" {
+			v.problem(at("backends", i, "caFile"), "is of no use: the endpoint is http, which has no certificates", "write https in endpoint, or remove caFile")
 		}
 		v.deployments(i, b)
+	}
+}
+
+// auth checks that a backend has one credential at most, and that the token of
+// an identity has a scope and is not sent in clear text.
+func (v *validator) auth(i int, b *Backend) {
+	p, identity := at("backends", i, "auth"), b.Auth.ManagedIdentity
+	if b.Auth.APIKey != "" && identity != nil {
+		v.problem(p, "apiKey and managedIdentity exclude each other", "remove one of the two")
+	}
+	if identity == nil {
+		return
+	}
+	if b.Endpoint != nil && b.Endpoint.Scheme == "http" && !isLoopback(b.Endpoint.Hostname()) {
+		v.problem(at("backends", i, "endpoint"), "would carry the token of the managed identity in clear text", "write https")
+	}
+	if identity.Scope == "" {
+		v.problem(p.in("managedIdentity").in("scope"), "the key is missing, and api: "+b.API+" has no default", "write the scope of the service")
 	}
 }
 

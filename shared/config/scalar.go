@@ -96,6 +96,7 @@ var formats = map[string]format{
 	"guid":       {regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`), "is not an id such as 00000000-0000-0000-0000-000000000000"},
 	"region":     {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$`), "is not a region: 1 to 64 letters, digits, spaces and . _ -"},
 	"role":       {regexp.MustCompile(`^[!-~]{1,120}$`), "is not an app role: 1 to 120 letters, digits and signs, without spaces"},
+	"tag":        {regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`), "is not the name of a tag: 1 to 32 lower-case letters, digits and _ -, the first a letter"},
 	"tenant":     {regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`), "is not a tenant id or a domain name"},
 }
 
@@ -133,9 +134,17 @@ func checkCharacters(text string) *fault {
 	return nil
 }
 
-func readSecret(text string, _ *field) (any, *fault) {
+// isASCII tells whether a printable text has characters of ASCII only.
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(c rune) bool { return c > '~' })
+}
+
+func readSecret(text string, f *field) (any, *fault) {
 	if problem := checkCharacters(text); problem != nil {
 		return nil, problem
+	}
+	if f.format == headerFormat && !isASCII(text) {
+		return nil, &fault{"has characters beyond ASCII, which not every server reads alike", "write it in ASCII"}
 	}
 	return Secret(text), nil
 }
@@ -154,7 +163,7 @@ func readKey(text string, _ *field) (any, *fault) {
 	if utf8.RuneCountInString(text) < minKeyLength {
 		return nil, &fault{fmt.Sprintf("is shorter than %d characters and could be guessed", minKeyLength), `"spillway keys new" makes a key`}
 	}
-	if len(text) > maxKeyLength || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if len(text) > maxKeyLength || !isASCII(text) {
 		return nil, &fault{fmt.Sprintf("is longer than %d characters, or has others than those of ASCII, which not every client can send", maxKeyLength), `"spillway keys new" makes a key`}
 	}
 	return KeyHash(sha256.Sum256([]byte(text))), nil

@@ -82,20 +82,23 @@ func valueSchema(t reflect.Type, f *field) (*jsonschema.Schema, error) {
 	switch t.Kind() {
 	case reflect.Pointer:
 		return valueSchema(t.Elem(), f)
+	case reflect.Map: // Headers, the only one
+		values, err := valueSchema(t.Elem(), f)
+		return &jsonschema.Schema{
+			Type:                 "object",
+			PropertyNames:        &jsonschema.Schema{Pattern: headerName.String()},
+			AdditionalProperties: values,
+		}, err
 	case reflect.Slice:
 		items, err := valueSchema(t.Elem(), f)
 		if err != nil {
 			return nil, err
 		}
 		list := &jsonschema.Schema{Type: "array", Items: items}
-		if f.minItems != "" {
-			least, err := strconv.Atoi(f.minItems)
-			if err != nil {
-				return nil, err
-			}
-			list.MinItems = &least
+		if list.MinItems, err = length(f.minItems); err == nil {
+			list.MaxItems, err = length(f.maxItems)
 		}
-		return list, nil
+		return list, err
 	case reflect.Struct:
 		whole, err := structSchema(t)
 		short, ok := shortForms[t]
@@ -180,6 +183,15 @@ func (f *field) textShape() *jsonschema.Schema {
 		}
 	}
 	return schema
+}
+
+// length reads a minItems or maxItems tag; an empty one is no bound.
+func length(tag string) (*int, error) {
+	if tag == "" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(tag)
+	return &n, err
 }
 
 // bound reads a min or max tag; an empty one is no bound.

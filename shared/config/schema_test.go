@@ -91,6 +91,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"a missing key":             `entra: { tenant: contoso.com }`,
 		"spillover in words":        `consumers: [{ name: a, keys: [0123456789abcdefg], spillover: never }]`,
 		"spillover without a limit": `consumers: [{ name: a, keys: [0123456789abcdefg], spillover: {} }]`,
+		"nine tags":                 `consumers: [{ name: a, keys: [0123456789abcdefg], tags: [a, b, c, d, e, f, g, h, i] }]`,
+		"a tag in upper case":       `consumers: [{ name: a, keys: [0123456789abcdefg], tags: [Project] }]`,
 		"an empty name":             `consumers: [{ name: "", keys: [0123456789abcdefg] }]`,
 		"an endpoint":               `state: { store: tables, endpoint: "contoso.table.core.windows.net" }`,
 		"null":                      `retry: null`,

@@ -122,6 +122,8 @@ func TestBackendProblems(t *testing.T) {
 			}},
 		{"two credentials", "{ apiKey: \"${PTU_KEY}\" }", "{ apiKey: \"${PTU_KEY}\", managedIdentity: {} }",
 			[]string{`gateway.yaml:5: backends[0].auth: apiKey and managedIdentity exclude each other; remove one of the two`}},
+		{"no scope for tokens", "name: payg", "name: payg\n    api: openai\n    auth: { managedIdentity: {} }",
+			[]string{`gateway.yaml:11: backends[1].auth.managedIdentity.scope: the key is missing, and api: openai has no default; write the scope of the service`}},
 		{"a token in clear text", "https://contoso.openai.azure.com", "http://contoso.openai.azure.com\n    auth: { managedIdentity: {} }",
 			[]string{`gateway.yaml:10: backends[1].endpoint: would carry the token of the managed identity in clear text; write https`}},
 		{"path of another API", "https://contoso.openai.azure.com", "https://contoso.openai.azure.com/openai/v1/",

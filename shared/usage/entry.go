@@ -23,6 +23,8 @@ type Dimensions struct {
 	// Status is the class of the status that the client got: 2xx, 4xx, 429, 499 (the
 	// client left) or 5xx.
 	Status string
+	// Tags are those that the client wrote on its requests, as ParseTags returns them.
+	Tags string
 }
 
 // Counts are sums over requests. Cached tokens are part of Prompt, reasoning
@@ -61,7 +63,7 @@ const statusClientGone = 499
 func DimensionsOf(r *Record) Dimensions {
 	d := Dimensions{
 		Consumer: r.Consumer, Model: r.Model, Deployment: r.Deployment, Backend: r.Backend, Region: r.Region,
-		Spilled: r.Spillover != "", Status: statusClass(r.Status),
+		Spilled: r.Spillover != "", Status: statusClass(r.Status), Tags: r.Tags,
 	}
 	if r.Pool == "" && r.Backend == "" {
 		d.Model = "" // whatever the client wrote: no pool was found for it
@@ -75,7 +77,7 @@ func DimensionsOfAttempt(r *Record, a *Attempt) Dimensions {
 	backend, deployment, _ := strings.Cut(a.Deployment, "/")
 	return Dimensions{
 		Consumer: r.Consumer, Model: r.Model, Deployment: deployment, Backend: backend, Region: a.Region,
-		Spilled: a.Spilled, Status: statusServer,
+		Spilled: a.Spilled, Status: statusServer, Tags: r.Tags,
 	}
 }
 
@@ -150,6 +152,7 @@ func (d Dimensions) Compare(other Dimensions) int {
 		strings.Compare(d.Region, other.Region),
 		strings.Compare(spilledText(d.Spilled), spilledText(other.Spilled)),
 		strings.Compare(d.Status, other.Status),
+		strings.Compare(d.Tags, other.Tags),
 	)
 }
 

@@ -17,8 +17,8 @@ func TestRecordAsEntry(t *testing.T) {
 	}{
 		{"served", usage.Record{Consumer: "a", Model: "m", Pool: "p", Backend: "b", Deployment: "d", Region: "r", Status: 200},
 			usage.Dimensions{Consumer: "a", Model: "m", Backend: "b", Deployment: "d", Region: "r", Status: "2xx"}, 0},
-		{"spilled and broken", usage.Record{Consumer: "a", Model: "m", Pool: "p", Backend: "b", Spillover: "quota", Status: 502},
-			usage.Dimensions{Consumer: "a", Model: "m", Backend: "b", Spilled: true, Status: "5xx"}, 1},
+		{"spilled and broken", usage.Record{Consumer: "a", Model: "m", Pool: "p", Backend: "b", Spillover: "quota", Status: 502, Tags: "team=web"},
+			usage.Dimensions{Consumer: "a", Model: "m", Backend: "b", Spilled: true, Status: "5xx", Tags: "team=web"}, 1},
 		{"over its limit, of a known pool", usage.Record{Consumer: "a", Model: "m", Pool: "p", Status: 429},
 			usage.Dimensions{Consumer: "a", Model: "m", Status: "429"}, 1},
 		{"an unknown model", usage.Record{Consumer: "a", Model: "anything", Status: 404}, usage.Dimensions{Consumer: "a", Status: "4xx"}, 1},

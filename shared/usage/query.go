@@ -18,6 +18,8 @@ type Query struct {
 	By []string
 	// Consumer is the only one that is reported, if it is not empty.
 	Consumer string
+	// Tag, as in project=web, is on all requests that are reported, if it is not empty.
+	Tag string
 }
 
 // maxRange is the longest time that a query may span.
@@ -27,7 +29,7 @@ const maxRange = 400 * 24 * time.Hour
 const maxAgo = 100 * 365 * 24 * time.Hour
 
 // columns are what rows may be told apart by.
-var columns = []string{"consumer", "model", "deployment", "backend", "region", "spilled", "status", "hour", "day", "month"}
+var columns = []string{"consumer", "model", "deployment", "backend", "region", "spilled", "status", "tags", "hour", "day", "month"}
 
 // Columns returns what rows may be told apart by.
 func Columns() []string { return slices.Clone(columns) }
@@ -38,7 +40,14 @@ const (
 	paramTo       = "to"
 	paramBy       = "by"
 	paramConsumer = "consumer"
+	paramTag      = "tag"
 )
+
+// params are the parameters of a query.
+var params = []string{paramFrom, paramTo, paramBy, paramConsumer, paramTag}
+
+// Params returns the names of the parameters that ParseQuery reads.
+func Params() []string { return slices.Clone(params) }
 
 // ParamError is a parameter that makes no sense. Its text names the mend.
 type ParamError struct {
@@ -49,13 +58,14 @@ type ParamError struct {
 // Error implements error.
 func (e *ParamError) Error() string { return e.Param + ": " + e.Message }
 
-// ParseQuery reads the parameters from, to, by and consumer; others are not looked
-// at. From and to are moments of RFC 3339, dates, or times before now such as 90m,
+// ParseQuery reads the parameters from, to, by, consumer and tag; others are not
+// looked at. From and to are moments of RFC 3339, dates, or times before now such as 90m,
 // 24h, 7d and 2w; all in UTC, widened to whole hours. Left out, they are 24h and now.
-// By is a list with commas, by default consumer,model. An error is a *ParamError.
+// By is a list with commas, by default consumer,model. A tag is name=value. An error
+// is a *ParamError.
 func ParseQuery(values url.Values, now time.Time) (Query, error) {
 	q := Query{Consumer: values.Get(paramConsumer)}
-	for _, param := range []string{paramFrom, paramTo, paramBy, paramConsumer} {
+	for _, param := range params {
 		if len(values[param]) > 1 {
 			return q, &ParamError{param, "is given twice; give it once"}
 		}
@@ -80,8 +90,23 @@ func ParseQuery(values url.Values, now time.Time) (Query, error) {
 	case q.To.Sub(q.From) > maxRange:
 		return q, &ParamError{paramFrom, "the time from it to the end is longer than 400 days; ask for a part of it at a time"}
 	}
+	if q.Tag, err = parseTagParam(values.Get(paramTag)); err != nil {
+		return q, err
+	}
 	q.By, err = parseBy(valueOr(values, paramBy, "consumer,model"))
 	return q, err
+}
+
+// parseTagParam reads the tag that is asked for, if one is.
+func parseTagParam(text string) (string, error) {
+	if strings.TrimSpace(text) == "" {
+		return "", nil
+	}
+	t, err := parseTag(text)
+	if err != nil {
+		return "", &ParamError{paramTag, err.Error()}
+	}
+	return t.String(), nil
 }
 
 func valueOr(values url.Values, param, otherwise string) string {

@@ -46,11 +46,21 @@ func TestParseQueryTimes(t *testing.T) {
 func TestParseQueryBy(t *testing.T) {
 	for by, want := range map[string][]string{
 		"": {"consumer", "model"}, "day": {"day"}, "Status, Region ,": {"status", "region"}, ",": nil,
-		"consumer,model,deployment,backend,region,spilled,status,hour,day,month": usage.Columns(),
+		"consumer,model,deployment,backend,region,spilled,status,tags,hour,day,month": usage.Columns(),
 	} {
 		q, err := usage.ParseQuery(url.Values{"by": {by}, "consumer": {"a"}}, noon)
 		if err != nil || !slices.Equal(q.By, want) || q.Consumer != "a" {
 			t.Errorf("by %q is %+v, %v; want %v", by, q, err, want)
+		}
+	}
+}
+
+// One tag may be asked for, in any way it may be written on a request.
+func TestParseQueryTag(t *testing.T) {
+	for text, want := range map[string]string{"": "", " ": "", "project=web": "project=web", " project = web shop ": "project=web shop"} {
+		q, err := usage.ParseQuery(url.Values{"tag": {text}}, noon)
+		if err != nil || q.Tag != want {
+			t.Errorf("the tag %q is read as %q, %v; want %q", text, q.Tag, err, want)
 		}
 	}
 }
@@ -71,6 +81,9 @@ func TestParseQueryErrors(t *testing.T) {
 		{url.Values{"from": {"2030-01-01"}}, "from", "give an earlier from"},
 		{url.Values{"by": {"consumer,team"}}, "by", `there is no "team"; take some of consumer, model,`},
 		{url.Values{"by": {"day,day"}}, "by", "day is listed twice"},
+		{url.Values{"tag": {"web"}}, "tag", `"web" is no tag; write it as name=value`},
+		{url.Values{"tag": {"project=a,team=b"}}, "tag", `"a,team=b" is not a value of the tag project`},
+		{url.Values{"tag": {"a=b", "c=d"}}, "tag", "give it once"},
 		{url.Values{"from": {"1d", "2d"}}, "from", "give it once"},
 	}
 	for _, test := range tests {
@@ -88,6 +101,7 @@ func FuzzParseQuery(f *testing.F) {
 	f.Add("from=2026-07-01T10:20:00%2B02:00&to=2026-07-02")
 	f.Add("from=0001-01-01&to=9999-12-31")
 	f.Add("from=9223372036854775807w&by=,")
+	f.Add("tag=project%3D%20web&by=tags")
 	f.Fuzz(func(t *testing.T, raw string) {
 		values, err := url.ParseQuery(raw)
 		if err != nil {
@@ -103,6 +117,9 @@ func FuzzParseQuery(f *testing.F) {
 		span := q.To.Sub(q.From)
 		if span <= 0 || span > 400*24*time.Hour || q.To.After(noon.Add(time.Hour)) || !q.From.Equal(q.From.Truncate(time.Hour)) || !q.To.Equal(q.To.Truncate(time.Hour)) {
 			t.Errorf("%q is from %v to %v", raw, q.From, q.To)
+		}
+		if canonical, err := usage.ParseTags(q.Tag, []string{strings.Split(q.Tag, "=")[0]}); err != nil || canonical != q.Tag {
+			t.Errorf("%q asks for the tag %q, which is written %q: %v", raw, q.Tag, canonical, err)
 		}
 		for i, name := range q.By {
 			if !slices.Contains(usage.Columns(), name) || slices.Index(q.By, name) != i {

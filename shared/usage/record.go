@@ -38,6 +38,7 @@ type Record struct {
 	BackendID  string // apim-request-id or x-request-id of the backend's answer
 	Consumer   string
 	Credential string // which of the consumer's: the key's label, or the application's id
+	Tags       string // as ParseTags returns them
 	Operation  string
 	Model      string // as the client asked for it
 	Pool       string

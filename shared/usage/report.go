@@ -54,7 +54,7 @@ func Summarize(entries iter.Seq2[Entry, error], q Query) (Report, error) {
 		if err != nil {
 			return Report{}, err
 		}
-		if q.Consumer != "" && e.Consumer != q.Consumer {
+		if q.Consumer != "" && e.Consumer != q.Consumer || q.Tag != "" && !hasTag(e.Tags, q.Tag) {
 			continue
 		}
 		g := groupOf(e, q.By)
@@ -94,6 +94,8 @@ func groupOf(e Entry, by []string) (g group) {
 			g.Spilled = e.Spilled
 		case "status":
 			g.Status = e.Status
+		case "tags":
+			g.Tags = e.Tags
 		case "hour", "day", "month": // The finest of them matters: each is part of the next.
 			if step == "" || finer(column, step) {
 				step = column
@@ -143,6 +145,8 @@ func (g group) keys(by []string) []string {
 			keys[i] = spilledText(g.Spilled)
 		case "status":
 			keys[i] = g.Status
+		case "tags":
+			keys[i] = g.Tags
 		case "hour":
 			keys[i] = g.hour.Format("2006-01-02T15:04Z")
 		case "day":

@@ -104,6 +104,20 @@ func TestSummarizeOneConsumer(t *testing.T) {
 	}
 }
 
+// A report of one tag holds the requests that carry it, alone or beside others.
+func TestSummarizeOneTag(t *testing.T) {
+	tagged := func(tags string, requests int64) usage.Entry {
+		e := entry("2026-07-31T23", "a", "m", false, requests)
+		e.Tags = tags
+		return e
+	}
+	r, err := usage.Summarize(entries(nil, tagged("project=web", 1), tagged("project=web,team=x", 2), tagged("project=webshop", 4), tagged("", 8), tagged("(other)", 16)),
+		usage.Query{Tag: "project=web", By: []string{"tags"}})
+	if err != nil || len(r.Rows) != 2 || r.Rows[0].Keys[0] != "project=web" || r.Rows[1].Keys[0] != "project=web,team=x" || r.Total.Requests != 3 {
+		t.Errorf("got %+v, %v; want 3 requests in the rows project=web and project=web,team=x", r, err)
+	}
+}
+
 func TestWriteTable(t *testing.T) {
 	var out bytes.Buffer
 	if err := july(t, "consumer", "spilled").WriteTable(&out); err != nil {

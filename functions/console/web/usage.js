@@ -64,7 +64,7 @@ export function draw(theme) {
   const most = 1000;
   fillTable(byId("usage-table"), `Usage by day and ${column}`, [
     { title: "Day", kind: "name", cell: (r) => r.day },
-    { title: "Of", cell: (r) => r[column] || "–" },
+    { title: "Of", kind: "of", cell: (r) => r[column] || "–" },
     { title: "Calls", kind: "number", cell: (r) => count(r.requests) },
     { title: "Errors", kind: "number", cell: (r) => count(r.errors) },
     { title: "Prompt tokens", kind: "number", cell: (r) => count(r.prompt_tokens) },

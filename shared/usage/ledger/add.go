@@ -68,14 +68,38 @@ func (l *Ledger) touch(p *page) {
 // counter returns the counter of dimensions that are new as they are written. The
 // caller holds mu.
 func (l *Ledger) counter(d usage.Dimensions) *counter {
-	d = l.bound(cleanDimensions(d))
+	d = l.bound(l.boundTags(cleanDimensions(d)))
 	c := l.counters[d]
 	if c == nil {
 		c = &counter{Dimensions: d, page: l.pageFor(d)}
 		c.page.counters = append(c.page.counters, c)
 		l.counters[d] = c
+		l.noteTags(d.Consumer, d.Tags)
 	}
 	return c
+}
+
+// boundTags keeps the number of a consumer's tags bounded. The caller holds mu.
+func (l *Ledger) boundTags(d usage.Dimensions) usage.Dimensions {
+	if known := l.tags[d.Consumer]; d.Tags != "" && len(known) >= maxTags && !known[d.Tags] {
+		d.Tags = other
+	}
+	return d
+}
+
+// noteTags notes that there is a counter of a consumer's tags. The caller holds mu.
+func (l *Ledger) noteTags(consumer, tags string) {
+	known := l.tags[consumer]
+	if tags == "" || tags == other || known[tags] {
+		return
+	}
+	if known == nil {
+		known = make(map[string]bool)
+		l.tags[consumer] = known
+	}
+	if known[tags] = true; len(known) == maxTags {
+		l.o.Events(Event{Kind: EventTagsBounded, Consumer: consumer})
+	}
 }
 
 // bound keeps the number of counters bounded. The caller holds mu.
@@ -87,7 +111,7 @@ func (l *Ledger) bound(d usage.Dimensions) usage.Dimensions {
 		l.bounded = true
 		l.o.Events(Event{Kind: EventBounded})
 	}
-	d.Model, d.Deployment, d.Backend, d.Region = other, other, "", ""
+	d.Model, d.Deployment, d.Backend, d.Region, d.Tags = other, other, "", "", ""
 	if len(l.counters) >= 2*l.o.MaxCounters && l.counters[d] == nil {
 		d.Consumer = other
 	}
@@ -112,6 +136,7 @@ func (l *Ledger) roll(hour time.Time) {
 	l.hour, l.hourEnd = hour, hour.Add(time.Hour).Unix()
 	l.open, l.bounded = nil, false
 	clear(l.counters)
+	clear(l.tags)
 	var unsent []*page
 	kept := l.pages[:0]
 	for _, p := range l.pages {
@@ -150,6 +175,7 @@ func cleanDimensions(d usage.Dimensions) usage.Dimensions {
 	for _, name := range []*string{&d.Consumer, &d.Model, &d.Deployment, &d.Backend, &d.Region, &d.Status} {
 		*name = clean(*name, maxNameLength)
 	}
+	d.Tags = clean(d.Tags, usage.MaxTagsLength)
 	return d
 }
 

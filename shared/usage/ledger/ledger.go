@@ -57,8 +57,12 @@ import (
 )
 
 // DefaultMaxCounters is the default of Options.MaxCounters: a counter takes about
-// half a kilobyte.
+// half a kilobyte, and its tags beside.
 const DefaultMaxCounters = 50_000
+
+// maxTags is how many sets of tags an instance tells apart of one consumer in one
+// hour.
+const maxTags = 1000
 
 // Options are the parts of a Ledger.
 type Options struct {
@@ -75,8 +79,8 @@ type Options struct {
 	// goroutines, and must neither block nor call the Ledger. Nil: nobody.
 	Events func(Event)
 	// MaxCounters bounds the counters of one hour. Beyond it requests are counted
-	// for their consumer under the model and deployment "(other)", and beyond twice as
-	// many for the consumer "(other)". 0: DefaultMaxCounters.
+	// for their consumer under the model and deployment "(other)" and without tags, and
+	// beyond twice as many for the consumer "(other)". 0: DefaultMaxCounters.
 	MaxCounters int
 }
 
@@ -111,6 +115,8 @@ type Event struct {
 	Kind EventKind
 	// Requests is how many requests it is about; 0 where that has no meaning.
 	Requests int64
+	// Consumer is whom it is about; empty where it is not about one.
+	Consumer string
 	// Err is the cause, if there is one. It holds no secret.
 	Err error
 }
@@ -131,6 +137,9 @@ const (
 	EventRefused
 	// EventBounded: MaxCounters is reached in this hour.
 	EventBounded
+	// EventTagsBounded: a consumer has used 1,000 sets of tags in this hour. Requests
+	// with others are counted under the tags "(other)".
+	EventTagsBounded
 	// EventUnreadable: a fold met a row, or a part of one, that makes no sense. It is
 	// not counted.
 	EventUnreadable
@@ -149,6 +158,8 @@ func (k EventKind) String() string {
 		return "usage_refused"
 	case EventBounded:
 		return "usage_bounded"
+	case EventTagsBounded:
+		return "usage_tags_bounded"
 	case EventUnreadable:
 		return "usage_unreadable"
 	default:
@@ -168,6 +179,7 @@ type Ledger struct {
 	hour     time.Time                     // The hour that is counted for. Guarded by mu.
 	hourEnd  int64                         // Its end, in Unix seconds. Guarded by mu.
 	counters map[usage.Dimensions]*counter // Of this hour. Guarded by mu.
+	tags     map[string]map[string]bool    // Of this hour: those of each consumer that are told apart. Guarded by mu.
 	open     *page                         // The page that takes new counters. Guarded by mu.
 	pages    []*page                       // All that are not done with, oldest first. Guarded by mu.
 	named    int                           // Pages so far. Guarded by mu.
@@ -188,7 +200,7 @@ func New(o Options) (*Ledger, error) {
 	}
 	l := &Ledger{
 		o: o, share: foldShare, wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
-		counters: make(map[usage.Dimensions]*counter),
+		counters: make(map[usage.Dimensions]*counter), tags: make(map[string]map[string]bool),
 	}
 	l.boot = l.newBoot()
 	l.roll(hourOf(o.Clock.Now()))

@@ -70,6 +70,7 @@ func TestAddFlushRead(t *testing.T) {
 		l.Add(request("a", 5))
 		spilled := request("b", 1)
 		spilled.Spillover, spilled.Shadowed, spilled.Status = "quota", "rate_limit_exceeded", 500
+		spilled.Tags = "project=web"
 		l.Add(spilled)
 		l.Add(&usage.Record{Consumer: "b", Model: "whatever the client wrote", Status: 404})
 		l.Add(&usage.Record{Status: 401})
@@ -77,12 +78,51 @@ func TestAddFlushRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]usage.Counts{
-			"[a gpt-4o gpt-4o-ptu ptu eastus2 no 2xx]":  {Requests: 2, Prompt: 15, Completion: 2, Cost: 2_000_000},
-			"[b gpt-4o gpt-4o-ptu ptu eastus2 yes 5xx]": {Requests: 1, Errors: 1, Prompt: 1, Completion: 1, Shadowed: 1, Cost: 1_000_000},
-			"[b     no 4xx]": {Requests: 1, Errors: 1},
+			"[a gpt-4o gpt-4o-ptu ptu eastus2 no 2xx ]":             {Requests: 2, Prompt: 15, Completion: 2, Cost: 2_000_000},
+			"[b gpt-4o gpt-4o-ptu ptu eastus2 yes 5xx project=web]": {Requests: 1, Errors: 1, Prompt: 1, Completion: 1, Shadowed: 1, Cost: 1_000_000},
+			"[b     no 4xx ]": {Requests: 1, Errors: 1},
 		}
-		if got := sums(t, s, "consumer", "model", "deployment", "backend", "region", "spilled", "status"); !maps.Equal(got, want) {
+		if got := sums(t, s, "consumer", "model", "deployment", "backend", "region", "spilled", "status", "tags"); !maps.Equal(got, want) {
 			t.Errorf("read %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+// A consumer's tags are told apart up to a bound in each hour, whatever else tells its
+// requests apart; another consumer's are not its business.
+func TestTagsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		var events []string
+		l := start(t, ledger.Options{Store: s, Events: func(e ledger.Event) { events = append(events, fmt.Sprint(e.Kind, " ", e.Consumer)) }})
+		add := func(consumer string, tag int, model string) {
+			r := request(consumer, 1)
+			r.Tags, r.Model = "run="+strconv.Itoa(tag), model
+			l.Add(r)
+		}
+		for n := range 1100 {
+			add("a", n, "gpt-4o")
+			add("a", n, "gpt-4o-mini")
+		}
+		add("b", 5000, "gpt-4o")
+		if err := l.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		read := sums(t, s, "consumer", "tags")
+		if len(read) != 1002 || read["[a run=999]"].Requests != 2 || read["[a (other)]"].Requests != 200 || read["[b run=5000]"].Requests != 1 {
+			t.Errorf("%d rows; run=999: %d requests, (other): %d, of b: %d; want 1002 rows, 2, 200 and 1 requests",
+				len(read), read["[a run=999]"].Requests, read["[a (other)]"].Requests, read["[b run=5000]"].Requests)
+		}
+		wait(time.Hour)
+		add("a", 1099, "gpt-4o")
+		if err := l.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := sums(t, s, "consumer", "tags")["[a run=1099]"].Requests; got != 1 {
+			t.Errorf("%d requests of other tags in the next hour, want 1", got)
+		}
+		if want := []string{"usage_tags_bounded a"}; !slices.Equal(events, want) {
+			t.Errorf("events are %q, want %q", events, want)
 		}
 	})
 }

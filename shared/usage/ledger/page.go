@@ -89,22 +89,22 @@ func (l *Ledger) pageColumns(text string, sealed int64) store.Columns {
 	return columns
 }
 
-// The longest line of a counter: names, 14 separators, the end of the line, one
+// The longest line of a counter: names, 15 separators, the end of the line, one
 // digit, and eight numbers.
 const (
 	longestNumber = 13 // of an int64 in base 36
 	base          = 36
-	lineFields    = 7 + 8
+	lineFields    = 7 + 8 // and the tags, if there are some
 )
 
 func longestLine(d usage.Dimensions) int {
-	return len(d.Consumer) + len(d.Model) + len(d.Deployment) + len(d.Backend) + len(d.Region) + len(d.Status) +
-		lineFields + 1 + 8*longestNumber
+	return len(d.Consumer) + len(d.Model) + len(d.Deployment) + len(d.Backend) + len(d.Region) + len(d.Status) + len(d.Tags) +
+		lineFields + 2 + 8*longestNumber
 }
 
 // appendLine writes a counter as a line of fields between tabs: the names, 1 if it
-// was spilled, the class of the status, and the counts in base 36, a zero as
-// nothing.
+// was spilled, the class of the status, the counts in base 36, a zero as nothing,
+// and the tags, if there are some.
 func appendLine(dst []byte, d usage.Dimensions, n usage.Counts) []byte {
 	for _, name := range [...]string{d.Consumer, d.Model, d.Deployment, d.Backend, d.Region} {
 		dst = append(append(dst, name...), '\t')
@@ -119,12 +119,15 @@ func appendLine(dst []byte, d usage.Dimensions, n usage.Counts) []byte {
 			dst = strconv.AppendInt(dst, n, base)
 		}
 	}
+	if d.Tags != "" {
+		dst = append(append(dst, '\t'), d.Tags...)
+	}
 	return append(dst, '\n')
 }
 
 // parseLine reads a line without its end as foreign input.
 func parseLine(line string) (d usage.Dimensions, n usage.Counts, ok bool) {
-	if strings.Count(line, "\t") != lineFields-1 {
+	if fields := 1 + strings.Count(line, "\t"); fields != lineFields && fields != lineFields+1 {
 		return d, n, false
 	}
 	next := func() (field string) {
@@ -148,6 +151,7 @@ func parseLine(line string) (d usage.Dimensions, n usage.Counts, ok bool) {
 		}
 		*count = v
 	}
+	d.Tags = line
 	return d, n, true
 }
 

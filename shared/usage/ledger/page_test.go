@@ -15,7 +15,7 @@ func TestLine(t *testing.T) {
 	for _, want := range []usage.Entry{
 		{},
 		{Dimensions: usage.Dimensions{Consumer: "a", Status: "2xx"}, Counts: usage.Counts{Requests: 1}},
-		{Dimensions: usage.Dimensions{Consumer: "büro", Model: "gpt-4o", Deployment: "x y", Backend: "b", Region: "eastus2", Spilled: true, Status: "429"},
+		{Dimensions: usage.Dimensions{Consumer: "büro", Model: "gpt-4o", Deployment: "x y", Backend: "b", Region: "eastus2", Spilled: true, Status: "429", Tags: "project=search,team=web"},
 			Counts: usage.Counts{Requests: most, Errors: most, Prompt: most, Cached: most, Completion: most, Reasoning: most, Shadowed: most, Cost: most}},
 	} {
 		line := string(appendLine(nil, want.Dimensions, want.Counts))
@@ -25,6 +25,20 @@ func TestLine(t *testing.T) {
 		d, n, ok := parseLine(strings.TrimSuffix(line, "\n"))
 		if !ok || d != want.Dimensions || n != want.Counts {
 			t.Errorf("%q is read as %+v %+v, want %+v", line, d, n, want)
+		}
+	}
+}
+
+// A line that was written before there were tags has none; one with more than them is
+// no line.
+func TestLineFields(t *testing.T) {
+	const old = "a\tgpt-4o\td\tb\tr\t\t2xx\t1\t\t\t\t\t\t\t"
+	for line, want := range map[string]bool{
+		old: true, old + "\tproject=web": true, old + "\tproject=web\t": false, strings.TrimSuffix(old, "\t"): false,
+	} {
+		d, _, ok := parseLine(line)
+		if tags := strings.TrimPrefix(strings.TrimPrefix(line, old), "\t"); ok != want || ok && d.Tags != tags {
+			t.Errorf("%q is read as %+v, %v; want %v and the tags %q", line, d, ok, want, tags)
 		}
 	}
 }
@@ -47,6 +61,7 @@ func FuzzPage(f *testing.F) {
 	f.Add("a\tgpt-4o\td\tb\tr\t1\t2xx\t1\t\t2s\t\t7\t\t\tzz\n")
 	f.Add("a\tgpt-4o\td\tb\tr\t\t2xx\t-1\t+1\t\t\t\t\t\t\n")
 	f.Add("\t\t\t\t\t\t\t1y2p0ij32e8e7\t\t\t\t\t\t\t")
+	f.Add("a\tgpt-4o\td\tb\tr\t\t2xx\t1\t\t\t\t\t\t\t\tproject=web\n")
 	f.Add("\t\t\t\t\t2\t\t1\t\t\t\t\t\t\t\n\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		eachLine(text, func(d usage.Dimensions, n usage.Counts) bool {

@@ -127,9 +127,10 @@ func (w *world) add(i *instance) {
 		}
 	}
 	for range 1 + w.random.IntN(4) {
+		team, deployment := w.random.IntN(3), w.random.IntN(2)
 		r := &usage.Record{
-			Start: w.now.Add(i.skew), Consumer: "team-" + strconv.Itoa(w.random.IntN(3)),
-			Model: "gpt-4o", Pool: "gpt-4o", Backend: "ptu-" + strconv.Itoa(number), Deployment: strconv.Itoa(w.random.IntN(2)),
+			Start: w.now.Add(i.skew), Consumer: "team-" + strconv.Itoa(team), Tags: []string{"", "project=web"}[deployment],
+			Model: "gpt-4o", Pool: "gpt-4o", Backend: "ptu-" + strconv.Itoa(number), Deployment: strconv.Itoa(deployment),
 			Status: 200, Tokens: usage.Tokens{Prompt: w.random.Int64N(100), Completion: 7},
 		}
 		i.Add(r)
