@@ -11,7 +11,7 @@ import (
 	"runtime"
 	"testing"
 
-	"spillway/tests/browser/npm"
+	"spillway/tests/npm"
 )
 
 const (

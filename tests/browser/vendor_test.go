@@ -8,7 +8,7 @@ import (
 	"testing/fstest"
 
 	"spillway/tests/browser"
-	"spillway/tests/browser/npm"
+	"spillway/tests/npm"
 )
 
 // What the console has from others is, byte for byte, what the lock file pins: npm

@@ -4,10 +4,8 @@ package azurite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"sync"
 	"testing"
 )
@@ -168,14 +166,4 @@ func Serve(ctx context.Context, port int, ready func(connection string)) error {
 	case <-p.done:
 		return fmt.Errorf("the emulator has ended\n%s", p.output.Bytes())
 	}
-}
-
-// checkTools tells what is missing to install and run the emulator.
-func checkTools() error {
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return errors.New(tool + " is not on the PATH: install Node.js 20 or later")
-		}
-	}
-	return nil
 }

@@ -55,7 +55,7 @@ func (p Package) Install() (folder string, err error) {
 	if installed(folder) {
 		return folder, nil
 	}
-	if err := os.CopyFS(folder, p.Files); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := p.write(folder); err != nil {
 		return "", err
 	}
 	commands := [][]string{{"npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"}}
@@ -70,6 +70,25 @@ func (p Package) Install() (folder string, err error) {
 		}
 	}
 	return folder, os.WriteFile(stamp(folder), nil, 0o644)
+}
+
+// write puts the files into the folder, over those that an installation which died
+// on the way left there.
+func (p Package) write(folder string) error {
+	return fs.WalkDir(p.Files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(folder, filepath.FromSlash(name))
+		if entry.IsDir() {
+			return os.MkdirAll(path, 0o755)
+		}
+		content, err := fs.ReadFile(p.Files, name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, content, 0o644)
+	})
 }
 
 // folder is for exactly these files.
