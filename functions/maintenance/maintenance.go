@@ -1,14 +1,15 @@
 // Package maintenance does, now and then, what no request should have to wait
 // for: it rolls the windows of limits that have passed, tries deployments that
 // are taken out so that a user's request is rarely the trial, folds the usage of
-// hours that are over, and removes rows that nobody has used for a day.
+// hours that are over, and removes rows that nobody has used for a day, and those of
+// stored objects that have expired.
 //
 // Nothing depends on it. A run changes no decision of the request path that
 // would not be made without it: windows roll by themselves with the next grant,
 // an open breaker comes due for a trial by itself, a report reads folded usage and
-// the other alike, and an idle row harms nobody.
-// So a run may be dropped, repeated, or overlap with any number of others, and
-// may die at any point.
+// the other alike, an idle row harms nobody, and an expired object is not found.
+// So a run may be dropped, repeated, or overlap with any number of others, and may
+// die at any point.
 package maintenance
 
 import (
@@ -51,6 +52,9 @@ type Options struct {
 	// Fold folds the usage of hours that are over and returns how many it has
 	// folded, within about 20 seconds. Nil: there is no usage to fold.
 	Fold func(context.Context) (hours int, err error)
+	// Sweep removes stored objects that have expired and returns how many, within
+	// about 10 seconds. Nil: there are none.
+	Sweep func(context.Context) (objects int, err error)
 	// Random returns a uniform number in [0, n) and is safe for concurrent use.
 	// Nil: the generator of the runtime.
 	Random func(n uint64) uint64
@@ -79,6 +83,9 @@ func (o *Options) validate() error {
 	if o.Fold == nil {
 		o.Fold = func(context.Context) (int, error) { return 0, nil }
 	}
+	if o.Sweep == nil {
+		o.Sweep = func(context.Context) (int, error) { return 0, nil }
+	}
 	if o.Random == nil {
 		o.Random = rand.Uint64N
 	}
@@ -102,7 +109,7 @@ func New(o Options) (*Maintenance, error) {
 // syncTime bounds each of a run's two exchanges of the board with the store.
 const syncTime = 5 * time.Second
 
-// Run does one run: rolls windows, probes, folds, sweeps. A part that fails does not
+// Run does one run: rolls windows, probes, folds, sweeps, removes objects. A part that fails does not
 // keep the others from their work; a panic in one is its failure. It returns
 // within about a minute and a half, and soon after ctx ends; no goroutine outlives it.
 func (m *Maintenance) Run(ctx context.Context) Report {
@@ -130,6 +137,10 @@ func (m *Maintenance) Run(ctx context.Context) Report {
 		}),
 		try("sweep", func() (err error) {
 			r.Swept, err = m.sweep(ctx)
+			return err
+		}),
+		try("objects", func() (err error) {
+			r.Expired, err = m.o.Sweep(ctx)
 			return err
 		}),
 	)

@@ -17,6 +17,8 @@ type Report struct {
 	Folded int
 	// Swept is the number of idle rows removed.
 	Swept int
+	// Expired is the number of expired objects removed.
+	Expired int
 	// Took is how long the run took.
 	Took time.Duration
 	// Err joins what went wrong, nil if nothing did. What was left undone is done
@@ -26,13 +28,13 @@ type Report struct {
 
 // Idle tells whether the run found nothing to do.
 func (r Report) Idle() bool {
-	return r.Rolled == 0 && r.Probed == 0 && r.Folded == 0 && r.Swept == 0 && r.Err == nil
+	return r.Rolled == 0 && r.Probed == 0 && r.Folded == 0 && r.Swept == 0 && r.Expired == 0 && r.Err == nil
 }
 
 // Lines tells the run in a few lines, for a log.
 func (r Report) Lines() []string {
-	lines := []string{fmt.Sprintf("maintenance: %d rows rolled, %d of %d probed deployments ready, %d hours folded, %d idle rows swept, in %v",
-		r.Rolled, r.Ready, r.Probed, r.Folded, r.Swept, r.Took.Round(time.Millisecond))}
+	lines := []string{fmt.Sprintf("maintenance: %d rows rolled, %d of %d probed deployments ready, %d hours folded, %d idle rows swept, %d expired objects removed, in %v",
+		r.Rolled, r.Ready, r.Probed, r.Folded, r.Swept, r.Expired, r.Took.Round(time.Millisecond))}
 	if r.Err != nil {
 		lines = append(lines, strings.Split(r.Err.Error(), "\n")...)
 	}

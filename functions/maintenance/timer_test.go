@@ -51,10 +51,10 @@ func TestTimerAnswersInTheHostsForm(t *testing.T) {
 		report maintenance.Report
 		want   string
 	}{
-		{"a run", maintenance.Report{Rolled: 2, Probed: 3, Ready: 1, Took: 12 * time.Millisecond},
-			`{"Outputs":{},"Logs":["maintenance: 2 rows rolled, 1 of 3 probed deployments ready, 0 hours folded, 0 idle rows swept, in 12ms"],"ReturnValue":null}`},
+		{"a run", maintenance.Report{Rolled: 2, Probed: 3, Ready: 1, Expired: 4, Took: 12 * time.Millisecond},
+			`{"Outputs":{},"Logs":["maintenance: 2 rows rolled, 1 of 3 probed deployments ready, 0 hours folded, 0 idle rows swept, 4 expired objects removed, in 12ms"],"ReturnValue":null}`},
 		{"a run that could not do all", maintenance.Report{Err: errors.Join(errors.New("roll: no store"), errors.New("sweep: no store"))},
-			`{"Outputs":{},"Logs":["maintenance: 0 rows rolled, 0 of 0 probed deployments ready, 0 hours folded, 0 idle rows swept, in 0s","roll: no store","sweep: no store"],"ReturnValue":null}`},
+			`{"Outputs":{},"Logs":["maintenance: 0 rows rolled, 0 of 0 probed deployments ready, 0 hours folded, 0 idle rows swept, 0 expired objects removed, in 0s","roll: no store","sweep: no store"],"ReturnValue":null}`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
