@@ -7,7 +7,8 @@ import (
 
 // Account is what one accepted request has used: what the service would bill. It is
 // the truth by which accounts of others are judged, request by request, as Stats is in
-// sums.
+// sums. A response in the background is accounted for when it is done; requests about
+// stored objects, and what batches use, are not.
 type Account struct {
 	Number     int64     // of the request on this server, from 1
 	Arrived    time.Time // when the request was there
@@ -29,7 +30,7 @@ type Account struct {
 
 // account tells what the request has used by now.
 func (e *exchange) account(end EventKind) {
-	if e.server.options.Account == nil {
+	if e.server.options.Account == nil || e.deployment == e.server.resource {
 		return
 	}
 	a := Account{

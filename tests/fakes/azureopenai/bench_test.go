@@ -9,11 +9,13 @@ import (
 
 // BenchmarkInMemory is what one simulated request costs.
 func BenchmarkInMemory(b *testing.B) {
-	for name, body := range map[string]string{"plain": hello, "stream": streamed} {
-		b.Run(name, func(b *testing.B) {
+	for _, test := range []struct{ name, path, body string }{
+		{"plain", chatPath, hello}, {"stream", chatPath, streamed}, {"response", responsesPath, ask}, {"response stream", responsesPath, askStream},
+	} {
+		b.Run(test.name, func(b *testing.B) {
 			s := one(azureopenai.Deployment{Output: &azureopenai.Output{Exact: 50}}, func(o *azureopenai.Options) { o.RecordRequests = -1 })
 			for b.Loop() {
-				resp, err := trySend(b.Context(), s, chatPath, body)
+				resp, err := trySend(b.Context(), s, test.path, test.body)
 				if err != nil {
 					b.Fatal(err)
 				}

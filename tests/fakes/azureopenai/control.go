@@ -19,6 +19,8 @@ import (
 //	GET    /_fake/stats      {"name":…,"deployments":{name:{counters, room}}}
 //	GET    /_fake/requests   the latest requests: method, uri, header, body
 //	GET    /_fake/events     the latest events
+//	POST   /_fake/advance    ?id=… takes a background response or a batch one
+//	                         step on → {"advanced":true,"state":"in_progress"}
 //
 // The members of a fault are those of Fault with a small first letter, joined
 // as in Go ("retryAfter"), durations written like "150ms":
@@ -66,7 +68,7 @@ func (d *wireDuration) UnmarshalText(text []byte) error {
 }
 
 var faultKinds = []FaultKind{FaultDelay, FaultRefuse, FaultReset, FaultStatus, FaultThrottle, FaultHangBeforeHeaders,
-	FaultHangAfterHeaders, FaultCut, FaultStreamError, FaultMalformedSSE, FaultBadJSON, FaultContentType,
+	FaultHangAfterHeaders, FaultCut, FaultStreamError, FaultResponseFailed, FaultMalformedSSE, FaultBadJSON, FaultContentType,
 	FaultEmptyStream, FaultRedirect, FaultLowerLimit}
 
 func (w wireFault) fault() (Fault, error) {
@@ -123,6 +125,9 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 		s.getStats(w)
 	case "GET /_fake/requests":
 		s.getRequests(w)
+	case "POST /_fake/advance":
+		state, ok := s.Advance(r.URL.Query().Get("id"))
+		writeJSON(w, http.StatusOK, map[string]any{"advanced": ok, "state": state})
 	case "GET /_fake/events":
 		writeJSON(w, http.StatusOK, s.Events())
 	default:
@@ -208,7 +213,7 @@ func (s *Server) getStats(w http.ResponseWriter) {
 	all := map[string]wireStats{}
 	for name, stats := range s.Stats() {
 		wire := wireStats{Stats: stats, Charged: stats.Charged()}
-		if room := s.Room(name, now); room != math.MaxInt64 {
+		if room := s.Room(name, now); name != "" && room != math.MaxInt64 {
 			wire.Room = &room
 		}
 		all[name] = wire

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,7 +138,8 @@ func FuzzFaults(f *testing.F) {
 // FuzzRoute: no path makes the service panic or answer something else than an
 // error or an answer of a deployment that exists.
 func FuzzRoute(f *testing.F) {
-	for _, path := range []string{chatPath, "/openai/v1/chat/completions", "/v1/embeddings", "/openai/deployments/a%2Fb/completions?api-version=x", "/openai/deployments//", "/_fake/../v1/x"} {
+	for _, path := range []string{chatPath, "/openai/v1/chat/completions", "/v1/embeddings", "/openai/deployments/a%2Fb/completions?api-version=x", "/openai/deployments//", "/_fake/../v1/x",
+		"/v1/responses", "/openai/v1/responses/r/cancel", "/openai/models/m?api-version=x", "/v1/files"} {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
@@ -154,10 +156,10 @@ func FuzzRoute(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != 200 && resp.StatusCode != 400 && resp.StatusCode != 404 {
+		if !slices.Contains([]int{200, 400, 404, 405, 415}, resp.StatusCode) {
 			t.Fatalf("status %d", resp.StatusCode)
 		}
-		if got, _ := s.LastRequest(); (got.Deployment == "gpt-4o") != (resp.StatusCode != 404) && resp.StatusCode == 200 {
+		if got, _ := s.LastRequest(); resp.StatusCode == 200 && got.Deployment != "gpt-4o" {
 			t.Fatalf("status %d from deployment %q", resp.StatusCode, got.Deployment)
 		}
 	})

@@ -38,6 +38,10 @@ const (
 	// FaultStreamError sends an error as event number Fault.Events (0: the
 	// first) of a 200 stream and ends it. Plain answers: status 500.
 	FaultStreamError FaultKind = "stream-error"
+	// FaultResponseFailed ends the stream of a response with response.failed as
+	// event number Fault.Events (0: the first), or when Fault.Tokens are generated;
+	// a response in the background ends as failed. Elsewhere it is FaultStreamError.
+	FaultResponseFailed FaultKind = "response-failed"
 	// FaultMalformedSSE sends bytes that are not an event stream in place of
 	// event number Fault.Events and ends. Plain answers: not hit.
 	FaultMalformedSSE FaultKind = "malformed-sse"
@@ -78,7 +82,7 @@ type Fault struct {
 	Throttle   ThrottleKind      // FaultThrottle. Default: ThrottleTokens.
 	RetryAfter time.Duration     // FaultThrottle. Default: 1 s.
 	Events     int64             // See the kinds.
-	// Tokens makes FaultHangAfterHeaders, FaultCut and FaultStreamError strike a
+	// Tokens makes FaultHangAfterHeaders, FaultCut, FaultStreamError and FaultResponseFailed strike a
 	// stream when that many tokens are generated and sent, in place of Events: what
 	// the client has then is all that was generated. A shorter answer is not hit.
 	Tokens   int64

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
@@ -151,4 +152,121 @@ func check(t *testing.T, s *azureopenai.Server, limit int64) {
 			t.Errorf("%s: negative room", name)
 		}
 	}
+}
+
+// call sends a request of any method in memory.
+func call(t *testing.T, s *azureopenai.Server, method, path, body string, header ...string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://fake"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := s.RoundTripper().RoundTrip(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// answer sends a request and decodes the answer, which must be 200.
+func answer(t *testing.T, s *azureopenai.Server, method, path, body string) map[string]any {
+	t.Helper()
+	resp := call(t, s, method, path, body)
+	text := read(t, resp)
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: status %d: %s", method, path, resp.StatusCode, text)
+	}
+	return object(t, text)
+}
+
+// refused sends a request and returns the error in the answer, with its status.
+func refused(t *testing.T, s *azureopenai.Server, method, path, body string, header ...string) (int, map[string]any) {
+	t.Helper()
+	resp := call(t, s, method, path, body, header...)
+	problem, _ := object(t, read(t, resp))["error"].(map[string]any)
+	return resp.StatusCode, problem
+}
+
+// typedEvents reads a stream of typed events to its end: the data of each.
+func typedEvents(t *testing.T, r io.Reader) []map[string]any {
+	t.Helper()
+	body, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatalf("reading the stream: %v", err)
+	}
+	var all []map[string]any
+	for event := range strings.SplitSeq(strings.TrimSuffix(string(body), "\n\n"), "\n\n") {
+		name, data, _ := strings.Cut(event, "\n")
+		if !strings.HasPrefix(event, "event: ") {
+			name, data = "", event
+		}
+		decoded := object(t, strings.TrimPrefix(data, "data: "))
+		if name != "" && name != "event: "+decoded["type"].(string) {
+			t.Errorf("event %q of type %v", name, decoded["type"])
+		}
+		all = append(all, decoded)
+	}
+	return all
+}
+
+// typesOf are the types of events, runs of the same one as one.
+func typesOf(all []map[string]any) []string {
+	var types []string
+	for _, event := range all {
+		if kind, _ := event["type"].(string); len(types) == 0 || types[len(types)-1] != kind {
+			types = append(types, kind)
+		}
+	}
+	return types
+}
+
+// studio returns a resource with a model of each kind, whose answers have five
+// tokens.
+func studio(change ...func(*azureopenai.Options)) *azureopenai.Server {
+	o := azureopenai.Options{Name: "studio", Output: azureopenai.Output{Exact: 5}}
+	for _, name := range []string{"gpt-4o", "text-embedding-3-small", "gpt-image-1", "dall-e-3", "gpt-4o-mini-tts", "tts-1",
+		"gpt-4o-transcribe", "whisper-1", "omni-moderation-latest"} {
+		o.Deployments = append(o.Deployments, azureopenai.Deployment{Name: name})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	return azureopenai.New(o)
+}
+
+// form is a multipart body. A value that begins with @ is a file: @name=content.
+func form(t *testing.T, pairs ...string) (body, contentType string) {
+	t.Helper()
+	var out strings.Builder
+	w := multipart.NewWriter(&out)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		var err error
+		if file, ok := strings.CutPrefix(pairs[i+1], "@"); ok {
+			name, content, _ := strings.Cut(file, "=")
+			var part io.Writer
+			if part, err = w.CreateFormFile(pairs[i], name); err == nil {
+				_, err = io.WriteString(part, content)
+			}
+		} else {
+			err = w.WriteField(pairs[i], pairs[i+1])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), w.FormDataContentType()
+}
+
+// sendForm posts a form.
+func sendForm(t *testing.T, s *azureopenai.Server, path string, pairs ...string) *http.Response {
+	t.Helper()
+	body, content := form(t, pairs...)
+	return call(t, s, http.MethodPost, path, body, "Content-Type", content)
 }

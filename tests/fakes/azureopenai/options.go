@@ -27,6 +27,17 @@ type Options struct {
 	// Seed makes lengths, words, jitter, ids and fault dice repeatable. The
 	// answer to the k-th request depends on the seed, k and its body only.
 	Seed uint64
+	// Dated, if not zero, makes the answers to the same calls the same on another
+	// day and another server, also if a gateway is in between: answers bear this
+	// time, and depend on the seed, on what is asked (not on the model's name,
+	// stream_options or a form's boundary) and on how often the same has been asked.
+	Dated time.Time
+	// Background is the pace of responses that are made in the background, Batches
+	// that of batches.
+	Background, Batches Pace
+	// Kept bounds the responses, the files and the batches that the resource keeps;
+	// the oldest make room. 0: 10,000 of each.
+	Kept int
 	// Headers shapes the x-ratelimit-* headers.
 	Headers Headers
 	// Retry shapes what a 429 says about when to come back.
@@ -41,7 +52,7 @@ type Options struct {
 	RecordBytes    int64
 	// Account, if set, is told what each accepted request has used: when it is
 	// accepted, and when its outcome is known, before the last bytes of its answer are
-	// written. It is called by many goroutines and must not block.
+	// written. It is called by many goroutines and must not block, nor send requests.
 	Account func(Account)
 	// MaxBody is the largest request body read, in bytes; a larger one is
 	// answered with 413. 0: 64 MiB.
@@ -52,8 +63,10 @@ type Options struct {
 type Deployment struct {
 	// Name is what the path (or, in the v1 dialects, the body's model) says.
 	Name string
-	// Model is the name in answers. Default: Name. Names that contain
-	// "embedding" serve embeddings only, all others everything else.
+	// Model is the name in answers. Default: Name. It says what is served: names
+	// that contain "embedding" serve embeddings, "image" or "dall-e" images, "tts"
+	// speech, "whisper" or "transcribe" transcriptions, "moderation" moderations;
+	// all others chat, completions and responses.
 	Model string
 	// TokensPerMinute is the limit (or, for PTU, the capacity). 0: no limit.
 	TokensPerMinute int64
@@ -120,6 +133,19 @@ type Output struct {
 	Reasoning int64
 	// ChunkTokens is how many tokens one stream event carries. Default: 1.
 	ChunkTokens int64
+	// Bytes is the least size of a picture and the size of a sound. 0: as small as
+	// a picture can be, 480 bytes for each token that is spoken.
+	Bytes int64
+}
+
+// Pace is how work goes on after its request is answered. In the zero value it is
+// done before anybody can ask for it.
+type Pace struct {
+	// Queued passes before the work begins (a batch is validated then), Running
+	// until it is done.
+	Queued, Running time.Duration
+	// Manual leaves each step to Server.Advance.
+	Manual bool
 }
 
 // HeaderForm shapes one family of x-ratelimit-* headers.
@@ -181,6 +207,7 @@ const (
 	defaultRecordRequests = 1000
 	defaultRecordBytes    = 64 << 20
 	defaultMaxBody        = 64 << 20
+	defaultKept           = 10_000
 	defaultMean           = 200
 )
 
@@ -194,6 +221,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.RecordBytes == 0 {
 		o.RecordBytes = defaultRecordBytes
+	}
+	if o.Kept == 0 {
+		o.Kept = defaultKept
 	}
 	if o.MaxBody == 0 {
 		o.MaxBody = defaultMaxBody
@@ -254,6 +284,11 @@ func (o Options) Validate() error {
 	}
 	if !knownRetryForm(o.Retry) {
 		errs = append(errs, fmt.Errorf("unknown retry form %q; known: %q", o.Retry, retryForms))
+	}
+	for _, pace := range []Pace{o.Background, o.Batches} {
+		if pace.Queued < 0 || pace.Running < 0 {
+			errs = append(errs, errors.New("the times of a pace must not be negative"))
+		}
 	}
 	for _, f := range []HeaderForm{o.Headers.Limit, o.Headers.Remaining, o.Headers.Reset} {
 		switch f {

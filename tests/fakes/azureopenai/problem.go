@@ -73,14 +73,14 @@ func throttled(kind ThrottleKind, wait time.Duration, rt route) *serviceError {
 		return p
 	case ThrottleUtilization:
 		p.message = fmt.Sprintf("Requests to the %s Operation under Azure OpenAI API version %s have exceeded the provisioned throughput of your deployment: utilization is at or above 100%%. "+
-			"Please retry after %d seconds.", rt.operation.logName(), version, seconds)
+			"Please retry after %d seconds.", rt.log, version, seconds)
 		return p
 	case ThrottleRequests:
 		limit = "call rate limit"
 	}
 	p.message = fmt.Sprintf("Requests to the %s Operation under Azure OpenAI API version %s have exceeded %s of your current OpenAI S0 pricing tier. "+
 		"Please retry after %d seconds. Please go here: https://aka.ms/oai/quotaincrease if you would like to further increase the default rate limit.",
-		rt.operation.logName(), version, limit, seconds)
+		rt.log, version, limit, seconds)
 	if kind == ThrottleOverestimate {
 		p.message += " The estimated size of this request is larger than the limit; consider a smaller max_tokens."
 	}
@@ -185,7 +185,7 @@ func (e *exchange) setHeaders(h http.Header, now time.Time) {
 		h.Set("x-request-id", "req_"+e.dice.hex(32))
 		h.Set("openai-version", "2020-10-01")
 	}
-	if e.deployment == nil {
+	if e.deployment == nil || e.deployment == e.server.resource {
 		return
 	}
 	if e.route.dialect.azure() {

@@ -1,12 +1,9 @@
 package azureopenai
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"hash/crc32"
 	"math"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,7 +36,7 @@ const defaultCompletion = 16
 // compose makes up the answer.
 func (e *exchange) compose() reply {
 	req, out := e.request, e.deployment.Output
-	answer := reply{created: time.Now().Unix(), id: "chatcmpl-" + e.dice.name(29)}
+	answer := reply{created: e.server.today().Unix(), id: "chatcmpl-" + e.dice.name(29)}
 	limit := int64(math.MaxInt64)
 	switch {
 	case req.hasMaximum:
@@ -127,6 +124,9 @@ func (e *exchange) usage() *usage {
 
 // reasoning is how many hidden tokens come before the texts, in all choices.
 func (e *exchange) reasoning() int64 {
+	if e.request.operation.needs() != textModel {
+		return 0
+	}
 	n := e.deployment.Output.Reasoning
 	if e.request.hasMaximum {
 		n = min(n, e.request.maximum)
@@ -225,6 +225,11 @@ func (e *exchange) plain(answer reply) error {
 	if err := e.generate(answer); err != nil {
 		return err
 	}
+	return e.writeBody(e.answerBody(answer))
+}
+
+// answerBody is a completion as it is answered.
+func (e *exchange) answerBody(answer reply) answerBody {
 	body := answerBody{ID: answer.id, Object: "chat.completion", Created: answer.created, Model: e.deployment.Model,
 		Usage: e.usage(), SystemFingerprint: e.fingerprint(), PromptFilterResults: e.filters()}
 	if e.request.operation == Completions {
@@ -233,7 +238,7 @@ func (e *exchange) plain(answer reply) error {
 	for i, c := range answer.choices {
 		body.Choices = append(body.Choices, e.choiceBody(i, c))
 	}
-	return e.writeBody(body)
+	return body
 }
 
 func (e *exchange) choiceBody(i int, c choice) any {
@@ -259,15 +264,25 @@ func (e *exchange) choiceBody(i int, c choice) any {
 // generate lets the time of a plain answer pass. If the client leaves, the
 // tokens of the time that has passed were generated.
 func (e *exchange) generate(answer reply) error {
-	latency := e.deployment.Latency
+	return e.pass(e.total(answer), answer.steps+e.reasoning()/e.request.candidates)
+}
+
+// total is how many tokens an answer has, those that are not sent included.
+func (e *exchange) total(answer reply) int64 {
 	total := e.reasoning() + answer.extra
 	for _, c := range answer.choices {
 		total += int64(len(c.tokens))
 	}
+	return total
+}
+
+// pass lets the time of a number of steps pass, in which that many tokens are
+// generated.
+func (e *exchange) pass(total, steps int64) error {
+	latency := e.deployment.Latency
 	if err := e.sleep(e.dice.jitter(latency.FirstByte, latency.Jitter)); err != nil {
 		return err
 	}
-	steps := answer.steps + e.reasoning()/e.request.candidates
 	span := e.dice.jitter(time.Duration(steps)*latency.PerToken, latency.Jitter)
 	start := time.Now()
 	if err := e.sleep(span); err != nil {
@@ -287,25 +302,27 @@ func (e *exchange) writeBody(v any) error {
 		return statusError(http.StatusInternalServerError, e.route)
 	}
 	f := e.fault
-	bad := f != nil && f.Kind == FaultBadJSON
-	if bad {
-		body = body[:len(body)/2]
-		if f.Body != "" {
-			body = []byte(f.Body)
-		}
+	if f == nil || f.Kind != FaultBadJSON {
+		return e.writeWhole("application/json", body, nil)
 	}
-	h := e.w.Header()
+	body = body[:len(body)/2]
+	if f.Body != "" {
+		body = []byte(f.Body)
+	}
+	return e.writeWhole("application/json", body, errEnded)
+}
+
+// writeWhole sends a body of a known length, cut if a fault says so; the outcome
+// is how the answer ends then.
+func (e *exchange) writeWhole(content string, body []byte, outcome error) (err error) {
+	f, h := e.fault, e.w.Header()
 	e.setHeaders(h, time.Now())
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", content)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if f != nil && (f.Kind == FaultCut || f.Kind == FaultHangAfterHeaders) {
 		if body, err = e.writePart(body); err != nil {
 			return err
 		}
-	}
-	var outcome error
-	if bad {
-		outcome = errEnded
 	}
 	e.conclude(outcome)
 	if _, err := e.w.Write(body); err != nil {
@@ -329,62 +346,4 @@ func (e *exchange) writePart(body []byte) ([]byte, error) {
 		return nil, errBroken
 	}
 	return body[n:], e.hang(e.hit)
-}
-
-type embeddingList struct {
-	Object string      `json:"object"`
-	Data   []embedding `json:"data"`
-	Model  string      `json:"model"`
-	Usage  *usage      `json:"usage"`
-}
-
-type embedding struct {
-	Object    string `json:"object"`
-	Index     int    `json:"index"`
-	Embedding any    `json:"embedding"`
-}
-
-// embed answers with unit vectors that depend on the inputs only.
-func (e *exchange) embed() error {
-	req := e.request
-	if err := e.sleep(e.dice.jitter(e.deployment.Latency.FirstByte, e.deployment.Latency.Jitter)); err != nil {
-		return err
-	}
-	size := req.dimensions
-	if size == 0 {
-		size = 1536
-		if strings.HasSuffix(e.deployment.Model, "3-large") {
-			size = 3072
-		}
-	}
-	list := embeddingList{Object: "list", Model: e.deployment.Model, Usage: e.usage()}
-	for i, in := range req.inputs {
-		v := vector(in, size)
-		item := embedding{Object: "embedding", Index: i, Embedding: v}
-		if req.base64 {
-			raw := make([]byte, 0, 4*size)
-			for _, x := range v {
-				raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
-			}
-			item.Embedding = base64.StdEncoding.EncodeToString(raw)
-		}
-		list.Data = append(list.Data, item)
-	}
-	return e.writeBody(list)
-}
-
-func vector(in prompt, size int64) []float32 {
-	random := rand.New(rand.NewPCG(uint64(crc32.Checksum([]byte(in.text), castagnoli)), uint64(in.tokens)))
-	v := make([]float32, size)
-	var sum float64
-	for i := range v {
-		x := random.Float64() - 0.5
-		v[i] = float32(x)
-		sum += x * x
-	}
-	scale := float32(1 / math.Sqrt(sum))
-	for i := range v {
-		v[i] *= scale
-	}
-	return v
 }

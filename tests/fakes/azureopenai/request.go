@@ -1,108 +1,12 @@
 package azureopenai
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"strings"
 	"unicode/utf8"
 )
-
-// fields are the members of a request body, by exact name; of duplicate names
-// the last one counts.
-type fields map[string]json.RawMessage
-
-func parseFields(body []byte) (fields, *serviceError) {
-	var f fields
-	if err := json.Unmarshal(body, &f); err != nil || f == nil {
-		return nil, invalid("", "", "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. "+
-			"The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)")
-	}
-	return f, nil
-}
-
-// has says whether a member is there and not null.
-func (f fields) has(name string) bool {
-	raw, ok := f[name]
-	return ok && string(raw) != "null"
-}
-
-func (f fields) model() (string, *serviceError) {
-	if !f.has("model") {
-		return "", invalid("", "", "you must provide a model parameter")
-	}
-	var name string
-	if json.Unmarshal(f["model"], &name) != nil {
-		return "", f.wrongType("model", "a string")
-	}
-	return name, nil
-}
-
-func (f fields) wrongType(name, want string) *serviceError {
-	return invalid(name, "invalid_type", "Invalid type for '%s': expected %s, but got %s instead.", name, want, jsonType(f[name]))
-}
-
-// jsonType names the type of a JSON value as the service does.
-func jsonType(raw json.RawMessage) string {
-	switch {
-	case len(raw) == 0:
-		return "nothing"
-	case raw[0] == '"':
-		return "a string"
-	case raw[0] == '{':
-		return "an object"
-	case raw[0] == '[':
-		return "an array"
-	case raw[0] == 't' || raw[0] == 'f':
-		return "a boolean"
-	case raw[0] == 'n':
-		return "null"
-	case bytes.ContainsAny(raw, ".eE"):
-		return "a decimal number"
-	}
-	return "an integer"
-}
-
-// integer reads an optional integer; fallback if absent.
-func (f fields) integer(name string, low, high, fallback int64) (int64, *serviceError) {
-	if !f.has(name) {
-		return fallback, nil
-	}
-	var n int64
-	if json.Unmarshal(f[name], &n) != nil {
-		return 0, f.wrongType(name, "an integer")
-	}
-	if n < low {
-		return 0, invalid(name, "integer_below_min_value", "Invalid '%s': integer below minimum value. Expected a value >= %d, but got %d instead.", name, low, n)
-	}
-	if n > high {
-		return 0, invalid(name, "integer_above_max_value", "Invalid '%s': integer above maximum value. Expected a value <= %d, but got %d instead.", name, high, n)
-	}
-	return n, nil
-}
-
-func (f fields) boolean(name string) (bool, *serviceError) {
-	var b bool
-	if f.has(name) && json.Unmarshal(f[name], &b) != nil {
-		return false, f.wrongType(name, "a boolean")
-	}
-	return b, nil
-}
-
-func (f fields) decimal(name string, low, high float64) *serviceError {
-	if !f.has(name) {
-		return nil
-	}
-	var x float64
-	if json.Unmarshal(f[name], &x) != nil {
-		return f.wrongType(name, "a decimal number")
-	}
-	if x < low || x > high {
-		return invalid(name, "decimal_out_of_range", "Invalid '%s': expected a value between %v and %v, but got %v instead.", name, low, high, x)
-	}
-	return nil
-}
 
 // request is what the simulator understands of a request body.
 type request struct {
@@ -112,7 +16,7 @@ type request struct {
 	hasMaximum                              bool
 	n, candidates                           int64    // choices answered, choices generated (best_of)
 	texts                                   []string // of the prompt, in order
-	inputs                                  []prompt // completions and embeddings
+	inputs                                  []prompt // what is read apart from messages
 	messages, named                         int64
 	characters, tokenArray, images, extra   int64 // extra: tokens of tools and formats
 	function                                string
@@ -121,6 +25,14 @@ type request struct {
 	schema                                  json.RawMessage
 	echo, base64, seeded                    bool
 	dimensions                              int64
+	context                                 int64 // tokens of the responses before this one
+	response                                *responseAsked
+	image                                   *imageAsked
+	speech                                  *speechAsked
+	audio                                   *audioAsked
+	moderated                               []string
+	upload                                  *storedFile
+	batch                                   *batchObject
 }
 
 // prompt is one input of a completion or embedding: a text or a token array.
@@ -132,32 +44,67 @@ type prompt struct {
 const maxInt32 = 1<<31 - 1
 
 // parseRequest checks a body as the service does and takes out what matters.
-func parseRequest(rt route, model string, f fields) (*request, *serviceError) {
+func parseRequest(rt route, model string, in input) (*request, *serviceError) {
 	r := &request{operation: rt.operation, n: 1, candidates: 1}
+	if !rt.stored && kindOf(model) != rt.operation.needs() {
+		return nil, notFor(rt.operation, model)
+	}
+	if problem := r.parse(rt, model, in); problem != nil {
+		return nil, problem
+	}
+	for _, text := range r.texts {
+		r.characters += int64(utf8.RuneCountInString(text))
+	}
+	return r, nil
+}
+
+// parse reads the request of an operation.
+func (r *request) parse(rt route, model string, in input) *serviceError {
+	switch r.operation {
+	case ChatCompletions, Completions, Embeddings:
+		return r.parseClassic(rt, model, in.fields)
+	case Responses:
+		return r.parseResponse(rt, model, in.fields)
+	case ImageGenerations, ImageEdits, ImageVariations:
+		return r.parseImage(model, in)
+	case Speech:
+		return r.parseSpeech(model, in.fields)
+	case Transcriptions, Translations:
+		return r.parseAudio(model, in)
+	case Moderations:
+		return r.parseModeration(in.fields)
+	}
+	return r.parseStored(rt, in)
+}
+
+// parseClassic reads a chat completion, a completion or an embedding.
+func (r *request) parseClassic(rt route, model string, f fields) *serviceError {
 	steps := []func() *serviceError{
 		func() *serviceError { return r.parseStream(rt, f) },
 		func() *serviceError { return r.parseSizes(rt, model, f) },
 		func() *serviceError { return f.decimal("temperature", 0, 2) },
 		func() *serviceError { return f.decimal("top_p", 0, 1) },
-		func() *serviceError { return r.parsePrompt(f, model) },
+		func() *serviceError { return r.parsePrompt(f) },
 	}
 	if rt.operation == Embeddings {
 		steps = []func() *serviceError{func() *serviceError { return r.parseEmbeddings(f) },
-			func() *serviceError { return r.parsePrompt(f, model) }}
+			func() *serviceError { return r.parsePrompt(f) }}
 	}
 	if rt.operation == ChatCompletions {
 		steps = append(steps, func() *serviceError { return r.parseTools(f) }, func() *serviceError { return r.parseFormat(f) })
 	}
 	for _, step := range steps {
 		if problem := step(); problem != nil {
-			return nil, problem
+			return problem
 		}
 	}
 	r.seeded = f.has("seed")
-	for _, text := range r.texts {
-		r.characters += int64(utf8.RuneCountInString(text))
-	}
-	return r, nil
+	return nil
+}
+
+func notFor(operation Operation, model string) *serviceError {
+	return invalid("", "OperationNotSupported", "The %s operation does not work with the specified model, %s. Please choose different model and try again.",
+		strings.ReplaceAll(string(operation), "/", " "), model)
 }
 
 func (r *request) parseStream(rt route, f fields) (problem *serviceError) {
@@ -240,13 +187,8 @@ func (r *request) parseEmbeddings(f fields) (problem *serviceError) {
 	return problem
 }
 
-// parsePrompt reads what the model is asked, by operation, after checking that
-// the model can do the operation.
-func (r *request) parsePrompt(f fields, model string) *serviceError {
-	if strings.Contains(model, "embedding") != (r.operation == Embeddings) {
-		return invalid("", "OperationNotSupported", "The %s operation does not work with the specified model, %s. Please choose different model and try again.",
-			strings.ReplaceAll(string(r.operation), "/", " "), model)
-	}
+// parsePrompt reads what the model is asked, by operation.
+func (r *request) parsePrompt(f fields) *serviceError {
 	switch r.operation {
 	case ChatCompletions:
 		return r.parseMessages(f)
@@ -314,8 +256,8 @@ func (r *request) charge() int64 {
 // promptTokens is the true size of the prompt: its text, three tokens a
 // message, one a name, three for the answer's start, 85 an image.
 func (r *request) promptTokens() int64 {
-	n := r.extra + r.images*85
-	if r.operation == ChatCompletions {
+	n := r.context + r.extra + r.images*85
+	if r.operation == ChatCompletions || r.operation == Responses {
 		for _, text := range r.texts {
 			n += CountTokens(text)
 		}
@@ -350,8 +292,9 @@ func (r *request) contains(word string) bool {
 	return false
 }
 
-// Charge is what a Fixed or Sliding limiter books for a request body, in
-// tokens. The error says why the service would not accept the body.
+// Charge is what a Fixed or Sliding limiter books for a chat completion, a
+// completion, an embedding or a response of this body, in tokens. The error says
+// why the service would not accept the body.
 func Charge(operation Operation, body []byte) (int64, error) {
 	f, problem := parseFields(body)
 	if problem == nil {
@@ -360,7 +303,8 @@ func Charge(operation Operation, body []byte) (int64, error) {
 			model = "text-embedding-3-small"
 		}
 		var r *request
-		if r, problem = parseRequest(route{dialect: openAI, operation: operation}, model, f); problem == nil {
+		rt := route{dialect: openAI, endpoint: &endpoint{operation: operation}}
+		if r, problem = parseRequest(rt, model, input{fields: f}); problem == nil {
 			return r.charge(), nil
 		}
 	}

@@ -17,15 +17,18 @@ var (
 func (p *serviceError) Error() string { return p.message }
 
 // serve takes a request that named a deployment through faults and limiter to
-// its answer. problem is what was wrong with its JSON. A returned error has not
+// its answer. problem is what was wrong with its body. A returned error has not
 // been answered yet.
-func (e *exchange) serve(f fields, problem *serviceError) *serviceError {
+func (e *exchange) serve(in input, problem *serviceError) *serviceError {
 	var req *request
 	if problem == nil {
-		req, problem = parseRequest(e.route, e.deployment.Model, f)
+		req, problem = parseRequest(e.route, e.deployment.Model, in)
+	}
+	if problem == nil {
+		problem = e.precede(req)
 	}
 	if req != nil && req.seeded {
-		e.dice = newDice(e.server.options.Seed, e.recorded.Body, 0)
+		e.dice = newDice(e.server.options.Seed, e.identity, 0)
 	}
 	picked := e.pickFaults(req)
 	if picked.fault != nil {
@@ -243,27 +246,37 @@ func (e *exchange) conclude(err error) {
 		return
 	}
 	e.concluded = true
-	if e.deployment.Limiter == PTU {
-		e.correct(e.generated)
+	generated := e.generated
+	if e.elsewhere {
+		generated = 0
+	} else {
+		e.settle(generated)
+		e.account(endOf(err))
 	}
-	e.account(endOf(err))
 	var problem *serviceError
 	switch {
 	case err == nil:
-		e.deployment.finish(e.generated, func(*Stats) {})
+		e.deployment.finish(generated, func(*Stats) {})
 		e.leave()
 		e.log(EventFinished, http.StatusOK)
 	case errors.As(err, &problem):
-		e.deployment.finish(e.generated, func(*Stats) {})
+		e.deployment.finish(generated, func(*Stats) {})
 	case errors.Is(err, errCanceled):
-		e.deployment.finish(e.generated, func(s *Stats) { s.Canceled++ })
+		e.deployment.finish(generated, func(s *Stats) { s.Canceled++ })
 		e.leave()
 		e.log(EventCanceled, http.StatusOK)
 	default:
 		e.deployment.countFault(e.fault.Kind)
-		e.deployment.finish(e.generated, func(s *Stats) { s.Failed++ })
+		e.deployment.finish(generated, func(s *Stats) { s.Failed++ })
 		e.leave()
 		e.log(EventBroken, http.StatusOK)
+	}
+}
+
+// settle corrects what the limiter booked for a request, where it does that.
+func (e *exchange) settle(generated int64) {
+	if e.deployment.Limiter == PTU {
+		e.correct(generated)
 	}
 }
 
@@ -282,7 +295,7 @@ func (e *exchange) correct(generated int64) {
 // respond writes the answer, bent by the fault that hit this request.
 func (e *exchange) respond(hit *activeFault) error {
 	req, f := e.request, e.fault
-	if word := e.server.options.FilterWord; word != "" && req.contains(word) {
+	if word := e.server.options.FilterWord; word != "" && req.operation != Moderations && req.contains(word) {
 		return contentFilter()
 	}
 	if size := e.deployment.ContextTokens; size > 0 && e.prompt > size {
@@ -292,8 +305,9 @@ func (e *exchange) respond(hit *activeFault) error {
 		switch f.Kind {
 		case FaultStatus:
 			return e.statusFault()
-		case FaultStreamError:
-			if !req.stream {
+		case FaultStreamError, FaultResponseFailed:
+			background := req.response != nil && req.response.background && f.Kind == FaultResponseFailed
+			if !req.stream && !background {
 				e.deployment.countFault(f.Kind)
 				return statusError(http.StatusInternalServerError, e.route)
 			}
@@ -310,13 +324,7 @@ func (e *exchange) respond(hit *activeFault) error {
 		}
 	}
 	e.hit = hit
-	switch {
-	case req.operation == Embeddings:
-		return e.embed()
-	case req.stream:
-		return e.stream(e.compose())
-	}
-	return e.plain(e.compose())
+	return e.perform()
 }
 
 // wrongAnswer acts out the faults that replace the whole answer.

@@ -8,8 +8,8 @@
 // lives in virtual time.
 //
 // Known simplifications: answers are made of seeded words; tokens are counted
-// by a simple rule (see CountTokens), not by a real vocabulary; the operations
-// are chat completions, completions and embeddings.
+// by a simple rule (see CountTokens), not by a real vocabulary; pictures and
+// sound are noise with the right beginning.
 package azureopenai
 
 import (
@@ -28,7 +28,10 @@ import (
 type Server struct {
 	options     Options
 	deployments map[string]*deployment
+	resource    *deployment // serves what is about no model; it has no name
 	numbers     atomic.Int64
+	repeats     repeats
+	store       store
 	faults      faultBoard
 	journal     journal
 	recorder    recorder
@@ -46,6 +49,7 @@ func New(o Options) *Server {
 	for _, d := range o.Deployments {
 		s.deployments[d.Name] = newDeployment(d)
 	}
+	s.resource = newDeployment(Deployment{}.withDefaults(o))
 	return s
 }
 
@@ -66,13 +70,19 @@ func newDeployment(d Deployment) *deployment {
 	return &deployment{Deployment: d, tokens: newTokenLimiter(d), requests: newRequestMeter(d), stats: newStats()}
 }
 
-// Stats returns a copy of the counters, by deployment.
+// Stats returns a copy of the counters, by deployment. Those of requests about
+// stored objects, which name no deployment, have the name "", if there were any.
 func (s *Server) Stats() map[string]Stats {
 	all := make(map[string]Stats, len(s.deployments))
 	for name, d := range s.deployments {
 		d.mu.Lock()
 		all[name] = d.stats.clone()
 		d.mu.Unlock()
+	}
+	s.resource.mu.Lock()
+	defer s.resource.mu.Unlock()
+	if s.resource.stats.Requests > 0 {
+		all[""] = s.resource.stats.clone()
 	}
 	return all
 }
@@ -86,6 +96,7 @@ type exchange struct {
 	route      route
 	deployment *deployment // nil until found
 	request    *request    // nil until parsed
+	identity   []byte      // what the answer depends on besides seed and number
 	recorded   *Recorded
 	fault      *Fault       // the one that ends or bends this answer; nil: none
 	hit        *activeFault // where fault came from
@@ -93,12 +104,14 @@ type exchange struct {
 	prompt     int64 // true size, in tokens
 	cached     int64 // of those
 	dice       dice
-	generated  int64 // completion tokens so far
-	events     int64 // stream events sent
-	sent       int64 // bytes of them
-	last       bool  // the next stream event is the last one
-	arrived    bool  // counted as in flight
-	concluded  bool  // the outcome is counted
+	generated  int64         // completion tokens so far
+	events     int64         // stream events sent
+	sent       int64         // bytes of them
+	last       bool          // the next stream event is the last one
+	elsewhere  bool          // the tokens of this answer are counted with other work
+	failed     func() []byte // the event that says that the answer failed; nil: the plain error
+	arrived    bool          // counted as in flight
+	concluded  bool          // the outcome is counted
 }
 
 // ServeHTTP answers one request as the service does. Paths below /_fake/ are
@@ -136,34 +149,44 @@ func (e *exchange) record(body []byte) {
 // hands over to serve. A returned error has not been answered yet.
 func (e *exchange) admit(body []byte) *serviceError {
 	var ok bool
-	if e.route, ok = parseRoute(e.r.URL); !ok {
-		return &serviceError{status: http.StatusNotFound, code: "404", message: "Resource not found"}
+	if e.route, ok = parseRoute(e.r.Method, e.r.URL); !ok {
+		return notFound()
 	}
 	if !e.server.authorized(e.r) {
 		return unauthorized(e.route.dialect)
 	}
-	if e.r.Method != http.MethodPost {
+	if e.route.endpoint == nil {
 		return &serviceError{status: http.StatusMethodNotAllowed, code: "405", message: fmt.Sprintf("Method %s is not allowed.", e.r.Method)}
 	}
-	fields, problem := parseFields(body)
-	name := e.route.deployment
-	if e.route.dialect != classic {
-		if problem != nil {
-			return problem
-		}
-		if name, problem = fields.model(); problem != nil {
-			return problem
-		}
+	if problem := e.route.tooOld(); problem != nil {
+		return problem
 	}
-	e.deployment = e.server.deployments[name]
+	in, problem := parseInput(e.route, e.r.Header.Get("Content-Type"), body)
+	if problem != nil && (e.route.dialect != classic || !e.route.deployed) {
+		return problem
+	}
+	name, unnamed := in.deployment(e.route)
+	if unnamed != nil {
+		return unnamed
+	}
+	e.deployment = e.server.find(e.route, name)
 	if e.deployment == nil {
 		return unknownDeployment(e.route.dialect, name)
 	}
 	e.server.recorder.update(e.recorded, func(r *Recorded) { r.Deployment = name })
-	e.dice = newDice(e.server.options.Seed, body, e.number)
+	e.cast(in)
 	e.arrive()
 	defer e.leave()
-	return e.serve(fields, problem)
+	return e.serve(in, problem)
+}
+
+// find returns the deployment that a request is for: the resource's own where it
+// is about what the resource keeps; nil: there is none of that name.
+func (s *Server) find(rt route, name string) *deployment {
+	if rt.stored {
+		return s.resource
+	}
+	return s.deployments[name]
 }
 
 // log notes a step; the status of an answer is kept with the recorded request.

@@ -49,12 +49,7 @@ func (e *exchange) stream(answer reply) error {
 	if err := e.sleep(e.dice.jitter(latency.FirstByte, latency.Jitter)); err != nil {
 		return err
 	}
-	h := e.w.Header()
-	e.setHeaders(h, time.Now())
-	h.Set("Content-Type", contentType(true))
-	e.server.recorder.update(e.recorded, func(r *Recorded) { r.Status = http.StatusOK })
-	e.w.WriteHeader(http.StatusOK)
-	e.flush()
+	e.beginStream()
 	if err := e.preamble(answer); err != nil {
 		return err
 	}
@@ -283,6 +278,19 @@ func (e *exchange) betweenTokens() error {
 	return e.strike()
 }
 
+// errorEvent is an error in the middle of a stream.
+func (e *exchange) errorEvent() string {
+	problem := statusError(http.StatusInternalServerError, e.route)
+	switch e.request.operation {
+	case ChatCompletions, Completions:
+		return "data: " + string(problem.body()) + "\n\n"
+	case Responses, GetResponse:
+		data := mustJSON(map[string]any{"code": problem.typ, "message": problem.message, "param": nil})
+		return string(responseEvent{name: "error", data: data}.encode(e.events))
+	}
+	return "event: error\ndata: {\"type\":\"error\"," + string(problem.body()[1:]) + "\n\n"
+}
+
 // strike acts out a fault that is due in a stream.
 func (e *exchange) strike() error {
 	f, instead := e.fault, ""
@@ -292,7 +300,11 @@ func (e *exchange) strike() error {
 	case FaultHangAfterHeaders:
 		return e.hang(e.hit)
 	case FaultStreamError:
-		instead = "data: " + string(statusError(http.StatusInternalServerError, e.route).body()) + "\n\n"
+		instead = e.errorEvent()
+	case FaultResponseFailed:
+		if instead = e.errorEvent(); e.failed != nil {
+			instead = string(e.failed())
+		}
 	case FaultMalformedSSE:
 		instead = "<html>502 Bad Gateway</html>\r\n\x00\xff{\"choices\":"
 	case FaultBadJSON:

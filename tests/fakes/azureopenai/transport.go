@@ -89,24 +89,22 @@ func (s *Server) refuses(r *http.Request) (refused bool, replaced *http.Request)
 		return false, r
 	}
 	body, err := readAll(r)
-	rt, ok := parseRoute(r.URL)
+	rt, ok := parseRoute(r.Method, r.URL)
+	ok = ok && rt.endpoint != nil
 	replaced = r.WithContext(context.WithValue(r.Context(), refusalChecked{}, true))
 	replaced.Body = bodyOf(body, err)
-	f, _ := parseFields(body)
-	name := rt.deployment
-	if rt.dialect != classic {
-		name, _ = f.model()
-	}
-	stream, _ := f.boolean("stream")
 	if !ok {
 		return false, replaced
 	}
+	in, _ := parseInput(rt, r.Header.Get("Content-Type"), body)
+	name, _ := in.deployment(rt)
+	stream, _ := in.boolean("stream")
 	picked := s.faults.pick(subject{deployment: name, operation: rt.operation, stream: stream, header: r.Header},
 		time.Now(), func(kind FaultKind) bool { return kind == FaultRefuse })
 	if picked.fault == nil {
 		return false, replaced
 	}
-	if d := s.deployments[name]; d != nil {
+	if d := s.find(rt, name); d != nil {
 		d.countFault(FaultRefuse)
 	}
 	s.journal.add(Event{Time: time.Now(), Kind: EventBroken, Deployment: name, Fault: FaultRefuse})

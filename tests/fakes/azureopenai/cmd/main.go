@@ -56,7 +56,8 @@ usage: azureopenai [flags]
 
 A deployment is NAME[:key=value,…] with the keys model, tpm, rpm, mode, phase,
 burst and context; what is absent is taken from the flags. Remote control:
-POST/GET/DELETE /_fake/faults, GET /_fake/stats, /_fake/requests, /_fake/events.
+POST/GET/DELETE /_fake/faults, GET /_fake/stats, /_fake/requests, /_fake/events,
+POST /_fake/advance?id=ID.
 
 `
 
@@ -92,13 +93,10 @@ func parse(args []string) (azureopenai.Options, string, error) {
 	flags.Float64Var(&o.Output.Spread, "output-spread", 0, "sigma of the log-normal lengths")
 	flags.Int64Var(&o.Output.Reasoning, "reasoning", 0, "hidden tokens before the text")
 	flags.Int64Var(&o.Output.ChunkTokens, "chunk", 0, "tokens per stream event (default 1)")
+	flags.Int64Var(&o.Output.Bytes, "bytes", 0, "size of pictures and sounds (default: small)")
 	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random choices")
-	flags.StringVar((*string)(&o.Retry), "retry", "", "form of retry-after: int, float, date, 6s, 1m0s, ms, 86400, negative, garbage, none")
-	flags.StringVar((*string)(&o.Headers.Limit), "header-limit", "", "x-ratelimit-limit-*: none, -1, 0")
-	flags.StringVar((*string)(&o.Headers.Remaining), "header-remaining", "", "x-ratelimit-remaining-*: none, -1, 0")
-	flags.StringVar((*string)(&o.Headers.Reset), "header-reset", "", "x-ratelimit-reset-*: none, seconds, duration, -1, 0")
-	flags.StringVar(&o.FilterWord, "filter-word", "", "text that trips the content filter")
-	flags.IntVar(&o.RecordRequests, "record", 0, "requests kept for /_fake/requests (default 1000; negative: none)")
+	headerFlags(flags, &o)
+	laterFlags(flags, &o)
 	if err := flags.Parse(args); err != nil {
 		return o, "", err
 	}
@@ -116,6 +114,30 @@ func parse(args []string) (azureopenai.Options, string, error) {
 		o.Deployments = append(o.Deployments, d)
 	}
 	return o, *listen, o.Validate()
+}
+
+// headerFlags are those of what is in headers and refused requests.
+func headerFlags(flags *flag.FlagSet, o *azureopenai.Options) {
+	flags.StringVar((*string)(&o.Retry), "retry", "", "form of retry-after: int, float, date, 6s, 1m0s, ms, 86400, negative, garbage, none")
+	flags.StringVar((*string)(&o.Headers.Limit), "header-limit", "", "x-ratelimit-limit-*: none, -1, 0")
+	flags.StringVar((*string)(&o.Headers.Remaining), "header-remaining", "", "x-ratelimit-remaining-*: none, -1, 0")
+	flags.StringVar((*string)(&o.Headers.Reset), "header-reset", "", "x-ratelimit-reset-*: none, seconds, duration, -1, 0")
+	flags.StringVar(&o.FilterWord, "filter-word", "", "text that trips the content filter")
+	flags.IntVar(&o.RecordRequests, "record", 0, "requests kept for /_fake/requests (default 1000; negative: none)")
+}
+
+// laterFlags are those of work that goes on after its request, and of time.
+func laterFlags(flags *flag.FlagSet, o *azureopenai.Options) {
+	flags.DurationVar(&o.Background.Queued, "background-queued", 0, "time that a background response is queued")
+	flags.DurationVar(&o.Background.Running, "background-running", 0, "time until it is completed then")
+	flags.BoolVar(&o.Background.Manual, "background-manual", false, "background responses go on by /_fake/advance alone")
+	flags.DurationVar(&o.Batches.Queued, "batch-validating", 0, "time that a batch is validated")
+	flags.DurationVar(&o.Batches.Running, "batch-running", 0, "time until it is completed then")
+	flags.BoolVar(&o.Batches.Manual, "batch-manual", false, "batches go on by /_fake/advance alone")
+	flags.Func("dated", "time of all answers, like 2026-01-02T03:04:05Z; they depend on what is asked alone then", func(s string) (err error) {
+		o.Dated, err = time.Parse(time.RFC3339, s)
+		return err
+	})
 }
 
 // deployment reads NAME[:key=value,…].

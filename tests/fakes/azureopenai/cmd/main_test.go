@@ -24,6 +24,10 @@ func TestParse(t *testing.T) {
 	if listen != "127.0.0.1:9001" || o.Name != "ptu" || o.Latency.FirstByte != 300*time.Millisecond || o.Retry != azureopenai.RetryMillis || o.Headers.Reset != azureopenai.HeaderDuration {
 		t.Errorf("listen %s, options %+v", listen, o)
 	}
+	o, _, err = parse([]string{"--background-queued", "1s", "--background-running", "2s", "--batch-manual", "--dated", "2026-01-02T03:04:05Z", "--bytes", "4096"})
+	if err != nil || o.Background != (azureopenai.Pace{Queued: time.Second, Running: 2 * time.Second}) || !o.Batches.Manual || o.Dated.Year() != 2026 || o.Output.Bytes != 4096 {
+		t.Errorf("options %+v, %v", o, err)
+	}
 	if o, _, err = parse(nil); err != nil || len(o.Deployments) != 1 || o.Deployments[0].Name != "gpt-4o" {
 		t.Errorf("defaults: %+v, %v", o, err)
 	}
@@ -33,6 +37,7 @@ func TestParseErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"--mode", "magic"}, {"extra"}, {"--deployment", "a:tpm=x"}, {"--deployment", "a:color=red"}, {"--deployment", ""},
 		{"--deployment", "a", "--deployment", "a"}, {"--retry", "soon"}, {"--mode", "ptu"}, {"--deployment", "a:phase=60s"},
+		{"--dated", "today"}, {"--background-queued", "-1s"},
 	} {
 		if _, _, err := parse(args); err == nil {
 			t.Errorf("%q: accepted", args)
