@@ -47,6 +47,11 @@ type Chunk struct {
 	Err      *Error // of a Failure, never nil there; its Status is 0 where nothing tells
 	ID       string // of the response that the event carries, if it is one that a path can name
 	Status   string // of that response: "queued", "in_progress", "completed" …
+
+	// NullUsage is where in the event's data a chunk has the member "usage": null, with the comma before it, as the
+	// half-open range of offsets [0], [1]. Services send it to those who asked for usage. Zeros: there is none, or
+	// it is the first member.
+	NullUsage [2]int
 }
 
 // ParseChunk reads an event of the stream that answers a request for the operation. It allocates nothing but the error
@@ -64,7 +69,12 @@ func ParseChunk(op Operation, ev Event) Chunk {
 	case typed.has(op):
 		return parseTyped(ev.Name, data)
 	default:
-		return parseChunk(data)
+		c := parseChunk(data)
+		if c.NullUsage[1] > 0 {
+			lead := len(ev.Data) - len(bytes.TrimLeft(ev.Data, " \t\r\n"))
+			c.NullUsage[0], c.NullUsage[1] = c.NullUsage[0]+lead, c.NullUsage[1]+lead
+		}
+		return c
 	}
 }
 
@@ -76,18 +86,23 @@ func parseChunk(data []byte) Chunk {
 	if d.peek() != '{' {
 		return Chunk{}
 	}
+	before := 0 // the end of the member before
 	for more := d.open('{'); more; more = d.next('}') {
 		switch name := d.key(); {
 		case string(name) == "choices" && d.peek() == '[':
 			choices = d.choices()
 		case string(name) == "usage" && d.peek() == '{':
 			c.Usage, c.HasUsage = d.usage()
+		case string(name) == "usage" && d.peek() == 'n' && before > 0:
+			d.skip()
+			c.NullUsage = [2]int{before, d.pos}
 		case string(name) == "error":
 			failed = kindOf(d.peek()) != kindNull
 			d.skip()
 		default:
 			d.skip()
 		}
+		before = d.pos
 	}
 	switch {
 	case !d.end():

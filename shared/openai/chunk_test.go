@@ -40,7 +40,9 @@ func TestParseChunk(t *testing.T) {
 		{"two", "", "{}{}", Chunk{}}, {"not UTF-8", "", "{\"choices\":[{\"text\":\"\xff\"}]}", Chunk{}}, {"deep", "", `{"a":` + strings.Repeat("[", 5000), Chunk{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := ParseChunk(ChatCompletions, Event{Name: []byte(c.event), Data: []byte(c.data)}); got != c.want {
+			got := ParseChunk(ChatCompletions, Event{Name: []byte(c.event), Data: []byte(c.data)})
+			got.NullUsage = c.want.NullUsage // has a test of its own
+			if got != c.want {
 				t.Errorf("%s\n got %+v\nwant %+v", c.data, got, c.want)
 			}
 		})
@@ -135,6 +137,27 @@ func TestChunkKindNames(t *testing.T) {
 	}
 }
 
+// Where a chunk says that it has no usage, so that this can be taken out for those who
+// have not asked for usage.
+func TestNullUsage(t *testing.T) {
+	for _, test := range []struct{ data, rest string }{
+		{`{"choices":[{"delta":{"content":"a,\"usage\":null"}}],"usage":null}`, `{"choices":[{"delta":{"content":"a,\"usage\":null"}}]}`},
+		{" {\"choices\":[] ,\n \"usage\" : null , \"obfuscation\":\"x\"}", " {\"choices\":[] , \"obfuscation\":\"x\"}"},
+		{`{"usage":null,"choices":[]}`, ""}, // the first member: as it came
+		{`{"choices":[{"usage":null}]}`, ""},
+		{`{"choices":[],"usage":{"prompt_tokens":1}}`, ""},
+	} {
+		c := ParseChunk(ChatCompletions, Event{Data: []byte(test.data)})
+		rest := ""
+		if c.NullUsage[1] > 0 {
+			rest = test.data[:c.NullUsage[0]] + test.data[c.NullUsage[1]:]
+		}
+		if rest != test.rest {
+			t.Errorf("%s without its null usage is %q, want %q", test.data, rest, test.rest)
+		}
+	}
+}
+
 func FuzzParseChunk(f *testing.F) {
 	f.Add(byte(Responses), []byte("response.output_text.delta"), []byte(deltaEvent))
 	f.Add(byte(GetResponse), []byte(""), []byte(completedEvent))
@@ -156,6 +179,12 @@ func FuzzParseChunk(f *testing.F) {
 		}
 		if c.Kind == Failure && c.Err.Status != 0 && http.StatusText(c.Err.Status) == "" && (c.Err.Status < 400 || c.Err.Status > 599) {
 			t.Fatalf("%q: status %d", data, c.Err.Status)
+		}
+		if c.NullUsage[1] > 0 {
+			rest := slices.Concat(data[:c.NullUsage[0]], data[c.NullUsage[1]:])
+			if left, before := len(members(rest)), len(members(data)); left != before-1 || !acceptable(rest) {
+				t.Fatalf("%q without its null usage is %q", data, rest)
+			}
 		}
 		if text := AppendDelta(nil, data, 1<<20); c.Kind == Content && !ambiguous(op, data) && int64(utf8.RuneCount(text)) != c.Text.Characters() {
 			t.Fatalf("%q: counted %+v in %q", data, c.Text, text)
