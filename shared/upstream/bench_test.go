@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"spillway/shared/openai"
 )
 
 // BenchmarkRelay relays a stream of 200 events, without a network: what is ours
@@ -41,6 +43,29 @@ func BenchmarkRelay(b *testing.B) {
 	}
 }
 
+// BenchmarkRelayTyped is BenchmarkRelay for the events of a response, ten in a read.
+func BenchmarkRelayTyped(b *testing.B) {
+	const count = 200
+	source := created + strings.Repeat(word("token"), count-2) + completed
+	client := New(Options{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: 200, ContentLength: -1,
+			Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: &pieces{text: source, size: 10 * len(word("token"))},
+		}, nil
+	})})
+	backend, call := backendAt(b, "http://backend.test"), typedCall(openai.Responses)
+	flush := func() error { return nil }
+	b.ReportAllocs()
+	for b.Loop() {
+		r := client.Do(b.Context(), backend, call)
+		if d := r.Relay(io.Discard, flush); d.Usage != usageOfAnswer || d.Err != nil {
+			b.Fatal(d)
+		}
+		r.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/count, "ns/event")
+}
+
 // BenchmarkPlain makes an attempt with a small JSON answer, without a network.
 func BenchmarkPlain(b *testing.B) {
 	client := New(Options{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
@@ -69,7 +94,7 @@ func BenchmarkPlainOverTCP(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			request, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, backend.Endpoint.String()+"/x", call.Body.NewReader())
-			request.ContentLength = call.Body.Length
+			request.ContentLength = call.Body.Size()
 			request.Header = call.Header.Clone()
 			response, err := client.options.Transport.RoundTrip(request)
 			if err != nil {

@@ -51,12 +51,18 @@ var missing = map[string]bool{
 // notFound tells whose matter a 404 is. One that is not the API's own, such as
 // the page of a proxy, and one that concerns the deployment are the backend's;
 // anything else (a file, a previous answer that the request refers to) is the
-// client's.
-func notFound(fault *openai.Error) Outcome {
-	if fault == nil || missing[strings.ToLower(fault.Code)] {
+// client's. So is all that the API says of what the request's path names by an id.
+func notFound(op openai.Operation, fault *openai.Error) Outcome {
+	switch {
+	case fault == nil:
 		return Broken
+	case strings.Contains(op.Path(), "{id}"):
+		return ClientFault
+	case missing[strings.ToLower(fault.Code)]:
+		return Broken
+	default:
+		return ClientFault
 	}
-	return ClientFault
 }
 
 // refusesStreamOptions tells whether a fault of 400 is about the field that was

@@ -12,31 +12,53 @@ import (
 func FuzzRelay(f *testing.F) {
 	f.Add(preamble+delta("Hi.")+finish+usageOnly+done, false)
 	f.Add(strings.ReplaceAll(delta("Hi.")+usageOnly+done, "\n", "\r\n"), false)
+	f.Add(strings.Replace(delta("Hi."), "}]}", "}],\"usage\":null}", 1)+strings.Replace(delta("x"), "}]}", "}] , \"usage\" : null}", 1)+usageOnly+done, true)
 	f.Add(delta("Hi.")+"data: {", true)
 	f.Add("\ufeff: ping\r\r"+delta("Hi."), true)
 	f.Add(delta("a")+"event: error\ndata: {}\n\n"+"\n\n\r\n\r", false)
 	f.Fuzz(func(t *testing.T, source string, drop bool) {
-		var texts [2]string
-		var deliveries [2]Delivery
-		for i, size := range []int{1, 1 << 20} {
-			r := New(Options{Transport: eventStream(&pieces{text: source, size: size})}).Do(t.Context(), backendAt(t, "http://backend.test"),
-				Call{Operation: openai.ChatCompletions, Deployment: "d", Body: bodyOf("{}"), Stream: true, DropUsage: drop})
-			checkResult(t, r)
-			if r.Outcome == OK {
-				texts[i], deliveries[i] = relayed(r)
-				deliveries[i].Text, deliveries[i].Err = nil, nil
-			} else {
-				texts[i] = r.Reason
-			}
-			if r.Outcome == OK && !drop && !strings.HasPrefix(source, ofBackend(texts[i], deliveries[i])) {
-				t.Errorf("invented: %q of %q", texts[i], source)
-			}
-			r.Close()
-		}
-		if texts[0] != texts[1] || deliveries[0].Usage != deliveries[1].Usage || deliveries[0].Truncated != deliveries[1].Truncated {
-			t.Errorf("byte by byte %q %+v\nat once %q %+v", texts[0], deliveries[0], texts[1], deliveries[1])
-		}
+		checkRelay(t, source, Call{Operation: openai.ChatCompletions, Deployment: "d", Body: bodyOf("{}"), Stream: true, DropUsage: drop})
 	})
+}
+
+// The same for streams of events with types.
+func FuzzRelayTyped(f *testing.F) {
+	f.Add(created+added+word("Hi.")+completed, false)
+	f.Add(created+word("Hi.")+failedBy("server_error")+done, false)
+	f.Add(strings.ReplaceAll(created+word("Hi.")+completed, "\n", "\r\n"), true)
+	f.Add(typed("error", `,"code":"invalid_prompt"`), true)
+	f.Fuzz(func(t *testing.T, source string, stored bool) {
+		call := typedCall(openai.Responses)
+		if stored {
+			call.Operation = openai.GetResponse
+		}
+		checkRelay(t, source, call)
+	})
+}
+
+// checkRelay relays a stream in two ways, and compares.
+func checkRelay(t *testing.T, source string, call Call) {
+	t.Helper()
+	var texts [2]string
+	var deliveries [2]Delivery
+	for i, size := range []int{1, 1 << 20} {
+		r := New(Options{Transport: eventStream(&pieces{text: source, size: size})}).Do(t.Context(), backendAt(t, "http://backend.test"), call)
+		checkResult(t, r)
+		if r.Outcome == OK {
+			texts[i], deliveries[i] = relayed(r)
+			deliveries[i].Text, deliveries[i].Err = nil, nil
+		} else {
+			texts[i] = r.Reason
+		}
+		if r.Outcome == OK && !call.DropUsage && !strings.HasPrefix(source, ofBackend(texts[i], deliveries[i])) {
+			t.Errorf("invented: %q of %q", texts[i], source)
+		}
+		r.Close()
+	}
+	a, b := deliveries[0], deliveries[1]
+	if texts[0] != texts[1] || a.Usage != b.Usage || a.Truncated != b.Truncated || a.ObjectStatus != b.ObjectStatus {
+		t.Errorf("byte by byte %q %+v\nat once %q %+v", texts[0], a, texts[1], b)
+	}
 }
 
 // ofBackend is the part of what a client got that came from the backend: not the

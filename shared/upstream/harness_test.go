@@ -85,12 +85,12 @@ func answer(status int, contentType, body string) http.HandlerFunc {
 
 // delta is an event with a piece of text.
 func delta(text string) string {
-	return `data: {"id":"c1","choices":[{"index":0,"delta":{"content":"` + text + `"},"finish_reason":null}],"usage":null}` + "\n\n"
+	return `data: {"id":"c1","choices":[{"index":0,"delta":{"content":"` + text + `"},"finish_reason":null}]}` + "\n\n"
 }
 
 const (
 	preamble  = `data: {"choices":[],"created":0,"id":"","prompt_filter_results":[{"prompt_index":0}]}` + "\n\n"
-	finish    = `data: {"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}` + "\n\n"
+	finish    = `data: {"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` + "\n\n"
 	usageOnly = `data: {"id":"c1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}` + "\n\n"
 	done      = "data: [DONE]\n\n"
 )
@@ -177,7 +177,7 @@ func servePipe(t *testing.T, o Options, handler http.HandlerFunc) (*Client, *Bac
 		handler(w, r)
 	})}
 	go server.Serve(listener)
-	transport := NewTransport(5 * time.Second)
+	transport := NewTransport(5*time.Second, nil)
 	transport.Proxy = nil
 	transport.DialContext = listener.dial
 	o.Transport = transport

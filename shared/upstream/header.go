@@ -18,6 +18,10 @@ var notSent = map[string]bool{
 	"Authorization": true, "Api-Key": true, "Cookie": true,
 }
 
+// ours begins the fields by which a client steers the gateway and the gateway tells what
+// it did. No backend gets one, for they may name others, and none can forge one.
+const ours = "X-Spillway-"
+
 // notReturned are the fields of a backend's answer that a client does not get.
 // A backend's cookie would be sent to every other backend.
 var notReturned = map[string]bool{
@@ -49,14 +53,16 @@ func requestHeader(client http.Header) http.Header {
 }
 
 // CopyHeaders copies the fields of a backend's answer that are meant for the
-// client: all but the hop-by-hop ones, those that Connection names, and
-// Set-Cookie. Values in dst are replaced.
+// client: all but the hop-by-hop ones, those that Connection names, Set-Cookie, and
+// those that are the gateway's own. Values in dst are replaced.
 func CopyHeaders(dst, src http.Header) { copyExcept(dst, src, notReturned) }
 
+// copyExcept copies the fields but for those named, the gateway's own, and those that
+// Connection names.
 func copyExcept(dst, src http.Header, except map[string]bool) {
 	connection := src["Connection"]
 	for name, values := range src {
-		if !except[name] && !namedBy(connection, name) {
+		if !except[name] && !strings.HasPrefix(name, ours) && !namedBy(connection, name) {
 			dst[name] = values
 		}
 	}

@@ -220,7 +220,7 @@ func TestFailuresOfTheConnection(t *testing.T) {
 }
 
 func TestUnknownHost(t *testing.T) {
-	transport := NewTransport(time.Second)
+	transport := NewTransport(time.Second, nil)
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "backend.test", IsNotFound: true}}
 	}
@@ -250,7 +250,7 @@ func TestHandshakeThatHangs(t *testing.T) {
 func TestTrustedTLS(t *testing.T) {
 	server := httptest.NewTLSServer(answer(200, "application/json", chatAnswer))
 	defer server.Close()
-	transport := NewTransport(time.Second)
+	transport := NewTransport(time.Second, nil)
 	transport.TLSClientConfig = &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	client := New(Options{Transport: transport})
 	defer client.CloseIdleConnections()

@@ -29,7 +29,7 @@ const (
 var (
 	errNotJSON   = errors.New("the answer is not a JSON object")
 	errNotEvents = errors.New("the answer is not an event stream")
-	errNoOutput  = errors.New("the stream ended without any output")
+	errNoOutput  = errors.New("the answer ended without any output")
 	errBadEvent  = errors.New("an event of the stream is not JSON")
 	errTooLong   = errors.New("the answer is longer than what is read of it")
 )
@@ -60,14 +60,35 @@ func packed(h http.Header) bool {
 // receiveGood reads a 2xx as far as is needed to trust it.
 func (r *Result) receiveGood(length int64, wantStream bool) {
 	kind := mediaType(r.Header)
+	media := answersWithMedia(r.op)
 	switch {
+	case r.op == openai.FileContent:
+		r.receivePlain(length, false) // whatever the file holds, a page or an error even
 	case kind == "text/event-stream", kind == "" && wantStream:
 		r.receiveStream()
-	case kind == "text/html", wantStream && !isJSON(kind):
+	case kind == "text/html", wantStream && !media && !isJSON(kind):
 		r.fail(Failed, ReasonContentType, errNotEvents)
+	case r.op == openai.Speech && !isJSON(kind):
+		r.receiveSound()
 	default:
-		r.receivePlain(length, kind == "" || isJSON(kind))
+		r.receivePlain(length, isJSON(kind) || kind == "" && !media)
 	}
+}
+
+// answersWithMedia tells the operations that may answer with something else than
+// JSON, also if they were asked for a stream and the model has none: with sound, or
+// with text and subtitles.
+func answersWithMedia(op openai.Operation) bool {
+	return op == openai.Speech || op == openai.Transcriptions || op == openai.Translations
+}
+
+// mayBeEmpty tells the operations whose answer may have no body.
+func mayBeEmpty(op openai.Operation) bool {
+	switch op {
+	case openai.DeleteResponse, openai.CancelResponse, openai.DeleteFile, openai.CancelBatch:
+		return true
+	}
+	return false
 }
 
 // mediaType is the Content-Type without its parameters.
@@ -100,7 +121,7 @@ func (r *Result) receiveFault(length int64) {
 	if !r.Unread {
 		r.Fault = parseFault(r.Status, r.held())
 	}
-	if r.Status == http.StatusNotFound && notFound(r.Fault) == Broken {
+	if r.Status == http.StatusNotFound && notFound(r.op, r.Fault) == Broken {
 		r.fail(Broken, statusReason(r.Status), nil)
 		return
 	}
@@ -119,20 +140,48 @@ func (r *Result) receivePlain(length int64, object bool) {
 		r.fail(r.interrupted(err, ReasonReset))
 		return
 	}
-	if whole := err == nil; object && !looksLikeObject(r.held(), whole) {
+	whole := err == nil
+	r.object = object && (r.filled > 0 || !mayBeEmpty(r.op))
+	if r.object && !looksLikeObject(r.held(), whole) {
 		r.fail(Failed, ReasonMalformed, errNotJSON)
 		return
 	}
-	if err == nil && object {
+	if r.object && whole {
 		if fault := faultInside(r.held()); fault != nil {
-			r.failInside(fault, r.held())
+			r.failInside(fault, bytes.Clone(r.held()))
 			return
 		}
-		var scanner openai.UsageScanner
-		_, _ = scanner.Write(r.held())
+	}
+	if r.object {
+		r.learn(whole)
+	}
+	r.ready(whole)
+}
+
+// learn takes what an object tells of itself.
+func (r *Result) learn(whole bool) {
+	var scanner openai.AnswerScanner
+	_, _ = scanner.Write(r.held())
+	r.ObjectID, r.ObjectStatus = scanner.ID(), scanner.Status()
+	if whole {
 		r.Usage, r.HasUsage = scanner.Usage()
 	}
-	r.ready(err == nil)
+}
+
+// receiveSound reads the beginning of an answer that may be played while it comes.
+func (r *Result) receiveSound() {
+	r.buf = r.client.buffers.take(largeBuffer)
+	for r.filled == 0 && r.readErr == nil {
+		r.readMore(largeBuffer)
+	}
+	switch {
+	case r.readErr != nil && r.readErr != io.EOF:
+		r.fail(r.interrupted(r.readErr, ReasonReset))
+	case r.filled == 0:
+		r.fail(Failed, ReasonEmpty, errNoOutput)
+	default:
+		r.ready(r.readErr == io.EOF)
+	}
 }
 
 // looksLikeObject tells whether an answer begins (and ends, if it is whole) as a
@@ -156,7 +205,8 @@ func faultInside(answer []byte) *openai.Error {
 }
 
 // failInside ends an attempt with an error that came inside a 200. If it is the
-// client's, body is what the client gets, under the status that it stands for.
+// client's, body is what the client gets, under the status that it stands for. It is
+// the Result's from then on.
 func (r *Result) failInside(fault *openai.Error, body []byte) {
 	r.Fault = fault
 	outcome, status := byFault(fault)
@@ -165,13 +215,12 @@ func (r *Result) failInside(fault *openai.Error, body []byte) {
 		r.fail(outcome, ReasonStream, nil)
 		return
 	}
-	kept := bytes.Clone(body)
 	r.Outcome, r.Reason, r.Err = ClientFault, ReasonStream, &Error{Reason: ReasonStream}
 	r.Stream = false
 	r.Header = r.Header.Clone()
 	r.Header.Set("Content-Type", "application/json")
 	r.client.buffers.give(r.buf)
-	r.buf, r.filled = &kept, len(kept)
+	r.buf, r.filled = &body, len(body)
 	r.ready(true)
 }
 
@@ -195,10 +244,17 @@ func (r *Result) receiveStream() {
 			continue
 		}
 		chunk := openai.ParseChunk(r.op, ev)
+		if chunk.ID != "" {
+			r.ObjectID, r.ObjectStatus = chunk.ID, chunk.Status
+		}
 		switch chunk.Kind {
 		case openai.Empty, openai.Preamble:
 		case openai.Failure:
-			r.failInside(chunk.Err, ev.Data)
+			if !r.fails(&chunk) {
+				r.begun()
+				return
+			}
+			r.failInside(chunk.Err, r.faultBody(chunk.Err, ev.Data))
 			return
 		case openai.Malformed:
 			r.fail(Failed, ReasonMalformed, errBadEvent)
@@ -214,6 +270,27 @@ func (r *Result) receiveStream() {
 		events++
 	}
 	r.begun()
+}
+
+// fails tells whether a chunk means that the attempt has failed. That a response has
+// failed which was asked for later is only what became of it.
+func (r *Result) fails(c *openai.Chunk) bool {
+	return c.Kind == openai.Failure && !(c.Last && r.op == openai.GetResponse)
+}
+
+// faultBody is the error of a stream as the body of a plain answer. An event of choices
+// that is an error has that form; an event with a type has not.
+func (r *Result) faultBody(fault *openai.Error, data []byte) []byte {
+	if streamsChoices(r.op) {
+		return bytes.Clone(data)
+	}
+	return bytes.TrimSpace(bytes.TrimPrefix(fault.Event(), []byte("data:")))
+}
+
+// streamsChoices tells the operations whose streams are of choices, and end with
+// [DONE]. Those of others are of events with types, one of which is the last.
+func streamsChoices(op openai.Operation) bool {
+	return op == openai.ChatCompletions || op == openai.Completions
 }
 
 // endedEarly judges a stream that ended before its first good event.
@@ -242,5 +319,9 @@ func (r *Result) ready(whole bool) {
 		return
 	}
 	r.release()
+	if r.Status == http.StatusNoContent {
+		delete(r.Header, "Content-Length") // as RFC 9110, section 8.6, says
+		return
+	}
 	r.Header["Content-Length"] = []string{strconv.Itoa(r.filled)}
 }

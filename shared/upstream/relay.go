@@ -20,14 +20,14 @@ const (
 	// firstText is the room that a stream begins with: most need little more, and
 	// thousands are open at a time.
 	firstText = 512
-	// doneWait is how long the end of a stream's body is awaited after [DONE]:
+	// doneWait is how long the end of a stream's body is awaited after its last event:
 	// it saves the connection, and the client needs nothing more.
 	doneWait = time.Second
 )
 
 var (
 	errRelayed    = errors.New("upstream: the answer has been relayed already")
-	errUnfinished = errors.New("the stream ended without [DONE]")
+	errUnfinished = errors.New("the stream ended without its last event")
 )
 
 // Relay copies the answer to the client. Of a stream it passes whole events,
@@ -36,7 +36,7 @@ var (
 //
 // It is for results whose outcome is OK or ClientFault, and may be called once.
 func (r *Result) Relay(w io.Writer, flush func() error) Delivery {
-	s := relay{r: r, w: w, flush: flush, d: Delivery{Usage: r.Usage, HasUsage: r.HasUsage}}
+	s := relay{r: r, w: w, flush: flush, d: Delivery{Usage: r.Usage, HasUsage: r.HasUsage, ObjectStatus: r.ObjectStatus}}
 	if r.relayed {
 		s.d.Err = errRelayed
 		return s.d
@@ -62,11 +62,11 @@ type relay struct {
 	flush func() error
 	d     Delivery
 
-	text     []byte   // generated, while no usage is known
-	done     bool     // [DONE] has been seen
-	complete bool     // the last chunk says why the output ended, or what it cost
-	failed   bool     // the backend has sent an error event
-	long     *lineEnd // where an event too long to hold stands; nil: not in one
+	text     []byte     // generated, while no usage is known
+	done     bool       // [DONE] has been seen, or an event after which nothing comes
+	complete bool       // the last chunk says why the output ended, or what it cost
+	failed   bool       // the backend has sent an error event
+	long     *longEvent // an event too long to hold that is passing; nil: none
 }
 
 // send writes p to the client, and returns false if the client is gone.
@@ -100,8 +100,7 @@ func (s *relay) stop(reason string, err error) {
 // bytes passes an answer that is not inspected as a stream.
 func (s *relay) bytes() {
 	r := s.r
-	var usage openai.UsageScanner
-	inspect := !r.Unread && r.Outcome == OK
+	var scanner openai.AnswerScanner
 	if r.buf == nil {
 		r.buf = r.client.buffers.take(largeBuffer)
 	}
@@ -109,8 +108,8 @@ func (s *relay) bytes() {
 		s.flush = nil // nobody reads half an object
 	}
 	for {
-		if inspect {
-			_, _ = usage.Write(r.held())
+		if r.object {
+			_, _ = scanner.Write(r.held())
 		}
 		if !s.send(r.held()) {
 			break
@@ -122,8 +121,9 @@ func (s *relay) bytes() {
 		r.expect(r.client.options.StreamIdle)
 		r.readSome()
 	}
-	if inspect {
-		s.d.Usage, s.d.HasUsage = usage.Usage()
+	if r.object {
+		s.d.Usage, s.d.HasUsage = scanner.Usage()
+		s.d.ObjectStatus = scanner.Status()
 	}
 	if r.readErr != nil && r.readErr != io.EOF && s.d.Err == nil {
 		s.broke(r.readErr)
@@ -144,7 +144,7 @@ func (s *relay) events() {
 			break
 		}
 		if s.long == nil && r.filled >= maxEvent {
-			s.long = new(lineEnd)
+			s.long = &longEvent{op: r.op}
 			continue
 		}
 		s.read()
@@ -154,7 +154,7 @@ func (s *relay) events() {
 	}
 }
 
-// read reads on. After [DONE] there is little to come.
+// read reads on. After the last event there is little to come.
 func (s *relay) read() {
 	if !s.done {
 		s.r.readMore(maxEvent)
@@ -167,15 +167,16 @@ func (s *relay) read() {
 	s.r.readSome()
 }
 
-// pass inspects the whole events that are held. It moves those that the client
-// gets to the front, and returns their length and the length of what is done
+// pass inspects the whole events that are held. It moves what the client gets of
+// them to the front, and returns their length and the length of what is done
 // with.
 func (s *relay) pass() (kept, used int) {
 	data := s.r.held()
 	if s.long != nil {
-		if used = s.long.find(data); used < 0 {
+		if used = s.long.pass(data); used < 0 {
 			return len(data), len(data)
 		}
+		s.learn(s.long.chunk())
 		s.long, kept = nil, used
 	}
 	for used < len(data) {
@@ -183,38 +184,76 @@ func (s *relay) pass() (kept, used int) {
 		if n == 0 {
 			break
 		}
-		if s.inspect(ev) {
-			if kept != used {
-				copy(data[kept:], data[used:used+n])
-			}
+		switch gap, wanted := s.inspect(ev); {
+		case !wanted:
+		case kept == used && gap.end == 0:
 			kept += n
+		default:
+			kept += copy(data[kept:], data[used:used+gap.start])
+			kept += copy(data[kept:], data[used+gap.end:used+n])
 		}
 		used += n
 	}
 	return kept, used
 }
 
-// inspect learns from an event, and tells whether the client gets it.
-func (s *relay) inspect(ev openai.Event) bool {
+// gap is a range of an event that the client does not get; the zero gap is none.
+type gap struct{ start, end int }
+
+// inspect learns from an event, and tells whether the client gets it, and without what.
+func (s *relay) inspect(ev openai.Event) (gap, bool) {
 	chunk := openai.ParseChunk(s.r.op, ev)
-	if chunk.HasUsage {
-		s.d.Usage, s.d.HasUsage = chunk.Usage, true
-	}
-	switch chunk.Kind {
-	case openai.Content:
-		s.complete = finishes(ev.Data)
+	s.learn(&chunk)
+	if chunk.Kind == openai.Content {
+		s.complete = s.complete || streamsChoices(s.r.op) && finishes(ev.Data)
 		if !s.d.HasUsage && chunk.Text.Characters() > 0 {
 			s.collect(ev.Data, chunk.Text)
 		}
+	}
+	if !s.r.dropUsage {
+		return gap{}, true
+	}
+	return unasked(ev, chunk.NullUsage), chunk.Kind != openai.UsageOnly
+}
+
+// unasked is where an event says that it has no usage, as its data has it: we have
+// asked for usage, and the client has not.
+func unasked(ev openai.Event, inData [2]int) gap {
+	if inData[1] == 0 {
+		return gap{}
+	}
+	at := bytes.Index(ev.Raw, ev.Data)
+	if at < 0 { // of several lines
+		return gap{}
+	}
+	return gap{at + inData[0], at + inData[1]}
+}
+
+// learn takes what an event is and what it tells, but for its text.
+func (s *relay) learn(chunk *openai.Chunk) {
+	if chunk.HasUsage {
+		s.d.Usage, s.d.HasUsage = chunk.Usage, true
+	}
+	if chunk.Status != "" {
+		s.d.ObjectStatus = chunk.Status
+	}
+	switch chunk.Kind {
+	case openai.Content:
+		s.complete = chunk.Last
 	case openai.UsageOnly:
 		s.complete = true
-		return !s.r.dropUsage
 	case openai.Done:
 		s.done = true
 	case openai.Failure:
-		s.failed = true
+		s.failed = s.failed || s.r.fails(chunk)
 	}
-	return true
+	s.done = s.done || chunk.Last && !hasMoreAnswers(s.r.op)
+}
+
+// hasMoreAnswers tells the operations whose stream may tell of several answers, each
+// of which has a last event.
+func hasMoreAnswers(op openai.Operation) bool {
+	return op == openai.ImageGenerations || op == openai.ImageEdits
 }
 
 var blankLine = []byte("\n\n")
@@ -295,28 +334,4 @@ func (s *relay) broke(err error) {
 	s.stop(reason, cause)
 	s.d.Truncated = true
 	s.d.ClientGone = outcome == Canceled && !errors.Is(cause, context.DeadlineExceeded)
-}
-
-// lineEnd finds the blank line that ends an event which comes in pieces.
-type lineEnd struct {
-	inLine bool // the current line is not empty
-	cr     bool // the last byte was a carriage return
-}
-
-// find returns the length of what belongs to the event, −1 if all of p does.
-func (l *lineEnd) find(p []byte) int {
-	for i, c := range p {
-		switch {
-		case c == '\n' && l.cr:
-			l.cr = false
-		case c == '\n' || c == '\r':
-			if !l.inLine {
-				return i + 1
-			}
-			l.inLine, l.cr = false, c == '\r'
-		default:
-			l.inLine, l.cr = true, false
-		}
-	}
-	return -1
 }

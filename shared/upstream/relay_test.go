@@ -34,6 +34,32 @@ func TestUsageChunkIsDroppedOnlyIfTheClientDidNotAsk(t *testing.T) {
 	}
 }
 
+// Where we have asked for the usage, the service says in each chunk that it has none
+// yet. The client gets the chunks as it had got them by itself, however they are cut,
+// and who has asked gets all.
+func TestNullUsageIsTakenOut(t *testing.T) {
+	const end = "}]}\n\n"
+	asked := func(event string) string { return strings.Replace(event, end, `}],"usage":null}`+"\n\n", 1) }
+	text := delta(`a,\"usage\":null`) + delta("b") + finish
+	sent := preamble + asked(delta(`a,\"usage\":null`)) + asked(delta("b")) + asked(finish) + usageOnly + done
+	for _, size := range []int{1, 7, 100, 4096} {
+		for _, drop := range []bool{true, false} {
+			call := stream()
+			call.DropUsage = drop
+			client := New(Options{Transport: eventStream(&pieces{text: sent, size: size})})
+			r := client.Do(t.Context(), backendAt(t, "http://backend.test"), call)
+			want := sent
+			if drop {
+				want = preamble + text + done
+			}
+			if got, d := relayed(r); got != want || d.Usage != usageOfAnswer {
+				t.Errorf("pieces of %d, drop %t: the client gets %q, want %q", size, drop, got, want)
+			}
+			r.Close()
+		}
+	}
+}
+
 // All that came in one read goes out in one write and one flush, without what is
 // dropped from the middle.
 func TestOneWriteAndOneFlushPerRead(t *testing.T) {
@@ -241,7 +267,7 @@ func TestTextIsKeptWhileNoUsageIsKnown(t *testing.T) {
 	}{
 		{"short", []string{delta("Grüße, "), delta("Welt"), finish, done}, len("Grüße, Welt"), openai.Text{}},
 		{"64 KiB", []string{delta(text), delta(text), delta(text), delta("ä"), finish, done}, maxText, openai.Text{ASCII: 75000 - maxText, Other: 1}},
-		{"usage at once", []string{strings.Replace(delta("Hi."), `"usage":null`, `"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}`, 1), delta("more"), finish, done}, 0, openai.Text{}},
+		{"usage at once", []string{strings.Replace(delta("Hi."), `}]}`, `}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}`, 1), delta("more"), finish, done}, 0, openai.Text{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

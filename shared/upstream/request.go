@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"cmp"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -17,32 +19,27 @@ var errNoEndpoint = errors.New("the backend has no endpoint")
 // request builds the HTTP request. Its error is the credential's.
 func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
 	header := requestHeader(call.Header)
+	maps.Copy(header, b.Header)
 	if b.Credential != nil {
 		if err := b.Credential.Apply(r.ctx, header); err != nil {
 			return nil, err
 		}
 	}
-	version := b.APIVersion
-	if version == "" {
-		version = call.APIVersion
-	}
-	url := openai.URL(b.Endpoint, b.Dialect, call.Operation, call.Deployment, version)
-	if call.Body == nil {
-		call.Body = new(openai.Body)
-	}
-	r.sent = &requestBody{body: call.Body, started: time.Now()}
-	first, err := r.sent.open()
-	if err != nil {
-		return nil, err
-	}
-	request := &http.Request{
-		Method:        http.MethodPost,
-		URL:           url,
-		Host:          url.Host,
-		Header:        header,
-		Body:          first,
-		ContentLength: call.Body.Length,
-		GetBody:       r.sent.open,
+	url := openai.URL(b.Endpoint, b.Dialect, openai.Target{
+		Operation:  call.Operation,
+		Deployment: call.Deployment,
+		ID:         call.ID,
+		APIVersion: cmp.Or(b.APIVersion, call.APIVersion),
+		Query:      call.Query,
+	})
+	request := &http.Request{Method: call.Operation.Method(), URL: url, Host: url.Host, Header: header}
+	if call.Body != nil {
+		r.sent = &requestBody{body: call.Body, started: time.Now()}
+		first, err := r.sent.open()
+		if err != nil {
+			return nil, err
+		}
+		request.Body, request.ContentLength, request.GetBody = first, call.Body.Size(), r.sent.open
 	}
 	return request.WithContext(r.ctx), nil
 }
@@ -60,17 +57,20 @@ const (
 // in vain for an answer on a kept connection, but not one whose body was still
 // being written when the loss showed. That is done here. It cannot be seen
 // whether the connection was a kept one, so there are few such tries.
-func (r *Result) send(request *http.Request) (*http.Response, error) {
+func (r *Result) send(transport http.RoundTripper, request *http.Request) (*http.Response, error) {
 	for tries := 0; ; tries++ {
-		response, err := r.client.options.Transport.RoundTrip(request)
+		response, err := transport.RoundTrip(request)
 		if err == nil || tries == maxRewrites || !lostInWriting(err) || r.ctx.Err() != nil {
 			return response, err
+		}
+		request = request.WithContext(r.ctx) // a copy: the transport may still look at the first
+		if r.sent == nil {
+			continue
 		}
 		body, notStale := r.sent.open()
 		if notStale != nil {
 			return nil, err
 		}
-		request = request.WithContext(r.ctx) // a copy: the transport may still look at the first
 		request.Body = body
 	}
 }
@@ -89,7 +89,7 @@ var errNotStale = errors.New("the connection was lost while the request was bein
 // transport may go on reading from another goroutine after it has returned. It
 // is safe for concurrent use.
 type requestBody struct {
-	body    *openai.Body
+	body    Body
 	started time.Time
 	read    atomic.Bool // whether a transport has read any of it
 

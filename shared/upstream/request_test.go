@@ -84,6 +84,7 @@ func TestWhatTheClientGets(t *testing.T) {
 		"X-Ratelimit-Remaining-Tokens": {"7"}, "X-Many": {"a", "b"}, "X-Request-Id": {"theirs"},
 		"Connection": {"close, X-Hop"}, "X-Hop": {"1"}, "Keep-Alive": {"timeout=5"}, "Transfer-Encoding": {"chunked"},
 		"Trailer": {"X"}, "Upgrade": {"h2c"}, "Set-Cookie": {"affinity=1"}, "Alt-Svc": {"h3"}, "Proxy-Authenticate": {"Basic"},
+		"X-Spillway-Backend": {"forged"}, "X-Spillway-Cost": {"forged"},
 	}
 	dst := http.Header{"X-Hop": {"ours"}, "X-Request-Id": {"ours"}, "X-Spillway-Backend": {"b"}}
 	CopyHeaders(dst, src)

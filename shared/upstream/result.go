@@ -128,11 +128,18 @@ type Result struct {
 	// Usage is known here already for an answer that was read whole.
 	Usage    openai.Usage
 	HasUsage bool
+	// ObjectID and ObjectStatus are the id and the status of what the answer is
+	// about, "" if not known: the members "id" and "status" of a JSON answer, or of
+	// the response that the first events of a stream tell of. Of a JSON answer that
+	// was not read whole its beginning is looked at.
+	ObjectID     string
+	ObjectStatus string
 
 	client    *Client
 	parent    context.Context // the caller's
 	op        openai.Operation
 	dropUsage bool
+	object    bool // the answer is a JSON object, or begins like one
 
 	watch
 	sent *requestBody
@@ -166,6 +173,9 @@ type Delivery struct {
 	Usage openai.Usage
 	// HasUsage says that the backend reported its usage.
 	HasUsage bool
+	// ObjectStatus is the last status seen of what the answer is about, as in
+	// Result.
+	ObjectStatus string
 	// Text is the generated text that a stream delivered while no usage was
 	// known, at most 64 KiB; nil once usage is known.
 	Text []byte

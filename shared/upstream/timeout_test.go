@@ -81,7 +81,7 @@ func TestDialThatHangs(t *testing.T) {
 	for connect, reason := range map[time.Duration]string{5 * time.Second: ReasonDial, 50 * time.Second: ReasonHeaders} {
 		synctest.Test(t, func(t *testing.T) {
 			dialed := make(chan struct{})
-			transport := NewTransport(connect)
+			transport := NewTransport(connect, nil)
 			transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 				defer close(dialed)
 				<-time.After(connect)

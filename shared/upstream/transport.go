@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"time"
@@ -8,7 +10,8 @@ import (
 
 // NewTransport makes the transport that a Client uses by default, for many long
 // streams to few hosts; connect bounds the dial and, once more, the TLS
-// handshake.
+// handshake. It trusts the authorities of roots and no others; nil: those of the
+// system.
 //
 // It speaks HTTP/1.1 only, one connection per stream. Over HTTP/2 all streams to
 // a backend would share one connection: a lost packet holds all of them up, a
@@ -16,12 +19,13 @@ import (
 // makes requests queue where nobody sees it, and Go's implementation spends more
 // CPU time per byte. What HTTP/2 saves, a handshake per connection, keep-alive
 // saves too.
-func NewTransport(connect time.Duration) *http.Transport {
+func NewTransport(connect time.Duration, roots *x509.CertPool) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:     &tls.Config{RootCAs: roots},
 		TLSHandshakeTimeout: connect,
 		Protocols:           protocols,
 		// A busy hour's connections are kept: no limit in all, a high one per host.

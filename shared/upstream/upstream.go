@@ -8,6 +8,7 @@ package upstream
 import (
 	"cmp"
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -29,20 +30,46 @@ type Backend struct {
 	APIVersion string
 	// Credential authenticates us to the backend; nil: nothing is sent.
 	Credential Credential
+	// Header are fields that every request to the backend has, by their canonical
+	// names. They replace the client's; the credential's replace them.
+	Header http.Header
+	// Transport sends the requests to this backend, such as one that trusts an
+	// authority of its own (see NewTransport); nil: the Client's. It must not
+	// follow redirects.
+	Transport http.RoundTripper
+}
+
+// Body is a request's body, as often as it is needed: once for each attempt, and
+// once more where a kept connection turns out to be closed. It is safe for
+// concurrent use.
+type Body interface {
+	// NewReader returns a reader of the whole body. Its Close may be called while
+	// another goroutine reads; nothing of the body is read once it has returned.
+	NewReader() io.ReadCloser
+	// Size is the body's length in bytes.
+	Size() int64
 }
 
 // Call is one attempt's request. Neither Header nor Body is changed, so that
 // the same ones serve all attempts of a request.
 type Call struct {
 	Operation openai.Operation
-	// Deployment is the deployment's name on the backend.
+	// Deployment is the deployment's name on the backend. It matters where the
+	// operation's path has it.
 	Deployment string
+	// ID is that of the response, the file or the batch which the operation is
+	// about, "" if it is about none.
+	ID string
+	// Query is what of the client's query is passed on, "" if nothing.
+	Query string
 	// APIVersion is what the client sent, "" if nothing.
 	APIVersion string
-	// Header is the client's. Hop-by-hop fields and credentials in it are not
-	// sent on.
+	// Header is the client's. Hop-by-hop fields, credentials and the gateway's own
+	// fields (X-Spillway-…) in it are not sent on. With a form for a body it has the
+	// form's Content-Type.
 	Header http.Header
-	Body   *openai.Body
+	// Body is nil where the request has none.
+	Body Body
 	// Stream says that the client asked for an event stream.
 	Stream bool
 	// DropUsage says that we asked for the stream's usage and the client did
@@ -56,8 +83,8 @@ type Call struct {
 
 // Options are the settings of a Client. The zero value is usable.
 type Options struct {
-	// Transport sends the requests; nil: NewTransport(Connect). It must not
-	// follow redirects.
+	// Transport sends the requests to backends that have none of their own; nil:
+	// NewTransport(Connect, nil). It must not follow redirects.
 	Transport http.RoundTripper
 	// Connect bounds the dial, and once more the TLS handshake. Default 5 s.
 	Connect time.Duration
@@ -84,7 +111,7 @@ func New(o Options) *Client {
 	o.ResponseHeaders = cmp.Or(max(o.ResponseHeaders, 0), 120*time.Second)
 	o.StreamIdle = cmp.Or(max(o.StreamIdle, 0), 60*time.Second)
 	if o.Transport == nil {
-		o.Transport = NewTransport(o.Connect)
+		o.Transport = NewTransport(o.Connect, nil)
 	}
 	if o.FailureStatus == nil {
 		o.FailureStatus = func(status int) bool { return status >= 500 && status <= 599 }
@@ -95,6 +122,7 @@ func New(o Options) *Client {
 // Do makes one attempt and judges it. It returns
 //
 //   - for an event stream: with the first good event in hand,
+//   - for speech: with its first bytes in hand,
 //   - for any other answer of up to 256 KiB: with all of it in hand,
 //   - for a larger one: with its beginning in hand,
 //   - or with the reason why there is none.
@@ -118,14 +146,13 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 		return r.fail(Broken, ReasonCredential, err)
 	}
 	started := time.Now()
-	response, err := r.send(req)
+	response, err := r.send(cmp.Or(b.Transport, c.options.Transport), req)
 	r.TimeToFirstByte = time.Since(started)
 	r.rest()
-	r.Sent = r.sent.read.Load()
+	r.Sent = r.sent != nil && r.sent.read.Load()
 	if err != nil {
 		outcome, reason, cause := r.unanswered(err)
-		// A transport may read a body before it has a connection to send it on.
-		r.Sent = r.Sent && reason != ReasonDial && reason != ReasonTLS
+		r.Sent = r.maySent(reason)
 		return r.fail(outcome, reason, cause)
 	}
 	r.Sent = true
@@ -139,7 +166,19 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 	return r
 }
 
-// CloseIdleConnections closes the connections that no attempt uses.
+// maySent tells whether bytes of a request that failed for the reason may have
+// reached the backend. A transport may read a body before it has a connection to
+// send it on; a request without a body does not show whether it was sent.
+func (r *Result) maySent(reason string) bool {
+	switch reason {
+	case ReasonDial, ReasonTLS, ReasonCredential:
+		return false
+	}
+	return r.Sent || r.sent == nil
+}
+
+// CloseIdleConnections closes the connections that no attempt uses, but for those of
+// the backends' own transports.
 func (c *Client) CloseIdleConnections() {
 	if t, ok := c.options.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()

@@ -64,7 +64,7 @@ func (l *Loopback) Gateway(h http.Handler) (string, error) {
 
 // Transport is the one that the gateway uses for its backends by default.
 func (l *Loopback) Transport() http.RoundTripper {
-	transport := upstream.NewTransport(5 * time.Second)
+	transport := upstream.NewTransport(5*time.Second, nil)
 	transport.Proxy = nil
 	l.transports = append(l.transports, transport)
 	return transport
