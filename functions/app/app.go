@@ -24,6 +24,7 @@ import (
 	"spillway/shared/config"
 	"spillway/shared/consumers"
 	"spillway/shared/lease"
+	"spillway/shared/objects"
 	"spillway/shared/pool"
 	"spillway/shared/store"
 	"spillway/shared/telemetry/export"
@@ -84,6 +85,7 @@ type App struct {
 	directory *consumers.Directory
 	roster    *roster
 	ledger    *ledger.Ledger
+	objects   *objects.Registry
 	totals    console.Counter
 	activity  *activity.Recorder
 	bodyIdle  time.Duration
@@ -117,7 +119,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if a.breakers, err = breaker.New(a.breakerOptions(cfg)); err != nil {
 		return nil, err
 	}
-	if a.plan, err = newTopology(cfg, a.leases, a.breakers, o.Credential); err != nil {
+	if a.plan, err = newTopology(cfg, a.leases, a.breakers, o); err != nil {
 		return nil, err
 	}
 	a.activity = newActivity(a.plan, o.Clock.Now())
@@ -128,8 +130,11 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.roster = newRoster(authenticator, a.directory, a.leases, a.plan.pools)
+	a.roster = newRoster(authenticator, a.directory, a.leases, a.plan)
 	if a.ledger, err = ledger.New(ledgerOptions(o)); err != nil {
+		return nil, err
+	}
+	if a.objects, err = objects.New(objects.Options{Store: o.Store, Clock: o.Clock}); err != nil {
 		return nil, err
 	}
 	a.console = console.New(a.consoleOptions(authenticator))
@@ -145,6 +150,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		Counter:       o.Counter,
 		Breakers:      a.breakers,
 		Upstream:      a.upstream,
+		Objects:       a.objects,
+		Backends:      a.plan.backends,
 		Clock:         o.Clock,
 		RetryBudget:   pool.NewRetryBudget(cfg.Retry.Budget, minRetriesPerSecond),
 		MaxAttempts:   cfg.Retry.MaxAttempts,
@@ -155,6 +162,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 		Record:        a.record,
 		Trace:         newTrace(cfg, o.Telemetry),
 		Notice:        a.events.limit,
+		Unkept:        a.events.unkept,
 		Fault:         a.events.fault,
 		Random:        o.Random,
 	})
@@ -231,6 +239,7 @@ func (a *App) Close(ctx context.Context) {
 		a.options.Telemetry.Shutdown(ctx)
 	}
 	a.upstream.CloseIdleConnections()
+	a.plan.trusted.closeIdleConnections()
 }
 
 var _ http.Handler = (*App)(nil)

@@ -16,6 +16,7 @@ import (
 	"spillway/shared/lease"
 	"spillway/shared/openai"
 	"spillway/shared/quota"
+	"spillway/shared/upstream"
 )
 
 // roster turns the definitions of consumers, of the file and of the table, into
@@ -27,6 +28,7 @@ type roster struct {
 	directory     *consumers.Directory
 	leases        *lease.Engine
 	pools         []*gateway.Pool
+	keepsFiles    map[*upstream.Backend]bool
 	anonymous     *gateway.Consumer // everybody, under access: open
 
 	made sync.Map // enrolled, by the consumer's name
@@ -41,18 +43,20 @@ type enrolled struct {
 	consumer   *gateway.Consumer
 }
 
-func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, pools []*gateway.Pool) *roster {
-	r := &roster{authenticator: a, directory: d, leases: leases, pools: pools, choices: make(map[string]map[string]*gateway.Pool)}
+func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, plan *topology) *roster {
+	r := &roster{
+		authenticator: a, directory: d, leases: leases, pools: plan.pools, keepsFiles: plan.keepsFiles,
+		choices: make(map[string]map[string]*gateway.Pool),
+	}
 	r.anonymous = r.newConsumer(&config.Consumer{Name: "anonymous"})
 	return r
 }
 
 // authenticate says which consumer sends a request, in the gateway's terms.
 func (r *roster) authenticate(ctx context.Context, req *http.Request) (gateway.Caller, *openai.Error) {
-	r.directory.Refresh(ctx)
-	caller, err := r.authenticator.Authenticate(ctx, req)
-	if err != nil {
-		return gateway.Caller{}, refusal(err)
+	caller, refused := r.identify(ctx, req)
+	if refused != nil {
+		return gateway.Caller{}, refused
 	}
 	if caller.Consumer == nil {
 		return gateway.Caller{Consumer: r.anonymous}, nil
@@ -66,15 +70,25 @@ func (r *roster) authenticate(ctx context.Context, req *http.Request) (gateway.C
 // name names the consumer whose credential a request carries. Under open access,
 // too, a credential is needed to be somebody.
 func (r *roster) name(ctx context.Context, req *http.Request) (string, *openai.Error) {
-	r.directory.Refresh(ctx)
-	caller, err := r.authenticator.Authenticate(ctx, req)
+	caller, refused := r.identify(ctx, req)
 	switch {
-	case err != nil:
-		return "", refusal(err)
+	case refused != nil:
+		return "", refused
 	case caller.Consumer == nil:
 		return "", openai.Unauthorized()
 	}
 	return caller.Consumer.Name, nil
+}
+
+// identify says whose credential a request carries: that of no consumer, under open
+// access, if it carries none.
+func (r *roster) identify(ctx context.Context, req *http.Request) (auth.Caller, *openai.Error) {
+	r.directory.Refresh(ctx)
+	caller, err := r.authenticator.Authenticate(ctx, req)
+	if err != nil {
+		return auth.Caller{}, refusal(err)
+	}
+	return caller, nil
 }
 
 // refusal is a denial in the API's own shape.
@@ -153,7 +167,11 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 		Pools:  r.poolsOf(c),
 		Limits: limits(limit, "", c.TokensPerMinute, c.RequestsPerMinute, c.Quotas),
 		Shadow: c.Shadow,
+
+		MayChooseBackend: c.MayChooseBackend,
+		Tags:             c.Tags,
 	}
+	made.Files = r.filesOf(made)
 	if w := c.TokenWeights; w != nil {
 		made.Weights = &gateway.Weights{CachedInput: w.CachedInput, Reasoning: w.Reasoning}
 	}
@@ -173,35 +191,49 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 	return made
 }
 
-// periods are the calendar periods of quotas.
-var periods = map[string]quota.Period{
-	"hour":  quota.Hour,
-	"day":   quota.Day,
-	"week":  quota.Week,
-	"month": quota.Month,
-}
-
 // limits are the limits whose keys begin alike. A limit of 0 is none.
 func limits(limit func(string, int64, quota.Period) *lease.Limit, model string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
 	var limits []gateway.Limit
-	key, shown := "", ""
+	key := ""
 	if model != "" {
-		key, shown = "model/"+model+"/", model+" "
+		key = "model/" + model + "/"
 	}
 	if requests > 0 {
-		l := gateway.NewLimit(shown+"requests/minute", limit(key+"requests", requests, quota.Minute))
+		l := gateway.NewLimit("requests/minute", model, limit(key+"requests", requests, quota.Minute))
 		l.Requests = true
 		limits = append(limits, l)
 	}
 	if tokens > 0 {
-		limits = append(limits, gateway.NewLimit(shown+"tokens/minute", limit(key+"tokens", tokens, quota.Minute)))
+		limits = append(limits, gateway.NewLimit("tokens/minute", model, limit(key+"tokens", tokens, quota.Minute)))
 	}
 	for _, q := range quotas {
-		l := gateway.NewLimit(shown+"tokens/"+q.Per, limit(key+q.Per, q.Tokens, periods[q.Per]))
+		period, _ := quota.ParsePeriod(q.Per) // the configuration has no others
+		l := gateway.NewLimit("tokens/"+q.Per, model, limit(key+q.Per, q.Tokens, period))
 		l.Quota = true
 		limits = append(limits, l)
 	}
 	return limits
+}
+
+// filesOf is the backend that keeps a consumer's files and batches: of its pools, in
+// the order of the configuration, the first member that does, by priority.
+func (r *roster) filesOf(c *gateway.Consumer) *upstream.Backend {
+	for _, p := range r.pools {
+		if c.Pools[p.Model] != p {
+			continue
+		}
+		var keeper *gateway.Member
+		for i := range p.Members {
+			m := &p.Members[i]
+			if r.keepsFiles[m.Backend] && (keeper == nil || m.Priority < keeper.Priority) {
+				keeper = m
+			}
+		}
+		if keeper != nil {
+			return keeper.Backend
+		}
+	}
+	return nil
 }
 
 // poolsOf is the pool of each model that the consumer may call: the one that it

@@ -11,6 +11,7 @@ import (
 	"spillway/shared/breaker"
 	"spillway/shared/consumers"
 	"spillway/shared/lease"
+	"spillway/shared/objects"
 	"spillway/shared/telemetry"
 	"spillway/shared/telemetry/meter"
 	"spillway/shared/usage/ledger"
@@ -34,6 +35,18 @@ func (e events) breaker(event breaker.Event) {
 		Msg("breaker")
 }
 
+// unkept tells that a client will not find again what it has stored.
+func (e events) unkept(o objects.Object, err error) {
+	e.meter.Event("object_unkept")
+	e.log.Warn().
+		Str(telemetry.KeyEvent, "object_unkept").
+		Str("kind", string(o.Kind)).
+		Str(telemetry.KeyConsumer, o.Consumer).
+		Str(telemetry.KeyBackend, o.Backend).
+		Str(telemetry.KeyReason, err.Error()).
+		Msg("the table did not take where something is stored: its id will not be found")
+}
+
 // storeChecked tells whether the store of the shared state can be used.
 func (e events) storeChecked(kind string, err error) {
 	if err != nil {
@@ -52,7 +65,7 @@ func (e events) storeChecked(kind string, err error) {
 // an operator would notice. That windows roll is routine, and a probe that failed
 // has its own line.
 func (e events) maintained(r maintenance.Report) {
-	if r.Err == nil && r.Ready == 0 && r.Swept == 0 {
+	if r.Err == nil && r.Ready == 0 && r.Swept == 0 && r.Expired == 0 {
 		return
 	}
 	level := zerolog.InfoLevel
@@ -67,6 +80,7 @@ func (e events) maintained(r maintenance.Report) {
 		Int("ready", r.Ready).
 		Int("folded", r.Folded).
 		Int("swept", r.Swept).
+		Int("expired", r.Expired).
 		Float64(telemetry.KeyDuration, milliseconds(r.Took)).
 		AnErr(telemetry.KeyReason, r.Err).
 		Msg("maintenance")
@@ -135,6 +149,7 @@ func (e events) ledger(event ledger.Event) {
 	e.log.Warn().
 		Str(telemetry.KeyEvent, event.Kind.String()).
 		Int64(telemetry.KeyRequests, event.Requests).
+		Str(telemetry.KeyConsumer, event.Consumer).
 		AnErr(telemetry.KeyReason, event.Err).
 		Msg("usage")
 }

@@ -53,6 +53,7 @@ func logRequest(log zerolog.Logger, r *usage.Record) {
 		Str(telemetry.KeyRefused, r.Refused).
 		Str(telemetry.KeyShadowed, r.Shadowed).
 		Str(telemetry.KeySpillover, r.Spillover).
+		Str(telemetry.KeyTags, r.Tags).
 		Int64(telemetry.KeyEstimated, r.Estimated).
 		Int64(telemetry.KeyPrompt, r.Tokens.Prompt).
 		Int64(telemetry.KeyCached, r.Tokens.Cached).

@@ -68,10 +68,6 @@ func (a *App) record(r *usage.Record) {
 
 func (a *App) directoryOptions(cfg *config.Config) consumers.Options {
 	o := a.options
-	inFile := make(map[string]bool, len(cfg.Consumers))
-	for i := range cfg.Consumers {
-		inFile[cfg.Consumers[i].Name] = true
-	}
 	return consumers.Options{
 		Store:     o.Store,
 		Clock:     o.Clock,
@@ -80,7 +76,7 @@ func (a *App) directoryOptions(cfg *config.Config) consumers.Options {
 		Limit:     cfg.Limits.Consumers,
 		Instances: a.leases.Instances,
 		Gone:      func(name string) { a.roster.remove(name) },
-		InFile:    func(name string) bool { return inFile[name] },
+		InFile:    cfg.HasConsumer,
 		Check:     cfg.CheckConsumer,
 	}
 }
@@ -154,6 +150,7 @@ func (a *App) maintenanceOptions() maintenance.Options {
 		Limits:   func() iter.Seq[maintenance.Limit] { return slices.Values(a.plan.limits) },
 		Probe:    prober.probe,
 		Fold:     a.ledger.Fold,
+		Sweep:    a.objects.Sweep,
 		Random:   a.options.Random,
 	}
 }

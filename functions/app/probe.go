@@ -147,7 +147,7 @@ func (p *prober) send(ctx context.Context, t *target, form int64) finding {
 		return finding{}
 	}
 	var patch openai.Patch
-	if t.Backend.Dialect != openai.Azure {
+	if f.operation.ModelInBody(t.Backend.Dialect) {
 		patch.Model = t.Name
 	}
 	call := upstream.Call{Operation: f.operation, Deployment: t.Name, APIVersion: probeVersion, Body: wire.Body(patch)}

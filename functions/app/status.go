@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -10,7 +11,6 @@ import (
 	"spillway/functions/console/activity"
 	"spillway/functions/gateway"
 	"spillway/shared/breaker"
-	"spillway/shared/config"
 	"spillway/shared/lease"
 )
 
@@ -133,49 +133,30 @@ func (a *App) consumersStatus(now time.Time) console.Consumers {
 		if known, ok := a.roster.made.Load(used.Name); ok {
 			e := known.(enrolled)
 			shown.Shadow = e.definition.Shadow
-			shown.Limits = consumerLimits(e)
+			shown.Limits = consumerLimits(e.consumer)
 		}
 		s.MostActive = append(s.MostActive, shown)
 	}
 	return s
 }
 
-// consumerLimits are a consumer's limits by their names. They were made in the order
-// of the definition.
-func consumerLimits(e enrolled) []console.ConsumerLimit {
-	all := namedLimits("", limitNames(e.definition.TokensPerMinute, e.definition.RequestsPerMinute, e.definition.Quotas), e.consumer.Limits)
-	for _, own := range e.definition.ModelLimits {
-		limits := e.consumer.ModelLimits[own.Model]
-		names := limitNames(own.TokensPerMinute, own.RequestsPerMinute, own.Quotas)
-		all = append(all, namedLimits(own.Model, names, limits[min(len(e.consumer.Limits), len(limits)):])...)
+// consumerLimits are the limits of a consumer: for all models, for single ones, and
+// of what it spills.
+func consumerLimits(c *gateway.Consumer) []console.ConsumerLimit {
+	var all []console.ConsumerLimit
+	show := func(limits []gateway.Limit) {
+		for _, l := range limits {
+			all = append(all, console.ConsumerLimit{Name: l.Name, Model: l.Model, Limit: *limitStatus(l.Limit)})
+		}
 	}
-	if spillover := limitStatus(e.consumer.Spillover); spillover != nil {
+	show(c.Limits)
+	for _, model := range slices.Sorted(maps.Keys(c.ModelLimits)) {
+		show(slices.DeleteFunc(slices.Clone(c.ModelLimits[model]), func(l gateway.Limit) bool { return l.Model == "" }))
+	}
+	if spillover := limitStatus(c.Spillover); spillover != nil {
 		all = append(all, console.ConsumerLimit{Name: "spillover tokens/minute", Limit: *spillover})
 	}
 	return all
-}
-
-// limitNames are the names of limits in the order in which roster.limits makes them.
-func limitNames(tokens, requests int64, quotas []config.Quota) []string {
-	var names []string
-	if requests > 0 {
-		names = append(names, "requests/minute")
-	}
-	if tokens > 0 {
-		names = append(names, "tokens/minute")
-	}
-	for _, q := range quotas {
-		names = append(names, "tokens/"+q.Per)
-	}
-	return names
-}
-
-func namedLimits(model string, names []string, limits []gateway.Limit) []console.ConsumerLimit {
-	all := make([]console.ConsumerLimit, 0, len(names))
-	for i, l := range limits[:min(len(names), len(limits))] {
-		all = append(all, console.ConsumerLimit{Name: names[i], Model: model, Limit: *limitStatus(l.Limit)})
-	}
-	return slices.Clip(all)
 }
 
 // future is t if it is still to come, else nil.

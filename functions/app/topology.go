@@ -1,7 +1,10 @@
 package app
 
 import (
+	"crypto/x509"
 	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
@@ -22,20 +25,26 @@ type topology struct {
 	deployments []*gateway.Deployment // in the order of the file
 	limits      []maintenance.Limit   // of the deployments
 	pools       []*gateway.Pool
+	backends    map[string]*upstream.Backend // by name
+	keepsFiles  map[*upstream.Backend]bool   // those that keep files and batches
+	trusted     trusted
 }
 
 // newTopology resolves every name of the configuration.
-func newTopology(cfg *config.Config, leases *lease.Engine, breakers *breaker.Board,
-	credential func(string) (azcore.TokenCredential, error),
-) (*topology, error) {
-	t := new(topology)
-	identities := identities{source: credential, known: make(map[config.ManagedIdentity]*upstream.ManagedIdentity)}
+func newTopology(cfg *config.Config, leases *lease.Engine, breakers *breaker.Board, o Options) (*topology, error) {
+	t := &topology{
+		backends:   make(map[string]*upstream.Backend),
+		keepsFiles: make(map[*upstream.Backend]bool),
+		trusted:    trusted{connect: cfg.Timeouts.Connect, known: make(map[*x509.CertPool]*http.Transport)},
+	}
+	identities := identities{source: o.Credential, known: make(map[config.ManagedIdentity]*upstream.ManagedIdentity)}
 	byBackend := make(map[string]map[string]*gateway.Deployment, len(cfg.Backends))
 	for i := range cfg.Backends {
-		backend, err := newBackend(&cfg.Backends[i], identities)
+		backend, err := newBackend(&cfg.Backends[i], identities, t.trusted)
 		if err != nil {
 			return nil, err
 		}
+		t.backends[backend.Name], t.keepsFiles[backend] = backend, cfg.Backends[i].Files
 		byName := make(map[string]*gateway.Deployment)
 		byModel := make(map[string]*gateway.Deployment)
 		for _, d := range cfg.Backends[i].Deployments {
@@ -78,13 +87,39 @@ func (i identities) credential(identity config.ManagedIdentity) (*upstream.Manag
 	return i.known[identity], nil
 }
 
-func newBackend(b *config.Backend, identities identities) (*upstream.Backend, error) {
+// trusted are the transports to backends whose certificates are signed by authorities
+// of their own. Backends that name the same file share one.
+type trusted struct {
+	connect time.Duration
+	known   map[*x509.CertPool]*http.Transport
+}
+
+// transport is nil for a backend that the system's authorities vouch for.
+func (t trusted) transport(roots *x509.CertPool) http.RoundTripper {
+	if roots == nil {
+		return nil
+	}
+	if t.known[roots] == nil {
+		t.known[roots] = upstream.NewTransport(t.connect, roots)
+	}
+	return t.known[roots]
+}
+
+func (t trusted) closeIdleConnections() {
+	for _, transport := range t.known {
+		transport.CloseIdleConnections()
+	}
+}
+
+func newBackend(b *config.Backend, identities identities, trusted trusted) (*upstream.Backend, error) {
 	backend := &upstream.Backend{
 		Name:       b.Name,
 		Region:     b.Region,
 		Endpoint:   b.Endpoint,
 		Dialect:    dialects[b.API],
 		APIVersion: b.APIVersion,
+		Header:     b.Headers.Reveal(),
+		Transport:  trusted.transport(b.Roots),
 	}
 	switch identity := b.Auth.ManagedIdentity; {
 	case identity != nil:

@@ -30,6 +30,12 @@ func (c *charge) settle(actual int64) {
 	c.tokens.Settle(actual)
 }
 
+// keep ends the charge of a request that the backend goes on with.
+func (c *charge) keep() {
+	c.requests.Settle(c.requests.Reserved())
+	c.tokens.Settle(c.tokens.Reserved())
+}
+
 // refused ends the charge of a request that the backend answered with 429: it
 // counts as a request, and its tokens do not.
 func (c *charge) refused() {
@@ -189,7 +195,7 @@ func (t *turn) whySpilled(m *Member, f field) reason {
 // send makes the attempt itself.
 func (t *turn) send(ctx context.Context, m *Member, pass breaker.Pass) *upstream.Result {
 	wire := t.req.wire
-	askUsage := wire.Stream && !wire.IncludeUsage && m.reportsUsage(t.req.route)
+	askUsage := wire.Stream && !wire.IncludeUsage && asksUsage(t.req.route.Operation) && m.reportsUsage(t.req.route)
 	result := t.call(ctx, m, pass, askUsage)
 	if result.Reason == upstream.ReasonStreamOptions {
 		// An old model: it refused what we have put into the request ourselves.
@@ -211,7 +217,7 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 		Deployment: m.Name,
 		APIVersion: t.req.route.APIVersion,
 		Header:     t.req.header,
-		Body:       t.req.wire.Body(openai.Patch{Model: m.modelField(t.req), IncludeUsage: askUsage}),
+		Body:       t.req.body(openai.Patch{Model: m.modelField(t.req), IncludeUsage: askUsage, DropPrevious: t.req.afresh}),
 		Stream:     t.req.wire.Stream,
 		DropUsage:  askUsage,
 	}
@@ -320,10 +326,24 @@ func (d *Deployment) reportsUsage(route openai.Route) bool {
 	return openai.SupportsStreamOptions(version)
 }
 
+// asksUsage tells the operations whose streams report their usage only to those who
+// ask for it.
+func asksUsage(op openai.Operation) bool {
+	return op == openai.ChatCompletions || op == openai.Completions
+}
+
+// body is the request's body for a backend.
+func (r *request) body(p openai.Patch) upstream.Body {
+	if r.form != nil {
+		return r.form.Body(p.Model)
+	}
+	return r.wire.Body(p)
+}
+
 // modelField is the name to write into the body: where the path names the
 // deployment the body stays as it is.
 func (d *Deployment) modelField(req *request) string {
-	if d.Backend.Dialect == openai.Azure || req.wire.Model == d.Name {
+	if !req.route.Operation.ModelInBody(d.Backend.Dialect) || req.wire.Model == d.Name {
 		return ""
 	}
 	return d.Name

@@ -90,6 +90,9 @@ func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *r
 	trail := new(trail)
 	turns := g.turns(c, first, req, record, trail)
 	giveUp := record.Start.Add(first.MaxWait)
+	if late := req.asked.deadline; !late.IsZero() && late.Before(giveUp) {
+		giveUp = late
+	}
 	for {
 		var short shortage
 		for _, t := range turns {
@@ -200,8 +203,10 @@ func (t *turn) leastOpen(f field) *Member {
 // spills tells whether serving from m is spillover.
 func (t *turn) spills(m *Member) bool { return m.Priority > t.pool.firstPriority() }
 
-// allowed tells whether m exists for this consumer at all.
-func (t *turn) allowed(m *Member) bool { return !t.consumer.NoSpillover || !t.spills(m) }
+// allowed tells whether m exists for this request at all.
+func (t *turn) allowed(m *Member) bool {
+	return t.req.permits(m.Backend.Name) && (!t.spills(m) || !t.consumer.NoSpillover && !t.req.asked.noSpillover)
+}
 
 // await holds the request until a member may have room again, and tells
 // whether it is worth another try. It never waits beyond giveUp.

@@ -14,6 +14,7 @@ import (
 
 	"spillway/shared/breaker"
 	"spillway/shared/clock"
+	"spillway/shared/objects"
 	"spillway/shared/openai"
 	"spillway/shared/pool"
 	"spillway/shared/store"
@@ -22,8 +23,8 @@ import (
 	"spillway/shared/usage"
 )
 
-// Options are the parts that a Gateway is made of. All are required, but for Trace
-// and Random.
+// Options are the parts that a Gateway is made of. All are required, but for Folder,
+// Trace, Notice, Unkept and Random.
 type Options struct {
 	// Authenticate says who is calling, or why the caller is refused.
 	Authenticate func(context.Context, *http.Request) (Caller, *openai.Error)
@@ -31,8 +32,12 @@ type Options struct {
 	Counter      *tokens.Counter
 	Breakers     *breaker.Board
 	Upstream     *upstream.Client
-	Clock        *clock.Clock
-	RetryBudget  *pool.RetryBudget
+	// Objects knows which backend keeps what a consumer has stored there, and Backends
+	// are all backends by their names.
+	Objects     *objects.Registry
+	Backends    map[string]*upstream.Backend
+	Clock       *clock.Clock
+	RetryBudget *pool.RetryBudget
 	// MaxAttempts bounds the attempts of one request; 0: every member once.
 	MaxAttempts int
 	// MaxRetryAfter caps the waiting time that a backend may ask for.
@@ -43,6 +48,9 @@ type Options struct {
 	BodyIdle time.Duration
 	// MaxBody is the largest request body in bytes.
 	MaxBody int64
+	// Folder is where forms are kept that are too large for memory, while they are
+	// sent; empty: the system's folder for temporary files.
+	Folder string
 	// Record is given each finished request, exactly once.
 	Record func(*usage.Record)
 	// Trace begins to trace a request, or returns nil if it is not to be traced. The
@@ -52,7 +60,11 @@ type Options struct {
 	// Notice is told of limits that are nearly or wholly used; nil: nobody is. It is
 	// called by many goroutines.
 	Notice func(Notice)
-	// Fault is told of a panic in the request path, and where it was.
+	// Unkept is told of an object that was stored and could not be remembered: its
+	// client will not find it again.
+	Unkept func(objects.Object, error)
+	// Fault is told of a panic in the request path, and where it was, and of an error
+	// of this host, such as a full disk, without a stack.
 	Fault func(fault any, stack []byte)
 	// Random returns a uniform number in [0, n). Nil: the runtime's generator.
 	Random func(n uint64) uint64
@@ -69,13 +81,16 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	switch {
 	case o.Authenticate == nil, o.Estimator == nil, o.Counter == nil, o.Breakers == nil,
-		o.Upstream == nil, o.Clock == nil, o.RetryBudget == nil, o.Record == nil, o.Fault == nil:
+		o.Upstream == nil, o.Objects == nil, o.Clock == nil, o.RetryBudget == nil, o.Record == nil, o.Fault == nil:
 		return nil, errors.New("gateway: a part is missing")
 	case o.Total <= 0, o.BodyIdle <= 0, o.MaxBody <= 0, o.MaxRetryAfter <= 0:
 		return nil, errors.New("gateway: a time or size limit is not positive")
 	}
 	if o.Random == nil {
 		o.Random = randomBelow
+	}
+	if o.Unkept == nil {
+		o.Unkept = func(objects.Object, error) {}
 	}
 	return &Gateway{Options: o}, nil
 }
@@ -115,8 +130,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve is the request path. It returns why the request is refused, or nil
-// once an answer has begun.
+// visit is a request whose sender and purpose are known.
+type visit struct {
+	consumer *Consumer
+	route    openai.Route
+	asked    controls
+	record   *usage.Record
+	span     Span // nil: the request is not traced
+}
+
+// serve finds out who asks for what, and has it served. It returns why the request is
+// refused, or nil once an answer has begun.
 func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span Span) *openai.Error {
 	route, refused := findRoute(r)
 	if refused != nil {
@@ -128,21 +152,36 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span
 	}
 	consumer := caller.Consumer
 	record.Consumer, record.Credential = consumer.Name, caller.Credential
+	record.Operation = route.Operation.String()
 	w.limits = consumer.Limits
+	asked, refused := readControls(r.Header, consumer, record.Start)
+	if refused != nil {
+		return refused
+	}
+	record.Tags = asked.tags
+	v := visit{consumer: consumer, route: route, asked: asked, record: record, span: span}
+	_, stored := storedKinds[route.Operation]
+	switch {
+	case route.Operation == openai.ListModels, route.Operation == openai.GetModel:
+		return g.models(w, v)
+	case stored:
+		return g.serveStored(w, r, v)
+	default:
+		return g.generate(w, r, v)
+	}
+}
 
-	body, refused := g.readBody(w, r)
+// generate is the path of a request that a model answers.
+func (g *Gateway) generate(w *response, r *http.Request, v visit) *openai.Error {
+	consumer, record := v.consumer, v.record
+	req, refused := g.read(v.route, w, r)
 	if refused != nil {
 		return refused
 	}
-	req, refused := g.parse(route, r, body.bytes)
-	if refused != nil {
-		body.release()
-		return refused
-	}
-	defer req.wire.Release(body.release)
+	defer req.release()
 	defer g.countFailed(req, record)
-	req.span = span
-	record.Operation, record.Model, record.Stream = route.Operation.String(), req.model, req.wire.Stream
+	req.span, req.asked, req.only = v.span, v.asked, v.asked.backend
+	record.Model, record.Stream = req.model, req.wire.Stream
 	first, refused := consumer.pool(req.model)
 	if refused != nil {
 		return refused
@@ -150,9 +189,11 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span
 	record.Pool = first.Name
 	w.limits = consumer.limits(req.model)
 
-	ctx, cancel := context.WithTimeoutCause(r.Context(), g.Total, errTotal)
+	ctx, cancel := g.bounded(r.Context(), v.asked)
 	defer cancel()
-	ctx = store.WithPatience(ctx, storePatience)
+	if refused := g.follow(ctx, consumer, first, req); refused != nil {
+		return refused
+	}
 	hold, refused := g.reserve(ctx, consumer, req)
 	if refused != nil {
 		return refused
@@ -161,6 +202,9 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span
 	record.Estimated, record.Shadowed = hold.tokens, hold.shadowed
 
 	answer, refused := g.dispatch(ctx, consumer, first, req, record)
+	if refused != nil && req.startAfresh(ctx) {
+		answer, refused = g.dispatch(ctx, consumer, first, req, record)
+	}
 	if refused != nil {
 		if record.Tokens.Total() > 0 { // by a call whose client left
 			hold.settle(record.Tokens)
@@ -168,13 +212,28 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span
 		return refused
 	}
 	defer answer.close()
-	g.reply(w, req, hold, answer, record)
+	g.reply(ctx, w, req, hold, answer, record)
 	return nil
+}
+
+// bounded is the context of a request: it ends after Options.Total, or when the client
+// wants no answer any more.
+func (g *Gateway) bounded(ctx context.Context, asked controls) (context.Context, context.CancelFunc) {
+	most, cause := g.Total, errTotal
+	if rest := asked.deadline.Sub(g.Clock.Now()); !asked.deadline.IsZero() && rest < most {
+		most, cause = rest, errDeadline
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, most, cause)
+	return store.WithPatience(ctx, storePatience), cancel
 }
 
 // storePatience is how long one request waits for a store that is slow or down,
 // over all limits and breakers that it meets.
 const storePatience = 150 * time.Millisecond
 
-// errTotal is the cause of a request that took longer than Options.Total.
-var errTotal = errors.New("gateway: request took too long")
+// The causes of a request that took longer than Options.Total, or than its client
+// had time for.
+var (
+	errTotal    = errors.New("gateway: request took too long")
+	errDeadline = errors.New("gateway: the client's deadline has passed")
+)

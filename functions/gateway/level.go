@@ -34,7 +34,7 @@ func (l Level) String() string {
 type Notice struct {
 	Level    Level
 	Consumer string
-	Limit    string // as Limit.Name
+	Limit    string // its name, after the model if it is of one
 	lease.Status
 }
 
@@ -81,6 +81,6 @@ func (g *Gateway) notice(consumer string, limits []Limit) {
 // tell tells of one limit, if it is news.
 func (g *Gateway) tell(consumer string, l Limit, level Level, status lease.Status) {
 	if g.Notice != nil && level > 0 && l.mark != nil && l.mark.raise(level, status.ResetAt) {
-		g.Notice(Notice{Level: level, Consumer: consumer, Limit: l.Name, Status: status})
+		g.Notice(Notice{Level: level, Consumer: consumer, Limit: l.title(), Status: status})
 	}
 }

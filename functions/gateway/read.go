@@ -4,10 +4,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"spillway/shared/auth"
+	"spillway/shared/form"
 	"spillway/shared/openai"
 	"spillway/shared/tokens"
 )
@@ -17,8 +19,10 @@ import (
 type request struct {
 	route    openai.Route
 	wire     *openai.Request
+	form     *form.Form  // the body, where it is one; else wire has it
 	model    string      // as the client asked for it
 	header   http.Header // the client's, without credentials
+	asked    controls
 	estimate tokens.Estimate
 	azure    int64 // what Azure's own limiter charges
 	// counted is the exact number of the prompt's tokens, made at most once and
@@ -27,27 +31,49 @@ type request struct {
 	// failed are the attempts of which the backend had the request and failed, by
 	// their place in the record.
 	failed []int
-	span   Span // nil: the request is not traced
+	// only is the backend that must serve: the one that the client has chosen, or that
+	// keeps the response which this one follows; empty: any.
+	only string
+	// afresh: the previous response that the client names is taken out.
+	afresh  bool
+	release func() // gives the body's memory, or its file, back
+	span    Span   // nil: the request is not traced
 }
 
 // findRoute finds the operation that a path names.
 func findRoute(r *http.Request) (openai.Route, *openai.Error) {
-	route, ok := openai.ParseRoute(r.URL)
-	if !ok {
-		return route, openai.UnknownURL(r.Method, r.URL.Path)
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return openai.Route{}, openai.NotImplemented("This gateway has no websockets; the realtime API is not served.")
 	}
-	if r.Method != http.MethodPost {
-		return route, openai.MethodNotAllowed(r.Method, http.MethodPost)
-	}
-	return route, nil
+	return openai.ParseRoute(r.Method, r.URL)
 }
 
-// parse reads what the gateway must know of the body, and estimates its tokens.
-func (g *Gateway) parse(route openai.Route, r *http.Request, body []byte) (*request, *openai.Error) {
-	wire, refused := openai.ParseRequest(route.Operation, body)
+// read reads the request whole: its body into memory, or a form, which may be large,
+// into a file as far as it is.
+func (g *Gateway) read(route openai.Route, w *response, r *http.Request) (*request, *openai.Error) {
+	if route.Operation.BodyKind() == openai.BodyForm {
+		return g.readForm(route, w, r)
+	}
+	body, refused := g.readBody(w, r)
 	if refused != nil {
 		return nil, refused
 	}
+	wire, refused := openai.ParseRequest(route.Operation, body.bytes)
+	if refused != nil {
+		body.release()
+		return nil, refused
+	}
+	req, refused := g.understand(route, r, wire)
+	if refused != nil {
+		body.release()
+		return nil, refused
+	}
+	req.release = func() { wire.Release(body.release) }
+	return req, nil
+}
+
+// understand finds out which model a request is for, and estimates its tokens.
+func (g *Gateway) understand(route openai.Route, r *http.Request, wire *openai.Request) (*request, *openai.Error) {
 	model := wire.Model
 	if route.Model != "" {
 		model = route.Model // the path names the deployment; Azure ignores the body's

@@ -48,7 +48,7 @@ func TestEveryWayOutLeavesOneRecord(t *testing.T) {
 		{name: "no such path", ask: func(s *site) { s.Send(s.t.Context(), rig.Call{Path: "/v2/chat", Key: teamKey}) },
 			want: usage.Record{Status: 404, Refused: "unknown_url"}},
 		{name: "no key", ask: func(s *site) { s.chat(40) }, want: usage.Record{Status: 401, Refused: "invalid_api_key"}},
-		{name: "no JSON", ask: body("{"), want: usage.Record{Consumer: "team", Status: 400, Refused: "invalid_request_error"}},
+		{name: "no JSON", ask: body("{"), want: usage.Record{Consumer: "team", Operation: "chat", Status: 400, Refused: "invalid_request_error"}},
 		{name: "no such model", ask: body(`{"model":"other","messages":[]}`), want: usage.Record{Consumer: "team", Operation: "chat", Model: "other", Status: 404, Refused: "model_not_found"}},
 		{name: "over the limit", ask: plain(5000), want: usage.Record{Consumer: "team", Operation: "chat", Model: "gpt-4o", Pool: "gpt-4o", Status: 429, Refused: "rate_limit_exceeded"}},
 		{name: "all full", before: throttle(time.Second), ask: plain(40), want: usage.Record{Consumer: "team", Operation: "chat", Model: "gpt-4o", Pool: "gpt-4o", Status: 429, Refused: "rate_limit_exceeded", Estimated: 49}},

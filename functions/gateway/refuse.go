@@ -43,12 +43,18 @@ func (g *Gateway) unserved(ctx context.Context, p *Pool, req *request, short sho
 	}
 	wait := g.until(short.soonest)
 	switch {
+	case short.late > 0 && short.late == short.skips:
+		e := tooLong("its deadline allows: no deployment of " + p.Model + " has been fast enough")
+		e.Code, e.NoRetry = "deadline", true
+		return e
 	case short.full > 0 && !short.soonest.IsZero():
 		return openai.RateLimited("tokens", fmt.Sprintf("All deployments of %s are at capacity. Please try again in %s.", p.Model, readable(wait)), wait)
-	case short.full == short.skips:
+	case short.full+short.late == short.skips && short.full > 0:
 		e := openai.RateLimited("tokens", fmt.Sprintf("Request too large for %s: about %d tokens, more than the whole limit of each of its deployments.", p.Model, req.estimate.Total()), 0)
 		e.NoRetry = true
 		return e
+	case req.pinned():
+		return away("previous response", req.only, wait)
 	default:
 		return openai.Overloaded(wait)
 	}
@@ -62,6 +68,10 @@ func (g *Gateway) ended(ctx context.Context) *openai.Error {
 		return nil
 	case errors.Is(context.Cause(ctx), errTotal):
 		return tooLong(g.Total.String())
+	case errors.Is(context.Cause(ctx), errDeadline):
+		e := tooLong("its deadline allows")
+		e.Code, e.NoRetry = "deadline", true
+		return e
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return tooLong("this host allows") // as a Lambda function's time
 	default:

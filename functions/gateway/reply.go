@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -19,26 +20,21 @@ import (
 )
 
 // reply relays the answer, and settles every reservation with what it took.
-func (g *Gateway) reply(w *response, req *request, h *hold, a *answer, record *usage.Record) {
+func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold, a *answer, record *usage.Record) {
 	servedBy(record, a)
 	record.BackendID = backendID(a.result.Header)
-	settle := func(used usage.Tokens, measured bool) {
-		record.Tokens, record.Measured = used, measured
-		record.Cost = a.pool.Price.Cost(used)
-		h.settle(used)
-		a.charge.settle(used.Total())
-		a.spill.Settle(h.consumer.charge(used))
-	}
+	remembered := g.remember(ctx, h.consumer, req, h, a)
+	bill := bill{h, a, record}
 	if a.result.Outcome == upstream.ClientFault {
 		var used usage.Tokens
 		if a.result.Evaluated() { // what a content filter refuses is billed
 			used.Prompt = g.exactPrompt(req)
 		}
-		settle(used, used.Prompt == 0)
+		bill.settle(used, used.Prompt == 0)
 	} else if a.result.HasUsage {
 		// The answer is here as a whole: settled first, its headers tell the
 		// consumer what is left after it.
-		settle(tokensOf(a.result.Usage), true)
+		bill.settle(tokensOf(a.result.Usage), true)
 	}
 
 	// A client that reads no more must not hold its backend for ever. Hosts
@@ -49,36 +45,76 @@ func (g *Gateway) reply(w *response, req *request, h *hold, a *answer, record *u
 
 	header := w.Header()
 	upstream.CopyHeaders(header, a.result.Header)
-	decorate(header, a, record)
-	consumed := func(name string) {
-		header.Set(name, strconv.FormatInt(h.consumer.charge(record.Tokens), 10))
-	}
+	decorate(header, req, record)
 	if record.Measured {
-		consumed(headerConsumed)
+		header.Set(headerConsumed, bill.consumed())
+	}
+	if !a.result.Stream {
+		remembered() // the next request may ask another instance
 	}
 	w.WriteHeader(a.result.Status)
 	record.FirstByte = g.Clock.Now().Sub(record.Start)
 	delivery := a.result.Relay(w, w.flush)
+	remembered()
 
 	switch {
 	case a.result.Outcome == upstream.ClientFault:
+	case req.runsOn(a.result) && (!delivery.HasUsage || !g.settleOnce(ctx, h.consumer, a.result.ObjectID)):
+		// What it took is told to who asks for it later, or was to who has asked meanwhile:
+		// that is when the consumer is charged with what exceeds the estimate.
+		bill.keep()
 	case delivery.HasUsage:
-		settle(tokensOf(delivery.Usage), true)
+		bill.settle(tokensOf(delivery.Usage), true)
 		g.Estimator.Learn(a.pool.Model, req.estimate, delivery.Usage)
 	default:
-		settle(g.count(req, a, delivery), false)
+		bill.settle(g.count(req, a, delivery), false)
 	}
 	if a.result.Stream {
-		consumed(http.TrailerPrefix + headerConsumed) // only its end tells
+		header.Set(http.TrailerPrefix+headerConsumed, bill.consumed()) // only its end tells
 	}
-	g.explain(w, a, delivery, record)
+	g.explain(w, a.result, delivery, record)
+}
+
+// bill is all that was reserved for an answer.
+type bill struct {
+	hold   *hold
+	answer *answer
+	record *usage.Record
+}
+
+// settle charges everything with what was really used. The first of settle and keep
+// counts.
+func (b bill) settle(used usage.Tokens, measured bool) {
+	b.record.Tokens, b.record.Measured = used, measured
+	b.record.Cost = b.answer.pool.Price.Cost(used)
+	b.hold.settle(used)
+	b.answer.charge.settle(used.Total())
+	b.answer.spill.Settle(b.hold.consumer.charge(used))
+}
+
+// keep charges everything with what was reserved.
+func (b bill) keep() {
+	b.hold.keep()
+	b.answer.charge.keep()
+	b.answer.spill.Settle(b.answer.spill.Reserved())
+}
+
+// consumed is what the answer counts against the consumer's limits.
+func (b bill) consumed() string {
+	return strconv.FormatInt(b.hold.consumer.charge(b.record.Tokens), 10)
+}
+
+// runsOn tells whether a good answer is that of a response which is made in the
+// background, and not known to be complete.
+func (r *request) runsOn(result *upstream.Result) bool {
+	return r.wire.Background && r.route.Operation == openai.Responses && result.Outcome == upstream.OK && !result.HasUsage
 }
 
 // lastWords is the time left for the event that ends a stream whose time is up.
 const lastWords = 5 * time.Second
 
 // explain notes on the record how a relay ended that did not end well.
-func (g *Gateway) explain(w *response, a *answer, d upstream.Delivery, record *usage.Record) {
+func (g *Gateway) explain(w *response, result *upstream.Result, d upstream.Delivery, record *usage.Record) {
 	last := &record.Attempts[len(record.Attempts)-1]
 	switch {
 	case d.ClientGone:
@@ -88,7 +124,7 @@ func (g *Gateway) explain(w *response, a *answer, d upstream.Delivery, record *u
 		last.Reason = d.Reason
 		// A stream has told its client by an error event. A plain answer that
 		// ends early must not look complete.
-		w.broken = !a.result.Stream
+		w.broken = !result.Stream
 	}
 }
 
@@ -103,11 +139,25 @@ func (g *Gateway) countFailed(req *request, record *usage.Record) {
 // count is the tokens of an answer that came without usage: an old api
 // version, or a client that left in the middle of a stream.
 func (g *Gateway) count(req *request, a *answer, d upstream.Delivery) usage.Tokens {
+	if !countsTokens(req.route.Operation) {
+		return usage.Tokens{}
+	}
 	completion, _ := g.Counter.Count(req.model, d.Text)
 	if beyond := d.Beyond.Characters(); beyond > 0 && len(d.Text) > 0 {
 		completion += completion * beyond / int64(utf8.RuneCount(d.Text))
 	}
 	return usage.Tokens{Prompt: g.exactPrompt(req), Completion: completion}
+}
+
+// countsTokens tells the operations whose answers cost tokens even if none are
+// reported. Of images, sound and judgements some models report tokens; the others are
+// counted as requests alone.
+func countsTokens(op openai.Operation) bool {
+	switch op {
+	case openai.ChatCompletions, openai.Completions, openai.Embeddings, openai.Responses:
+		return true
+	}
+	return false
 }
 
 func tokensOf(u openai.Usage) usage.Tokens {
@@ -125,13 +175,16 @@ const (
 )
 
 // decorate adds the headers that tell how the request was served.
-func decorate(header http.Header, a *answer, record *usage.Record) {
+func decorate(header http.Header, req *request, record *usage.Record) {
 	header.Set(headerRequestID, record.RequestID)
-	header.Set(headerBackend, a.member.Backend.Name)
-	header.Set(headerDeployment, a.member.Name)
+	header.Set(headerBackend, record.Backend)
+	header.Set(headerDeployment, record.Deployment)
 	header.Set(headerAttempts, strconv.Itoa(len(record.Attempts)))
-	if a.spillover != "" {
-		header.Set(headerSpillover, string(a.spillover))
+	if record.Spillover != "" {
+		header.Set(headerSpillover, record.Spillover)
+	}
+	if req.afresh {
+		header.Set(controlFreshRoute, "true")
 	}
 }
 
@@ -140,6 +193,24 @@ func servedBy(record *usage.Record, a *answer) {
 	record.Pool, record.Backend, record.Deployment = a.pool.Name, a.member.Backend.Name, a.member.Name
 	record.Region = cmp.Or(a.member.Backend.Region, regionOf(a.result.Header))
 	record.Spillover = string(a.spillover)
+	if by := handedOn(a.result.Header); by != "" {
+		record.Deployment, record.Spillover = by, cmp.Or(record.Spillover, spilledByService)
+	}
+}
+
+// spilledByService is noted where Azure OpenAI's own spillover was at work: a
+// provisioned deployment had no room, and the service handed the request on to a
+// standard one of the same resource, as the client or the deployment's settings asked.
+const spilledByService = "service"
+
+// handedOn is the deployment that served in place of the one that was asked, or "".
+func handedOn(h http.Header) string {
+	by := h.Get("X-Ms-Deployment-Name")
+	const longest = 64
+	if h.Get("X-Ms-Spillover-From-Deployment") == "" || len(by) > longest || !plain(by) {
+		return ""
+	}
+	return by
 }
 
 // regionOf is the region that a backend says it is in, as Azure writes names of
@@ -167,9 +238,6 @@ func (g *Gateway) refuse(w *response, record *usage.Record, e *openai.Error) {
 	header.Set(headerRequestID, record.RequestID)
 	if n := len(record.Attempts); n > 0 {
 		header.Set(headerAttempts, strconv.Itoa(n))
-	}
-	if e.Status == http.StatusMethodNotAllowed {
-		header.Set("Allow", http.MethodPost) // RFC 9110, section 15.5.6
 	}
 	e.Write(w)
 }

@@ -94,7 +94,7 @@ func (g *Gateway) consumerNeed(h *hold, req *request) int64 {
 			break
 		}
 	}
-	need := prompt + output
+	need := max(prompt+output, 1) // a budget that is spent is spent for what has no tokens, too
 	for _, limit := range h.limits {
 		if !limit.Requests {
 			need = req.possible(prompt, need, limit.Limit)
@@ -155,6 +155,13 @@ func (h *hold) settle(used usage.Tokens) {
 			continue
 		}
 		h.reservations[i].Settle(tokens)
+	}
+}
+
+// keep charges the consumer with what was reserved.
+func (h *hold) keep() {
+	for i := range h.reservations {
+		h.reservations[i].Settle(h.reservations[i].Reserved())
 	}
 }
 

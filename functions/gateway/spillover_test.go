@@ -1,10 +1,12 @@
 package gateway_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
 	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/rig"
 )
 
 // A consumer without spillover waits for the first priority, which others leave.
@@ -40,6 +42,41 @@ func TestSpilloverCapped(t *testing.T) {
 		s.retryAfter(w, 40*time.Second)
 		if n := s.asked("payg.test", "gpt-4o"); n != 2 {
 			t.Errorf("payg was asked %d times", n)
+		}
+	})
+}
+
+// handing is a transport to a service whose own spillover is at work.
+type handing struct{ http.RoundTripper }
+
+func (h handing) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := h.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Header.Set("X-Ms-Spillover-From-Deployment", "gpt-4o-ptu")
+		response.Header.Set("X-Ms-Deployment-Name", "gpt-4o-standard")
+	}
+	return response, err
+}
+
+// Where the service itself has handed a request on, as the client asked it to, the
+// deployment that really served is what is told and recorded.
+func TestSpilloverOfTheService(t *testing.T) {
+	run(t, ordinary, func(s *site) {
+		s.options.Transport = handing{azureopenai.Hosts(s.hosts)}
+		s.start()
+		call := rig.Call{Path: "/v1/chat/completions", Body: chatBody(10, false), Header: map[string]string{"x-ms-spillover-deployment": "gpt-4o-standard"}}
+		w := s.Send(s.t.Context(), call)
+		s.servedBy(w, "ptu", "service")
+		for name, want := range map[string]string{"X-Spillway-Deployment": "gpt-4o-standard", "X-Ms-Spillover-From-Deployment": "gpt-4o-ptu", "X-Ms-Deployment-Name": "gpt-4o-standard"} {
+			if got := w.Header().Get(name); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+		}
+		if r := s.last(); r.Deployment != "gpt-4o-standard" || r.Spillover != "service" {
+			t.Errorf("recorded %+v", r)
+		}
+		if got, _ := s.ptu.LastRequest(); got.Header.Get("X-Ms-Spillover-Deployment") != "gpt-4o-standard" {
+			t.Error("the service was not asked to")
 		}
 	})
 }

@@ -18,6 +18,8 @@ const (
 	failed    reason = "failed"    // it was tried and failed
 	tooLarge  reason = "too_large" // the request exceeds its whole limit
 	capped    reason = "capped"    // the consumer's spillover is spent
+	chosen    reason = "chosen"    // the client chose another
+	late      reason = "late"      // it would answer after the client's deadline
 )
 
 // skip is why a member did not serve, and when it may.
@@ -30,12 +32,17 @@ type skip struct {
 type shortage struct {
 	skips   int
 	full    int       // of the skips: for want of room rather than of health
+	late    int       // of the skips: for want of the client's time
 	soonest time.Time // when the first of them may have room; zero: never
 }
 
 func (s *shortage) add(k skip) {
 	s.skips++
-	if k.reason != open && k.reason != failed {
+	switch k.reason {
+	case open, failed:
+	case late:
+		s.late++
+	default:
 		s.full++
 	}
 	if !k.readyAt.IsZero() && (s.soonest.IsZero() || k.readyAt.Before(s.soonest)) {
@@ -81,10 +88,21 @@ func (t *turn) survey(now time.Time, relaxed bool) field {
 // says that it may. A member that is to be left alone for now and that has no
 // room either is ready when both have ended.
 func (t *turn) consider(m *Member, now time.Time, relaxed bool) skip {
-	if !t.allowed(m) {
+	switch {
+	case !t.req.permits(m.Backend.Name):
+		return skip{reason: chosen}
+	case !t.allowed(m):
 		return skip{reason: capped}
+	case t.req.tooLate(m, now):
+		return skip{reason: late}
 	}
 	return t.barred(m, now).and(t.full(m, relaxed))
+}
+
+// tooLate tells whether a member, as fast as it has been, would begin its answer after
+// the client's deadline.
+func (r *request) tooLate(m *Member, now time.Time) bool {
+	return !r.asked.deadline.IsZero() && now.Add(m.Latency.Value(now)).After(r.asked.deadline)
 }
 
 // and joins two reasons for which a member does not serve: it is ready when

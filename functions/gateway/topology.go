@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -74,9 +75,11 @@ func (p *Pool) firstPriority() int {
 // Limit is one limit of a consumer. Make it with NewLimit.
 type Limit struct {
 	*lease.Limit
-	// Name says what is limited, for people: tokens/minute, requests/minute,
-	// tokens/month and the like, after the model if it is of one.
+	// Name says what is limited: tokens/minute, requests/minute, tokens/month and the
+	// like.
 	Name string
+	// Model is the only one that it is for; empty: all of them.
+	Model string
 	// Requests: the limit counts requests; else it counts tokens.
 	Requests bool
 	// Quota: a budget of an hour or longer. Spending it is not worth a retry.
@@ -85,8 +88,13 @@ type Limit struct {
 	mark *mark // shared by all copies
 }
 
-// NewLimit returns a Limit of that name.
-func NewLimit(name string, l *lease.Limit) Limit { return Limit{Limit: l, Name: name, mark: new(mark)} }
+// NewLimit returns a Limit of that name, for one model or for all.
+func NewLimit(name, model string, l *lease.Limit) Limit {
+	return Limit{Limit: l, Name: name, Model: model, mark: new(mark)}
+}
+
+// title names the limit for people.
+func (l Limit) title() string { return strings.TrimPrefix(l.Model+" "+l.Name, " ") }
 
 // Consumer is a calling application: what it may call, and how much.
 type Consumer struct {
@@ -106,6 +114,12 @@ type Consumer struct {
 	NoSpillover bool
 	// Spillover caps the tokens that lower priorities may serve; nil: no cap.
 	Spillover *lease.Limit
+	// MayChooseBackend allows the headers that choose or exclude backends.
+	MayChooseBackend bool
+	// Tags are the names that it may tag its requests with.
+	Tags []string
+	// Files is the backend that keeps its files and batches; nil: there is none.
+	Files *upstream.Backend
 }
 
 // Caller is the consumer that sent a request.

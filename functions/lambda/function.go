@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/rs/zerolog"
 
+	"spillway/functions/maintenance"
 	"spillway/shared/telemetry"
 )
 
@@ -65,15 +66,20 @@ type done struct {
 	Rolled   int      `json:"rolled"`
 	Probed   int      `json:"probed"`
 	Ready    int      `json:"ready"`
+	Folded   int      `json:"folded"`
 	Swept    int      `json:"swept"`
+	Expired  int      `json:"expired"`
 	Took     float64  `json:"tookMs"`
 	Problems []string `json:"problems,omitempty"`
 }
 
-func doneBy(rolled, probed, ready, swept int, took time.Duration, err error) done {
-	d := done{Rolled: rolled, Probed: probed, Ready: ready, Swept: swept, Took: float64(took.Microseconds()) / 1000}
-	if err != nil {
-		d.Problems = strings.Split(err.Error(), "\n")
+func doneBy(r maintenance.Report) done {
+	d := done{
+		Rolled: r.Rolled, Probed: r.Probed, Ready: r.Ready, Folded: r.Folded, Swept: r.Swept, Expired: r.Expired,
+		Took: float64(r.Took.Microseconds()) / 1000,
+	}
+	if r.Err != nil {
+		d.Problems = strings.Split(r.Err.Error(), "\n")
 	}
 	return d
 }

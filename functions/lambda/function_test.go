@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"spillway/functions/maintenance"
+
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/rs/zerolog"
@@ -272,13 +274,16 @@ func TestSchedule(t *testing.T) {
 				if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) != 59*time.Second {
 					t.Errorf("the run's deadline is %s", deadline)
 				}
-				return doneBy(1, 2, 3, 4, 5*time.Millisecond, errors.Join(errors.New("a"), errors.New("b")))
+				return doneBy(maintenance.Report{
+					Rolled: 1, Probed: 2, Ready: 3, Folded: 4, Swept: 5, Expired: 6,
+					Took: 7 * time.Millisecond, Err: errors.Join(errors.New("a"), errors.New("b")),
+				})
 			}}
 			answer, err := f.handle(ctx, []byte(event))
 			if err != nil {
 				t.Fatal(err)
 			}
-			const want = `{"rolled":1,"probed":2,"ready":3,"swept":4,"tookMs":5,"problems":["a","b"]}`
+			const want = `{"rolled":1,"probed":2,"ready":3,"folded":4,"swept":5,"expired":6,"tookMs":7,"problems":["a","b"]}`
 			if text, err := json.Marshal(answer); string(text) != want || err != nil {
 				t.Errorf("the answer is %s, want %s: %v", text, want, err)
 			}

@@ -38,8 +38,7 @@ func main() {
 	f := &function{
 		handler: gateway,
 		maintain: func(ctx context.Context) done {
-			report := gateway.Maintain(ctx)
-			return doneBy(report.Rolled, report.Probed, report.Ready, report.Swept, report.Took, report.Err)
+			return doneBy(gateway.Maintain(ctx))
 		},
 		settle: gateway.Settle,
 		log:    log,

@@ -27,6 +27,7 @@ const (
 	KeyRefused    = "refused"
 	KeyShadowed   = "shadowed"
 	KeySpillover  = "spillover"
+	KeyTags       = "tags"
 	KeyAttempts   = "attempts"
 	KeyReason     = "reason"
 

@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"shared/store":        {},
 	"shared/telemetry":    {},
 	"shared/breaker/rule": {},
+	"shared/form":         {},
 	// telemetry
 	"shared/telemetry/meter":  {"shared/quota", "shared/store", "shared/usage"},
 	"shared/telemetry/tracer": {"shared/telemetry/meter", "shared/usage"},
@@ -37,10 +38,11 @@ var allowed = map[string][]string{
 	"shared/usage":        {},
 	"shared/usage/ledger": {"shared/usage", "shared/store", "shared/clock"},
 	"shared/consumers":    {"shared/config", "shared/store", "shared/clock"},
+	"shared/objects":      {"shared/store", "shared/clock"},
 	// handlers
 	"functions/gateway": {
 		"shared/auth", "shared/tokens", "shared/lease", "shared/breaker", "shared/pool", "shared/upstream",
-		"shared/usage", "shared/openai", "shared/clock", "shared/store",
+		"shared/usage", "shared/openai", "shared/clock", "shared/store", "shared/form", "shared/objects",
 	},
 	"functions/console":          {"functions/console/activity", "shared/auth", "shared/config", "shared/consumers", "shared/usage", "shared/openai"},
 	"functions/console/activity": {"shared/usage"},
@@ -48,7 +50,7 @@ var allowed = map[string][]string{
 	// composition root and mains
 	"functions/app":    {"shared", "functions/gateway", "functions/console", "functions/maintenance"},
 	"functions/azure":  {"functions/app", "functions/console", "shared/config", "shared/consumers", "shared/auth", "shared/telemetry", "shared/usage", "shared/store", "shared/clock"},
-	"functions/lambda": {"functions/app", "shared/config", "shared/openai", "shared/telemetry"},
+	"functions/lambda": {"functions/app", "functions/maintenance", "shared/config", "shared/openai", "shared/telemetry"},
 }
 
 const module = "spillway/"
