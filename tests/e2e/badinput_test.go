@@ -101,7 +101,7 @@ func TestBadPaths(t *testing.T) {
 	}{
 		{name: "nothing there", path: "/no/such/path"},
 		{name: "root", path: "/"},
-		{name: "an operation that is not served", path: "/v1/moderations"},
+		{name: "an operation that is not served", path: "/v1/fine_tuning/jobs"},
 		{name: "a path too long", path: "/v1/chat/completions/more"},
 		{name: "a slash too many", path: "/v1/chat/completions/"},
 		{name: "two slashes", path: "//v1/chat/completions"},
