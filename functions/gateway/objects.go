@@ -105,16 +105,17 @@ func (g *Gateway) keep(ctx context.Context, object objects.Object) {
 }
 
 // settleOnce tells whether nobody has been charged yet with what a response took that
-// was made in the background. Where nobody can tell, its stream is what counts.
+// was made in the background, nor will be. Where nobody can tell, it is left to who
+// asks for the response later.
 func (g *Gateway) settleOnce(ctx context.Context, c *Consumer, id string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberTime)
 	defer cancel()
 	object, found, err := g.Objects.Get(ctx, c.Name, objects.Response, id)
 	if err != nil || !found {
-		return true
+		return err == nil // it could not be remembered: nobody will find it
 	}
 	first, err := g.Objects.Settle(ctx, object)
-	return first || err != nil
+	return err == nil && first
 }
 
 // spilledBefore is noted of what a response took in the background that was spillover

@@ -194,3 +194,24 @@ func TestResponseInTheBackground(t *testing.T) {
 		}
 	})
 }
+
+// The stream of a response that is made in the background tells what it took: then
+// it is charged with that, and not again when it is asked for.
+func TestStreamOfAResponseInTheBackground(t *testing.T) {
+	runBefore(t, v1Teams, v1Backends, func(s *site) {
+		w := s.respond(`,"background":true,"stream":true`)
+		if w.Code != 200 || !strings.Contains(w.Body.String(), "response.completed") {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if r := s.last(); !r.Measured || r.Tokens.Completion != 20 {
+			t.Errorf("the stream is recorded as %+v", r)
+		}
+		_, rest, _ := strings.Cut(w.Body.String(), `"response":{`)
+		_, rest, _ = strings.Cut(rest, `"id":"`)
+		id, _, _ := strings.Cut(rest, `"`)
+		s.response(s.send("GET", "/v1/responses/"+id, teamKey, ""))
+		if r := s.last(); r.Tokens.Total() != 0 {
+			t.Errorf("charged twice: %+v", r)
+		}
+	})
+}
