@@ -17,6 +17,7 @@ import (
 	"spillway/shared/pool"
 	"spillway/shared/quota"
 	"spillway/shared/upstream"
+	"spillway/shared/upstream/wire"
 	"spillway/shared/usage"
 )
 
@@ -35,7 +36,7 @@ func newTopology(cfg *config.Config, leases *lease.Engine, breakers *breaker.Boa
 	t := &topology{
 		backends:   make(map[string]*upstream.Backend),
 		keepsFiles: make(map[*upstream.Backend]bool),
-		trusted:    trusted{connect: cfg.Timeouts.Connect, known: make(map[*x509.CertPool]*http.Transport)},
+		trusted:    trusted{connect: cfg.Timeouts.Connect, known: make(map[*x509.CertPool]*wire.Transport)},
 	}
 	identities := identities{source: o.Credential, known: make(map[config.ManagedIdentity]*upstream.ManagedIdentity)}
 	byBackend := make(map[string]map[string]*gateway.Deployment, len(cfg.Backends))
@@ -91,7 +92,7 @@ func (i identities) credential(identity config.ManagedIdentity) (*upstream.Manag
 // of their own. Backends that name the same file share one.
 type trusted struct {
 	connect time.Duration
-	known   map[*x509.CertPool]*http.Transport
+	known   map[*x509.CertPool]*wire.Transport
 }
 
 // transport is nil for a backend that the system's authorities vouch for.

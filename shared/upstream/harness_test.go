@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 const chatRequest = `{"model":"gpt-4o","messages":[{"role":"user","content":"Hello!"}]}`
@@ -177,9 +178,10 @@ func servePipe(t *testing.T, o Options, handler http.HandlerFunc) (*Client, *Bac
 		handler(w, r)
 	})}
 	go server.Serve(listener)
-	transport := NewTransport(5*time.Second, nil)
-	transport.Proxy = nil
-	transport.DialContext = listener.dial
+	settings := transportSettings(5*time.Second, nil)
+	settings.Proxy = nil
+	settings.DialContext = listener.dial
+	transport := wire.New(settings)
 	o.Transport = transport
 	return New(o), backendAt(t, "http://backend.test"), func() {
 		transport.CloseIdleConnections()

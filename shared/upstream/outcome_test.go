@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 const (
@@ -220,11 +220,11 @@ func TestFailuresOfTheConnection(t *testing.T) {
 }
 
 func TestUnknownHost(t *testing.T) {
-	transport := NewTransport(time.Second, nil)
-	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+	settings := transportSettings(time.Second, nil)
+	settings.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "backend.test", IsNotFound: true}}
 	}
-	r := New(Options{Transport: transport}).Do(t.Context(), backendAt(t, "http://backend.test"), chat())
+	r := New(Options{Transport: wire.New(settings)}).Do(t.Context(), backendAt(t, "http://backend.test"), chat())
 	defer r.Close()
 	checkResult(t, r)
 	if r.Outcome != Failed || r.Reason != ReasonDial || r.Sent {
@@ -250,8 +250,7 @@ func TestHandshakeThatHangs(t *testing.T) {
 func TestTrustedTLS(t *testing.T) {
 	server := httptest.NewTLSServer(answer(200, "application/json", chatAnswer))
 	defer server.Close()
-	transport := NewTransport(time.Second, nil)
-	transport.TLSClientConfig = &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	transport := NewTransport(time.Second, server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs)
 	client := New(Options{Transport: transport})
 	defer client.CloseIdleConnections()
 	r := client.Do(t.Context(), backendAt(t, server.URL), chat())

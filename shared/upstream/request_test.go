@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 var dialectTests = []struct {
@@ -195,11 +196,14 @@ func TestConnectionsAreReused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			connections.Store(0)
 			client, backend := serve(t, handler)
-			dial := client.options.Transport.(*http.Transport).DialContext
-			client.options.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			settings := transportSettings(5*time.Second, nil)
+			dial := settings.DialContext
+			settings.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 				connections.Add(1)
 				return dial(ctx, network, address)
 			}
+			client.options.Transport = wire.New(settings)
+			defer client.CloseIdleConnections()
 			for range 5 {
 				r := client.Do(t.Context(), backend, stream())
 				relayed(r)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"spillway/shared/upstream/wire"
 )
 
 // hang blocks a backend until its client is gone, as seen by the backend.
@@ -81,13 +83,13 @@ func TestDialThatHangs(t *testing.T) {
 	for connect, reason := range map[time.Duration]string{5 * time.Second: ReasonDial, 50 * time.Second: ReasonHeaders} {
 		synctest.Test(t, func(t *testing.T) {
 			dialed := make(chan struct{})
-			transport := NewTransport(connect, nil)
-			transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			settings := transportSettings(connect, nil)
+			settings.DialContext = func(context.Context, string, string) (net.Conn, error) {
 				defer close(dialed)
 				<-time.After(connect)
 				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
 			}
-			client := New(Options{Transport: transport, ResponseHeaders: 30 * time.Second})
+			client := New(Options{Transport: wire.New(settings), ResponseHeaders: 30 * time.Second})
 			r := client.Do(t.Context(), backendAt(t, "http://backend.test"), chat())
 			defer r.Close()
 			checkResult(t, r)

