@@ -46,6 +46,7 @@ func serve(args []string, std streams) error {
 	defer stop()
 
 	// A Functions host asks until it is answered, and sends nothing before.
+	app.TuneCollector()
 	door := app.NewDoor()
 	s := newServer(door, log)
 	ended := make(chan error, 1)

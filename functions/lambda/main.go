@@ -28,6 +28,7 @@ import (
 const giveBackTime = 400 * time.Millisecond
 
 func main() {
+	app.TuneCollector()
 	log := telemetry.NewLogger(os.Stdout)
 	gateway, err := open(log)
 	if err != nil {
