@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -53,6 +54,9 @@ func (g *Gateway) serveStored(w *response, r *http.Request, from visit) *openai.
 	if refused := g.locate(ctx, &v); refused != nil {
 		return refused
 	}
+	if refused := v.contradicted(); refused != nil {
+		return refused
+	}
 	release, refused := g.bring(ctx, w, r, &v)
 	if refused != nil {
 		return refused
@@ -95,6 +99,18 @@ func (g *Gateway) locate(ctx context.Context, v *errand) *openai.Error {
 		e := openai.InvalidRequest("", "No backend of the pools that you may use keeps files and batches.")
 		e.Code = "files_not_available"
 		return e
+	}
+	return nil
+}
+
+// contradicted tells whether the client's own headers rule out the one backend that
+// can serve.
+func (v *errand) contradicted() *openai.Error {
+	switch chosen := v.asked.backend; {
+	case chosen != "" && chosen != v.backend.Name:
+		return badControl(controlBackend, "this is kept by "+v.backend.Name)
+	case slices.Contains(v.asked.exclude, v.backend.Name):
+		return badControl(controlExclude, "this is kept by "+v.backend.Name)
 	}
 	return nil
 }

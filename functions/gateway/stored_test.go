@@ -114,6 +114,21 @@ func TestBatch(t *testing.T) {
 	})
 }
 
+// A client that chooses another backend than the one that keeps what it asks for is
+// told so.
+func TestStoredElsewhere(t *testing.T) {
+	runBefore(t, v1Pair+consumer("team", teamKey, "mayChooseBackend: true"), v1Backends, func(s *site) {
+		path := "/v1/responses/" + s.response(s.respond("")).ID
+		for name, value := range map[string]string{"x-spillway-backend": "west", "x-spillway-exclude": "west, east"} {
+			e := s.refused(s.Send(s.t.Context(), rig.Call{Method: "GET", Path: path, Key: teamKey, Header: map[string]string{name: value}}), 400, "invalid_header")
+			if !strings.Contains(e.Message, "kept by east") {
+				t.Errorf("%s: the answer does not help: %s", name, e.Message)
+			}
+		}
+		s.servedBy(s.Send(s.t.Context(), rig.Call{Method: "GET", Path: path, Key: teamKey, Header: map[string]string{"x-spillway-backend": "east"}}), "east", "")
+	})
+}
+
 // Without a backend for files in the pools that a consumer may use there are none.
 func TestNoBackendForFiles(t *testing.T) {
 	run(t, keyed, func(s *site) {
