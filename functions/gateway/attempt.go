@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"spillway/shared/breaker"
+	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/openai"
 	"spillway/shared/upstream"
@@ -50,16 +51,16 @@ func (c *charge) cancel() {
 }
 
 // charge is what the request costs on a deployment that has a token limit.
-func (t *turn) charge(d *Deployment) int64 {
+func (t *turn) charge(d *Deployment, now clock.Instant) int64 {
 	if d.Accounting == Azure {
 		return t.req.azure
 	}
-	return t.gateway.need(t.req, d.Tokens, t.req.estimate.Output)
+	return t.gateway.need(t.req, d.Tokens, t.req.estimate.Output, now)
 }
 
 // spillNeed is what the request may count against the consumer's cap on spillover.
-func (t *turn) spillNeed() int64 {
-	return t.gateway.need(t.req, t.consumer.Spillover, t.consumer.possibleOutput(t.req.estimate.Output))
+func (t *turn) spillNeed(now clock.Instant) int64 {
+	return t.gateway.need(t.req, t.consumer.Spillover, t.consumer.possibleOutput(t.req.estimate.Output), now)
 }
 
 // reserve takes the request's tokens, and one request, from the deployment's
@@ -68,7 +69,7 @@ func (t *turn) spillNeed() int64 {
 func (t *turn) reserve(ctx context.Context, d *Deployment) (charge, skip) {
 	c := charge{accounting: d.Accounting}
 	if d.Tokens != nil {
-		reservation, verdict := d.Tokens.Reserve(ctx, t.charge(d))
+		reservation, verdict := d.Tokens.Reserve(ctx, t.charge(d, t.gateway.Clock.Read()))
 		if !verdict.OK() {
 			return c, shortOf(quota, verdict)
 		}
@@ -156,7 +157,7 @@ func (t *turn) reserveSpill(ctx context.Context, m *Member) (lease.Reservation, 
 	if t.consumer.Spillover == nil || !t.spills(m) {
 		return lease.Reservation{}, true
 	}
-	reservation, verdict := t.consumer.Spillover.Reserve(ctx, t.spillNeed())
+	reservation, verdict := t.consumer.Spillover.Reserve(ctx, t.spillNeed(t.gateway.Clock.Read()))
 	if verdict.OK() {
 		return reservation, true
 	}

@@ -118,8 +118,8 @@ type body struct {
 	pool  *bodyPool
 }
 
-// maxPooledBody keeps one huge request from pinning its memory for ever.
-const maxPooledBody = 1 << 20
+// maxPooledBody keeps huge requests from pinning their memory: longer ones are rare.
+const maxPooledBody = 4 << 20
 
 // bodyPool recycles the buffers of request bodies.
 type bodyPool struct{ sync.Pool }

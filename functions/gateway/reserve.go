@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/openai"
 	"spillway/shared/usage"
@@ -89,7 +90,7 @@ func (g *Gateway) insist(ctx context.Context, limit Limit, n int64) (lease.Reser
 func (g *Gateway) consumerNeed(h *hold, req *request) int64 {
 	prompt, output := req.estimate.Prompt, h.consumer.possibleOutput(req.estimate.Output)
 	for _, limit := range h.limits {
-		if !limit.Requests && req.straddles(limit.Limit, output) {
+		if !limit.Requests && req.straddles(limit.Limit, output, g.Clock.Read()) {
 			prompt = g.exactPrompt(req)
 			break
 		}
@@ -106,9 +107,9 @@ func (g *Gateway) consumerNeed(h *hold, req *request) int64 {
 // need is the number of tokens to reserve, for an output of that size, on a limit
 // that is settled to actual usage: the estimate, or the exact count where the
 // decision hangs on it.
-func (g *Gateway) need(req *request, limit *lease.Limit, output int64) int64 {
+func (g *Gateway) need(req *request, limit *lease.Limit, output int64, now clock.Instant) int64 {
 	prompt := req.estimate.Prompt
-	if req.straddles(limit, output) {
+	if req.straddles(limit, output, now) {
 		prompt = g.exactPrompt(req)
 	}
 	return req.possible(prompt, prompt+output, limit)
@@ -116,8 +117,8 @@ func (g *Gateway) need(req *request, limit *lease.Limit, output int64) int64 {
 
 // straddles tells whether the two bounds of the estimate, with an output of that
 // size, fall on different sides of what a limit has left.
-func (r *request) straddles(limit *lease.Limit, output int64) bool {
-	room := limit.Headroom()
+func (r *request) straddles(limit *lease.Limit, output int64, now clock.Instant) bool {
+	room := limit.HeadroomAt(now)
 	return r.estimate.Low+output <= room && room < r.estimate.High+output
 }
 

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"math"
 	"time"
 
+	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/pool"
 )
@@ -66,9 +68,10 @@ type field struct {
 // prefers other members, it does not refuse what still fits.
 func (t *turn) survey(now time.Time, relaxed bool) field {
 	f := field{candidates: t.candidates[:0], skips: t.skips}
+	instant := t.gateway.Clock.Read() // once: a pool may have a hundred members
 	for i := range t.pool.Members {
 		m := &t.pool.Members[i]
-		f.skips[i] = t.consider(m, now, relaxed)
+		f.skips[i] = t.consider(m, now, instant, relaxed)
 		if f.skips[i].reason != "" {
 			continue
 		}
@@ -76,7 +79,7 @@ func (t *turn) survey(now time.Time, relaxed bool) field {
 			Index:    i,
 			Priority: m.Priority,
 			Weight:   m.Weight,
-			Headroom: m.headroom(),
+			Headroom: t.headroom(m, instant),
 			Latency:  m.Latency.Value(now),
 			InFlight: m.InFlight(),
 		})
@@ -87,7 +90,7 @@ func (t *turn) survey(now time.Time, relaxed bool) field {
 // consider returns why a member may not serve the request now; the zero skip
 // says that it may. A member that is to be left alone for now and that has no
 // room either is ready when both have ended.
-func (t *turn) consider(m *Member, now time.Time, relaxed bool) skip {
+func (t *turn) consider(m *Member, now time.Time, instant clock.Instant, relaxed bool) skip {
 	switch {
 	case !t.req.permits(m.Backend.Name):
 		return skip{reason: chosen}
@@ -96,7 +99,7 @@ func (t *turn) consider(m *Member, now time.Time, relaxed bool) skip {
 	case t.req.tooLate(m, now):
 		return skip{reason: late}
 	}
-	return t.barred(m, now).and(t.full(m, relaxed))
+	return t.barred(m, now).and(t.full(m, instant, relaxed))
 }
 
 // tooLate tells whether a member, as fast as it has been, would begin its answer after
@@ -138,24 +141,24 @@ func (t *turn) barred(m *Member, now time.Time) skip {
 
 // full tells whether the request has no room in the consumer's spillover, where
 // the member is that, or in the member's own limits.
-func (t *turn) full(m *Member, relaxed bool) skip {
+func (t *turn) full(m *Member, now clock.Instant, relaxed bool) skip {
 	var k skip
 	if most := t.consumer.Spillover; most != nil && t.spills(m) && !t.consumer.Shadow {
-		if v := most.Peek(t.spillNeed()); !v.OK() {
+		if v := most.PeekAt(t.spillNeed(now), now); !v.OK() {
 			k = shortOf(capped, v)
 		}
 	}
 	if m.Tokens != nil {
-		need := t.charge(m.Deployment)
+		need := t.charge(m.Deployment, now)
 		if !relaxed {
 			need = max(need, m.SpillBelow)
 		}
-		if v := m.Tokens.Peek(need); !v.OK() {
+		if v := m.Tokens.PeekAt(need, now); !v.OK() {
 			k = k.and(shortOf(quota, v))
 		}
 	}
 	if m.Requests != nil {
-		if v := m.Requests.Peek(1); !v.OK() {
+		if v := m.Requests.PeekAt(1, now); !v.OK() {
 			k = k.and(shortOf(quota, v))
 		}
 	}
@@ -170,11 +173,11 @@ func shortOf(why reason, v lease.Verdict) skip {
 	return skip{why, v.RetryAt}
 }
 
-// headroom is the number of tokens that a deployment can still take in this
-// window.
-func (d *Deployment) headroom() int64 {
-	if d.Tokens == nil {
-		return int64(^uint64(0) >> 1)
+// headroom is the number of tokens that a member can still take in this window, where
+// the strategy asks for it.
+func (t *turn) headroom(m *Member, now clock.Instant) int64 {
+	if m.Tokens == nil || t.pool.Strategy != pool.MostHeadroom {
+		return math.MaxInt64
 	}
-	return d.Tokens.Headroom()
+	return m.Tokens.HeadroomAt(now)
 }

@@ -100,8 +100,10 @@ func (l *Limit) Amount() int64 {
 // this window: its own lease plus what the row had left when last seen (never
 // seen: the whole amount, less what this instance used), less corrections; at
 // least 0. It does no I/O.
-func (l *Limit) Headroom() int64 {
-	now := l.engine.clock.Read()
+func (l *Limit) Headroom() int64 { return l.HeadroomAt(l.engine.clock.Read()) }
+
+// HeadroomAt is Headroom at an instant that the engine's clock has just read.
+func (l *Limit) HeadroomAt(now clock.Instant) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.headroom(now)

@@ -1,10 +1,15 @@
 package lease
 
+import "spillway/shared/clock"
+
 // Peek tells what Reserve of n units would say, as far as it is known without
 // asking the store: Granted, which another instance may yet refute, or a refusal
 // and when it ends. It reserves nothing and does no I/O.
-func (l *Limit) Peek(n int64) Verdict {
-	now := l.engine.clock.Read()
+func (l *Limit) Peek(n int64) Verdict { return l.PeekAt(n, l.engine.clock.Read()) }
+
+// PeekAt is Peek at an instant that the engine's clock has just read, for who asks many
+// limits in a row.
+func (l *Limit) PeekAt(n int64, now clock.Instant) Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ends.PassedAt(now) {
