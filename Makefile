@@ -7,7 +7,7 @@ ARCH ?= amd64
 CONFIG ?= gateway.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run build package start deploy image package-lambda test test-short sim soak azurite lint fuzz bench bench-micro prove-spillover schema vendor clean
+.PHONY: help run build package start deploy image package-lambda test test-short sim soak azurite lint fuzz bench bench-compare bench-micro profile prove-spillover schema vendor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,17 +60,24 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 sim: ## 10,000 random schedules of users, sizes and failures in virtual time
 	$(GO) test -count=1 -timeout 30m ./tests/sim -run 'TestSchedules$$' -seeds=10000
 
-soak: ## longer runs of the same tests: more histories, schedules and searches (about 30 minutes)
+soak: ## longer runs of the same tests, and ten minutes under load with flat memory (SOAK=10m; about 40 minutes)
 	$(GO) test -count=1 -timeout 30m -v -run Linearizable ./tests/contract -histories=20 -operations=2000
 	$(GO) test -count=1 -timeout 60m ./tests/sim -run 'TestFleet$$' -seeds=10000
 	$(GO) test -count=1 -timeout 60m ./tests/sim -run 'TestSwarm$$' -seeds=100
 	$(GO) test -count=1 -timeout 60m ./shared/lease ./shared/breaker/... ./shared/quota -rapid.checks=20000
+	@$(GO) build -o bin/bench ./tests/bench && bin/bench --only soak $(if $(SOAK),--soak $(SOAK))
 
 azurite: ## Microsoft's storage emulator on its usual ports, in memory; prints the connection string, Ctrl-C ends it
 	@$(GO) build -o bin/azurite ./tests/fakes/azurite/cmd && exec bin/azurite
 
-bench: ## what Spillway costs, in ratios: table operations, grants on one key, time per request (2 minutes)
-	@$(GO) build -o bin/bench ./tests/bench && exec bin/bench --markdown bin/bench.md
+bench: ## what Spillway costs, in ratios, against ReverseProxy, nginx, Portkey (LITELLM=1: and LiteLLM); writes tests/bench/RESULTS.md (8 minutes)
+	@$(GO) build -o bin/bench ./tests/bench && exec bin/bench $(if $(LITELLM),--litellm) --markdown tests/bench/RESULTS.md --json tests/bench/results.json
+
+bench-compare: ## the micro benchmarks against a commit, by benchstat: make bench-compare BASE=HEAD~1 (BENCH=regexp COUNT=6 TIME=50ms)
+	@GO="$(GO)" BASE="$(BASE)" BENCH="$(BENCH)" COUNT="$(COUNT)" TIME="$(TIME)" tests/bench/compare.sh
+
+profile: ## profiles of the program under load, into bin/profile: processor, heap, locks, goroutines
+	@$(GO) build -o bin/bench ./tests/bench && exec bin/bench --only profile
 
 bench-micro: ## the micro benchmarks of the packages, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./shared/... ./functions/...

@@ -211,22 +211,11 @@ func (c callers) lookups(ctx context.Context, cfg *config.Config, table *memory.
 			inTable = append(inTable, key)
 		}
 	}
-	known := func(all []string) func(*testing.B) {
-		r := withKey("")
-		return func(b *testing.B) {
-			for i := 0; b.Loop(); i++ {
-				r.Header["Api-Key"][0] = all[i*7919%len(all)] // as from the network: the request is at hand, its consumer is not
-				if _, err := authenticator.Authenticate(ctx, r); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-	}
 	alone, err := auth.New(cfg, auth.Options{}) // wrong keys are looked up in the file only, and never in a table
 	if err != nil {
 		return err
 	}
-	runs := []func(*testing.B){known(inFile), known(inTable)}
+	runs := []func(*testing.B){known(ctx, authenticator, inFile), known(ctx, authenticator, inTable)}
 	right := keyOf(1)
 	for _, same := range []int{0, len(right) / 2, len(right) - 1} {
 		runs = append(runs, wrong(ctx, alone, right[:same]+strings.Repeat("?", len(right)-same)))
@@ -259,6 +248,18 @@ func withKey(key string) *http.Request {
 	return &http.Request{Header: http.Header{"Api-Key": {key}}}
 }
 
+func known(ctx context.Context, a *auth.Authenticator, all []string) func(*testing.B) {
+	r := withKey("")
+	return func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			r.Header["Api-Key"][0] = all[i*7919%len(all)] // as from the network: the request is at hand, its consumer is not
+			if _, err := a.Authenticate(ctx, r); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
 func wrong(ctx context.Context, a *auth.Authenticator, key string) func(*testing.B) {
 	r := withKey(key)
 	return func(b *testing.B) {
@@ -276,7 +277,6 @@ func (c callers) result(f callersFigures) report.Result {
 		milliseconds = report.Unit{Name: "ms", Scale: 1000}
 		megabytes    = report.Unit{Name: "MiB", Scale: 1.0 / (1 << 20), Digits: 1}
 		nanos        = report.Unit{Name: "ns"}
-		hundredths   = report.Unit{Digits: 2}
 		perActive    = (f.Active - f.Idle) / float64(c.active)
 	)
 	return report.Result{

@@ -10,12 +10,14 @@ import (
 	"spillway/tests/bench/report"
 )
 
-// here is the machine and the moment.
-func here() report.Setting {
+// here is the machine, the moment, and what took part.
+func here(versions []string) report.Setting {
 	return report.Setting{
 		Machine: fmt.Sprintf("%s, %d processors, %s/%s", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH),
 		Go:      runtime.Version(),
 		Date:    time.Now(),
+
+		Versions: versions,
 	}
 }
 

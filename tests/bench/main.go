@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,7 +25,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, sections(), os.Args[1:], os.Stdout, os.Stderr)
+	t := new(traffic)
+	err := run(ctx, t, all(t), os.Args[1:], os.Stdout, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -46,9 +48,25 @@ type section interface {
 }
 
 // sections returns all sections, in the order in which they run.
-func sections() []section {
+func sections(t *traffic) []section {
 	shared := new(fleetFigures)
-	return []section{operations{shared}, refresh{shared}, hotKey{}, local{rounds: 9, each: 150 * time.Millisecond}, observed{rounds: 15, each: 200 * time.Millisecond}, callers{inFile: 10_000, inTable: 90_000, active: 10_000, rounds: 9}, process{rounds: 5}}
+	return []section{
+		peers{t, 5, 2 * time.Second}, prompts{t, 3, time.Second}, streaming{t, 3, 100},
+		open{t, 2, []int{1000, 10_000}},
+		latency{t, 5, 2 * time.Second}, failover{t, 3, time.Second}, growth{t, 5, time.Second, 100_000},
+		operations{shared}, refresh{shared}, hotKey{}, local{rounds: 9, each: 150 * time.Millisecond},
+		observed{rounds: 15, each: 200 * time.Millisecond}, callers{inFile: 10_000, inTable: 90_000, active: 10_000, rounds: 9}, process{rounds: 5},
+	}
+}
+
+// offer is what can be measured: by default, and only when it is asked for by name.
+type offer struct {
+	usual, onRequest []section
+}
+
+// all returns everything.
+func all(t *traffic) offer {
+	return offer{sections(t), []section{soak{t}, profiling{t, 18 * time.Second}}}
 }
 
 // settings are the flags.
@@ -58,20 +76,27 @@ type settings struct {
 	markdown string
 }
 
-func parse(all []section, args []string, stderr io.Writer) (settings, error) {
-	s := settings{sections: all}
+func parse(t *traffic, o offer, args []string, stderr io.Writer) (settings, error) {
+	s := settings{sections: o.usual}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Func("only", "sections to measure, comma-separated (default: all)", func(text string) (err error) {
-		s.sections, err = choose(all, text)
+	flags.Func("only", "sections to measure, comma-separated (default: those of the first list)", func(text string) (err error) {
+		s.sections, err = choose(slices.Concat(o.usual, o.onRequest), text)
 		return err
 	})
+	t.flags(flags)
 	flags.StringVar(&s.json, "json", "", "`file` for everything measured, as JSON")
 	flags.StringVar(&s.markdown, "markdown", "", "`file` for the tables, as markdown")
 	flags.Usage = func() {
-		fmt.Fprint(stderr, "Usage: go run ./tests/bench [flags]\n\nMeasures, in one to two minutes, and prints the figures. Exit code 1: a measurement is void.\n\nSections:\n")
-		for _, one := range all {
-			fmt.Fprintf(stderr, "  %-11s %s\n", one.name(), one.about())
+		fmt.Fprint(stderr, "Usage: go run ./tests/bench [flags]\n\nMeasures, in about seven minutes, and prints the figures. Exit code 1: a measurement is void.\n")
+		for _, list := range []struct {
+			head     string
+			sections []section
+		}{{"Sections", o.usual}, {"Sections on request", o.onRequest}} {
+			fmt.Fprintf(stderr, "\n%s:\n", list.head)
+			for _, one := range list.sections {
+				fmt.Fprintf(stderr, "  %-11s %s\n", one.name(), one.about())
+			}
 		}
 		fmt.Fprint(stderr, "\nFlags:\n")
 		flags.PrintDefaults()
@@ -105,11 +130,12 @@ func choose(all []section, text string) (chosen []section, err error) {
 	return chosen, nil
 }
 
-func run(ctx context.Context, all []section, args []string, stdout, stderr io.Writer) error {
-	s, err := parse(all, args, stderr)
+func run(ctx context.Context, t *traffic, o offer, args []string, stdout, stderr io.Writer) error {
+	s, err := parse(t, o, args, stderr)
 	if err != nil {
 		return err
 	}
+	defer t.close()
 	var results []report.Result
 	void := false
 	for _, one := range s.sections {
@@ -127,7 +153,7 @@ func run(ctx context.Context, all []section, args []string, stdout, stderr io.Wr
 		results = append(results, result)
 		fmt.Fprintf(stderr, "%s: %.0f s\n", one.name(), time.Since(began).Seconds())
 	}
-	if err := write(s, here(), results, stdout); err != nil {
+	if err := write(s, here(t.versions), results, stdout); err != nil {
 		return err
 	}
 	if void {

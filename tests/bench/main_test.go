@@ -62,7 +62,7 @@ func TestExitCode(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out strings.Builder
-			err := run(t.Context(), test.sections, nil, &out, io.Discard)
+			err := run(t.Context(), new(traffic), offer{usual: test.sections}, nil, &out, io.Discard)
 			if failed := err != nil; failed != test.fails {
 				t.Errorf("error: %v", err)
 			}
@@ -78,7 +78,7 @@ func TestExitCode(t *testing.T) {
 func TestOnlySomeSections(t *testing.T) {
 	all := []section{good("a"), good("b"), good("c")}
 	var out strings.Builder
-	if err := run(t.Context(), all, []string{"--only", "c, a"}, &out, io.Discard); err != nil {
+	if err := run(t.Context(), new(traffic), offer{usual: all}, []string{"--only", "c, a"}, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); !strings.Contains(got, "speed of a") || strings.Contains(got, "speed of b") || !strings.Contains(got, "speed of c") {
@@ -93,7 +93,7 @@ func TestArgumentsThatMakeNoSense(t *testing.T) {
 		"what":       `what does "what" mean`,
 		"--fast":     "fast",
 	} {
-		err := run(t.Context(), []section{good("a")}, []string{argument}, io.Discard, io.Discard)
+		err := run(t.Context(), new(traffic), offer{usual: []section{good("a")}}, []string{argument}, io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", argument, err, want)
 		}
@@ -102,10 +102,10 @@ func TestArgumentsThatMakeNoSense(t *testing.T) {
 
 func TestHelpNamesTheSections(t *testing.T) {
 	var help strings.Builder
-	if err := run(t.Context(), sections(), []string{"--help"}, io.Discard, &help); err == nil {
+	if err := run(t.Context(), new(traffic), all(new(traffic)), []string{"--help"}, io.Discard, &help); err == nil {
 		t.Error("help measures nothing, and says so with flag.ErrHelp")
 	}
-	for _, want := range []string{"operations", "refresh", "hotkey", "local", "-only", "-json", "-markdown"} {
+	for _, want := range []string{"peers", "streams", "operations", "hotkey", "on request", "soak", "profile", "-only", "-program", "-litellm", "-json", "-markdown"} {
 		if !strings.Contains(help.String(), want) {
 			t.Errorf("help does not tell of %s:\n%s", want, &help)
 		}
@@ -117,7 +117,7 @@ func TestFilesAreWrittenIntoFoldersThatDoNotExistYet(t *testing.T) {
 	figures, document := filepath.Join(folder, "a.json"), filepath.Join(folder, "b.md")
 	one := good("a")
 	one.result.Figures = map[string]int{"speed": 42}
-	if err := run(t.Context(), []section{one}, []string{"--json", figures, "--markdown", document}, io.Discard, io.Discard); err != nil {
+	if err := run(t.Context(), new(traffic), offer{usual: []section{one}}, []string{"--json", figures, "--markdown", document}, io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	var read struct {
@@ -140,7 +140,7 @@ func TestAnInterruptedRunMeasuresNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out strings.Builder
-	err := run(ctx, []section{good("a")}, nil, &out, io.Discard)
+	err := run(ctx, new(traffic), offer{usual: []section{good("a")}}, nil, &out, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "interrupted") || out.Len() > 0 {
 		t.Errorf("got %v and %q", err, &out)
 	}
@@ -148,19 +148,30 @@ func TestAnInterruptedRunMeasuresNothing(t *testing.T) {
 
 // A peer that does not start makes the whole process fail, and its output says why.
 func TestProcessFailsIfAPeerDoesNotStart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it may install a Debian package")
+	}
 	path, err := bench()
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), path, "--only", "hotkey")
-	command.Env = append(os.Environ(), "SPILLWAY_SKIP_AZURITE=1")
-	out, err := command.Output()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Errorf("ended with %v, want exit code 1", err)
-	}
-	if !strings.Contains(string(out), "VOID  hotkey") {
-		t.Errorf("printed:\n%s", out)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--only", "hotkey"}, "VOID  hotkey"},
+		{[]string{"--only", "latency", "--program", "/bin/false"}, "VOID  latency: spillway-"},
+	} {
+		command := exec.CommandContext(t.Context(), path, test.args...)
+		command.Env = append(os.Environ(), "SPILLWAY_SKIP_AZURITE=1")
+		out, err := command.Output()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("%q ended with %v, want exit code 1", test.args, err)
+		}
+		if !strings.Contains(string(out), test.want) {
+			t.Errorf("%q printed no %q:\n%s", test.args, test.want, out)
+		}
 	}
 }
 

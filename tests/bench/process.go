@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,10 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
+	"spillway/tests/bench/meter"
 	"spillway/tests/bench/report"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/program"
@@ -147,7 +146,7 @@ func live(ctx context.Context, binary string) (l life, err error) {
 		return l, err
 	}
 	url := "http://" + listening.Address
-	if l.Cold, err = resident(command.Process.Pid); err != nil {
+	if l.Cold, err = meter.Resident(command.Process.Pid); err != nil {
 		return l, err
 	}
 	if err := chat(ctx, url); err != nil {
@@ -158,7 +157,7 @@ func live(ctx context.Context, binary string) (l life, err error) {
 		return l, err
 	}
 	pauseFor(ctx, 3*time.Second)
-	l.Idle, err = resident(command.Process.Pid)
+	l.Idle, err = meter.Resident(command.Process.Pid)
 	return l, err
 }
 
@@ -208,24 +207,4 @@ func pauseFor(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-}
-
-// resident is a process's resident memory in bytes, as Linux tells it.
-func resident(pid int) (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	return parseResident(string(status))
-}
-
-func parseResident(status string) (float64, error) {
-	for line := range strings.Lines(status) {
-		fields := strings.Fields(line)
-		if len(fields) == 3 && fields[0] == "VmRSS:" && fields[2] == "kB" {
-			kilobytes, err := strconv.ParseFloat(fields[1], 64)
-			return kilobytes * 1024, err
-		}
-	}
-	return 0, errors.New("the system does not tell a process's resident memory")
 }

@@ -82,14 +82,3 @@ func TestProcessGoals(t *testing.T) {
 		}
 	}
 }
-
-func TestParseResident(t *testing.T) {
-	if got, err := parseResident("Name:\tspillway\nVmRSS:\t    2048 kB\n"); err != nil || got != 2<<20 {
-		t.Errorf("%v, %v; want 2 MiB", got, err)
-	}
-	for _, status := range []string{"", "VmRSS:\n", "VmRSS: many kB\n", "VmRSS: 3 MB\n"} {
-		if got, err := parseResident(status); err == nil {
-			t.Errorf("%q is taken for %v bytes", status, got)
-		}
-	}
-}

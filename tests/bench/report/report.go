@@ -31,6 +31,8 @@ type Goal struct {
 	// Got is what was measured.
 	Got     string
 	Reached bool
+	// Void says that nothing was measured.
+	Void bool
 }
 
 // AtMost returns the goal that the median of a figure does not exceed a bound.

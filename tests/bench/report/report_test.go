@@ -9,19 +9,22 @@ import (
 	"time"
 )
 
-var setting = Setting{Machine: "machine", Go: "go1.26", Date: time.Date(2026, 1, 2, 23, 0, 0, 0, time.FixedZone("", -7200))}
+var setting = Setting{Machine: "machine", Go: "go1.26", Date: time.Date(2026, 1, 2, 23, 0, 0, 0, time.FixedZone("", -7200)), Versions: []string{"peer 1.2"}}
 
 var results = []Result{{
 	Section: "speed", Title: "one | two",
 	Columns: []string{"who", "requests/s"},
 	Rows:    [][]string{{"σ", "1"}, {"somebody", "12345678901"}},
-	Goals:   []Goal{{What: "speed", Want: "at least 2", Got: "1"}, {What: "size", Want: "at most 2", Got: "1", Reached: true}},
+	Goals: []Goal{
+		{What: "speed", Want: "at least 2", Got: "1"}, {What: "size", Want: "at most 2", Got: "1", Reached: true},
+		{What: "weight", Want: "at most 2", Got: "not measured", Void: true},
+	},
 	Voids:   []string{"too\nfew"},
 	Figures: map[string]int{"speed": 1},
 }}
 
 func TestText(t *testing.T) {
-	want := `machine, go1.26, 2026-01-03
+	want := `machine, go1.26, 2026-01-03, peer 1.2
 
 speed: one | two
   who         requests/s
@@ -31,6 +34,7 @@ speed: one | two
 Figures to reach (medians)
   MISSED   speed: 1, wanted at least 2
   reached  size: 1, wanted at most 2
+  VOID     weight: not measured, wanted at most 2
 
 VOID  speed: too
 few
@@ -43,12 +47,13 @@ few
 
 func TestMarkdown(t *testing.T) {
 	want := "# Results of `make bench`\n" + `
-machine, go1.26, 2026-01-03. Medians, with the least and the most in parentheses.
+machine, go1.26, 2026-01-03, peer 1.2. Medians, with the least and the most in parentheses.
 
 | figure | to reach | measured | |
 |---|---|---|---|
 | speed | at least 2 | 1 | MISSED |
 | size | at most 2 | 1 | reached |
+| weight | at most 2 | not measured | VOID |
 
 ## speed
 

@@ -14,10 +14,12 @@ type Setting struct {
 	Machine string
 	Go      string
 	Date    time.Time
+	// Versions are the names and versions of the programs that took part.
+	Versions []string
 }
 
 func (s Setting) String() string {
-	return fmt.Sprintf("%s, %s, %s", s.Machine, s.Go, s.Date.UTC().Format(time.DateOnly))
+	return strings.Join(append([]string{s.Machine, s.Go, s.Date.UTC().Format(time.DateOnly)}, s.Versions...), ", ")
 }
 
 // Text writes the results for a terminal.
@@ -104,10 +106,14 @@ func goals(results []Result) (all []Goal) {
 }
 
 func (g Goal) verdict() string {
-	if g.Reached {
+	switch {
+	case g.Void:
+		return "VOID"
+	case g.Reached:
 		return "reached"
+	default:
+		return "MISSED"
 	}
-	return "MISSED"
 }
 
 // widths returns the widths of the columns in characters.

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"spillway/tests/bench/load"
+	"spillway/tests/bench/report"
+	"spillway/tests/bench/stand"
+)
+
+// turnWith is a good turn in which a request took so many microseconds.
+func turnWith(micros float64) load.Turn {
+	const requests = 100_000
+	return load.Turn{
+		Requests: requests, Reached: requests, Connections: 16, Seconds: 1, Median: micros * 1e-6, P99: micros * 1e-5,
+		Contender: time.Duration(micros * requests * float64(time.Microsecond)), Generator: 100 * time.Millisecond,
+	}
+}
+
+// contestOf is what contenders did in two rounds, by the time of their requests.
+func contestOf(micros map[string]float64) *contest {
+	c := &contest{turns: make(map[string][]load.Turn), voids: make(map[string][]string)}
+	for name, time := range micros {
+		c.names = append(c.names, name)
+		c.turns[name] = []load.Turn{turnWith(time), turnWith(time)}
+	}
+	slices.Sort(c.names)
+	return c
+}
+
+// A contender that did not start, that made errors, or that was driven too slowly has no
+// figures, and makes the run fail; the others keep theirs.
+func TestVoidContenders(t *testing.T) {
+	slow, failing := turnWith(5), turnWith(20)
+	slow.Generator = 990 * time.Millisecond
+	failing.Errors = 3
+	turns := map[string]load.Turn{"good": turnWith(20), "slow": slow, "failing": failing}
+	entries := []entry{
+		{name: "good", contender: &stand.Contender{Name: "good"}},
+		{name: "absent", err: errors.New("it did not start")},
+		{name: "failing", contender: &stand.Contender{Name: "failing"}},
+		{name: "slow", contender: &stand.Contender{Name: "slow"}},
+		{name: "lost", contender: &stand.Contender{Name: "lost"}},
+	}
+	c := play(t.Context(), io.Discard, entries, 2, func(_ context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+		if c.Name == "lost" {
+			return load.Turn{}, load.Rules{}, errors.New("the generator broke")
+		}
+		return turns[c.Name], load.Rules{}, nil
+	})
+	result := c.table("title", []column{perRequest, rate}, "good")
+	for i, want := range [][]string{
+		{"good", "20.0 µs", "100000", "1.00"}, {"absent", "void", "void", "void"}, {"failing", "void", "void", "void"},
+		{"slow", "void", "void", "void"}, {"lost", "void", "void", "void"},
+	} {
+		if !slices.Equal(result.Rows[i], want) {
+			t.Errorf("got %q, want %q", result.Rows[i], want)
+		}
+	}
+	var out strings.Builder
+	err := run(t.Context(), new(traffic), offer{usual: []section{fake{called: "contest", result: result}}}, nil, &out, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "VOID") {
+		t.Errorf("the run ends with %v, want an error", err)
+	}
+	for _, want := range []string{
+		"VOID  contest: absent: it did not start\n", "failing: round 1: 3 errors in 100000 requests (and 1 reasons more)",
+		"slow: round 1: the generator was the bottleneck: it used 99 % of a processor, what it drives 50 %", "lost: round 1: the generator broke",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not printed:\n%s", want, &out)
+		}
+	}
+}
+
+// verdicts are the goals of a result as their beginnings.
+func verdicts(goals []report.Goal) string {
+	letters := ""
+	for _, g := range goals {
+		switch {
+		case g.Void:
+			letters += "v"
+		case g.Reached:
+			letters += "r"
+		default:
+			letters += "m"
+		}
+	}
+	return letters
+}
+
+// Each figure is judged by its bound; one whose contender is void is void, not missed.
+func TestVerdicts(t *testing.T) {
+	void := func(c *contest, name string) *contest {
+		c.void(name, "it did not start")
+		return c
+	}
+	for _, test := range []struct {
+		name string
+		got  report.Result
+		want string // r: reached, m: missed, v: void
+	}{
+		{"peers, all reached", peersResult(contestOf(map[string]float64{spillway: 25, reverseProxy: 50, nginx: 10, portkey: 250})), "rrrr"},
+		{"peers, all missed", peersResult(contestOf(map[string]float64{spillway: 51, reverseProxy: 50, nginx: 10, portkey: 250})), "mmmm"},
+		{"peers, only further on is missed", peersResult(contestOf(map[string]float64{spillway: 50, reverseProxy: 50, nginx: 20, portkey: 500})), "rmrr"},
+		{"peers, nginx is void", peersResult(void(contestOf(map[string]float64{spillway: 25, reverseProxy: 50, nginx: 10, portkey: 250}), nginx)), "rrvr"},
+		{"peers, Spillway is void", peersResult(void(contestOf(map[string]float64{spillway: 25, reverseProxy: 50, nginx: 10, portkey: 250}), spillway)), "vvvv"},
+		{"peers, Portkey was not asked", peersResult(contestOf(map[string]float64{spillway: 25, reverseProxy: 50, nginx: 10})), "rrrv"},
+		{"prompts", promptsResult(report.Result{}, contestOf(map[string]float64{spillway: 100, reverseProxy: 50}), 1000), "r"},
+		{"prompts, missed", promptsResult(report.Result{}, contestOf(map[string]float64{spillway: 101, reverseProxy: 50}), 1000), "m"},
+		{"streams", streamsResult(contestOf(map[string]float64{direct: 100, spillway: 1100, reverseProxy: 1100})), "rr"},
+		{"streams, missed", streamsResult(contestOf(map[string]float64{direct: 100, spillway: 1101, reverseProxy: 1100})), "mm"},
+		{"latency", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 199})), "rr"},
+		{"latency, p99 missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 201})), "rm"},
+		{"latency, missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 251})), "mm"},
+		{"growth", growth{}.result(contestOf(map[string]float64{small: 100, manyBackends: 114, "7 consumers": 116}), "7 consumers"), "rm"},
+	} {
+		if got := verdicts(test.got.Goals); got != test.want {
+			t.Errorf("%s: got %s, want %s: %+v", test.name, got, test.want, test.got.Goals)
+		}
+	}
+}
+
+// Figures are compared round by round: what disturbs a whole round does not count.
+func TestComparedByRounds(t *testing.T) {
+	c := &contest{turns: map[string][]load.Turn{"a": {turnWith(10), turnWith(1000)}, "b": {turnWith(20), turnWith(2000)}}}
+	if s, ok := c.ratio("a", "b", load.Turn.PerRequest); !ok || s.Least != 0.5 || s.Most != 0.5 {
+		t.Errorf("got %+v, %v; want 0.5 in both rounds", s, ok)
+	}
+	if s, ok := c.ratio("a", "nobody", load.Turn.PerRequest); ok {
+		t.Errorf("a comparison with nobody gives %+v", s)
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"spillway/tests/bench/load"
+	"spillway/tests/bench/report"
+	"spillway/tests/bench/stand"
+	"spillway/tests/bench/wrk"
+)
+
+// growth measures whether a request costs more where there are many backends, or many
+// consumers.
+type growth struct {
+	*traffic
+	rounds    int
+	each      time.Duration
+	consumers int
+}
+
+func (growth) name() string { return "growth" }
+
+func (growth) about() string {
+	return "processor time of a short request with many backends, and with many active consumers"
+}
+
+const (
+	small        = "1 backend, 10 consumers"
+	manyBackends = "100 backends"
+)
+
+func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
+	if err := g.ready(ctx, progress); err != nil {
+		return report.Result{}, err
+	}
+	folder, err := g.section(g.name())
+	if err != nil {
+		return report.Result{}, err
+	}
+	upstream, err := stand.StartStatic(ctx, folder, g.tools.nginx, g.files)
+	if err != nil {
+		return report.Result{}, err
+	}
+	defer upstream.Stop()
+	manyConsumers := fmt.Sprintf("%d consumers", g.consumers)
+	var entries []entry
+	defer func() { stopAll(entries) }()
+	keys := make(map[string][]string)
+	for _, s := range []stand.Settings{{Name: small, Backends: 1}, {Name: manyBackends, Backends: 100}, {Name: manyConsumers, Backends: 1, Consumers: g.consumers}} {
+		contender, err := stand.StartSpillway(ctx, folder, g.tools.spillway, upstream, s)
+		entries = append(entries, enter(s.Name, contender, err))
+		keys[s.Name] = stand.Keys(max(s.Consumers, 10))
+	}
+	turn := func(each time.Duration) turnOf {
+		return func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+			t, err := upstream.Requests(ctx, c, g.tools.wrk, wrk.Load{Body: stand.Short, Keys: keys[c.Name], Connections: 16, For: each})
+			return t, load.Rules{}, err
+		}
+	}
+	fmt.Fprintln(progress, "  each consumer calls for the first time")
+	for _, e := range entries {
+		if e.name == manyConsumers && e.err == nil {
+			if err := g.firstCalls(ctx, e.contender, turn(5*time.Second)); err != nil {
+				return report.Result{}, err
+			}
+		}
+	}
+	c := play(ctx, progress, entries, g.rounds, turn(g.each))
+	return g.result(&c, manyConsumers), nil
+}
+
+// firstCalls lets all consumers call.
+func (g growth) firstCalls(ctx context.Context, c *stand.Contender, turn turnOf) error {
+	for calls := int64(0); calls < int64(g.consumers); {
+		t, _, err := turn(ctx, c)
+		if err != nil {
+			return err
+		}
+		if t.Errors > 0 || t.Requests == 0 {
+			return fmt.Errorf("%d consumers: %d errors in %d first calls", g.consumers, t.Errors, t.Requests)
+		}
+		calls += t.Requests
+	}
+	return nil
+}
+
+// result judges what was seen.
+func (g growth) result(c *contest, manyConsumers string) report.Result {
+	const bound = 1.15
+	c.names = []string{small, manyBackends, manyConsumers}
+	r := c.table("", []column{perRequest, rate, median, p99}, small)
+	r.Title = fmt.Sprintf("the keys of all consumers take turns; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
+	for _, name := range c.names[1:] {
+		ratio, ok := c.ratio(name, small, load.Turn.PerRequest)
+		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a request with %s, as a multiple of that with %s", name, small), ratio, ok, bound, hundredths))
+	}
+	return r
+}

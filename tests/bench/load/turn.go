@@ -1,0 +1,104 @@
+// Package load holds what a contender did under a load, and the rules that say when
+// that is no measurement.
+package load
+
+import (
+	"fmt"
+	"time"
+)
+
+// Turn is one contender under one load for a while.
+type Turn struct {
+	// Requests were answered, Errors are those among them that failed, and others that
+	// were not answered.
+	Requests, Errors int64
+	// Reached are the requests that the upstream got meanwhile.
+	Reached int64
+	// Connections is how many requests were under way at a time, at most.
+	Connections int
+	Seconds     float64
+	// Median and P99 are times to the end of an answer, in seconds.
+	Median, P99 float64
+	// Contender, Generator and Upstream are the processor time that each has used. For
+	// the upstream alone, without anybody before it, the first is the last.
+	Contender, Generator, Upstream time.Duration
+	// Foreign is the processor time of all other processes of the machine.
+	Foreign time.Duration
+}
+
+// Rate is requests per second.
+func (t Turn) Rate() float64 { return float64(t.Requests) / t.Seconds }
+
+// PerRequest is the contender's processor time per request, in seconds.
+func (t Turn) PerRequest() float64 { return t.Contender.Seconds() / float64(t.Requests) }
+
+// Rules are what a turn must keep to. The zero value holds what each must.
+type Rules struct {
+	// Rate, if positive, is the rate that was to be reached, within a sixth.
+	Rate float64
+	// Quiet says that times are measured rather than processor time, and that other
+	// processes must not have disturbed them.
+	Quiet bool
+	// Attempts are the requests that the upstream gets per request; 0 is 1.
+	Attempts float64
+	// Slack is the part of the requests by which those that reach the upstream may
+	// differ; 0 is 2 %.
+	Slack float64
+}
+
+const (
+	// busy is the part of one processor from which on a process with one thread, or a
+	// contender, is taken to be at its limit.
+	busy = 0.9
+	// leastTime is what a contender must have used for the figure to be finer than 5 %:
+	// the system tells it in steps of 10 ms.
+	leastTime = 200 * time.Millisecond
+	// perConnection is how many requests there must be for each connection, or those
+	// that were cut off at the end count too much.
+	perConnection = 5
+	// foreign is the part of one processor that others may have where times are measured.
+	foreign = 0.4
+)
+
+// Voids says why a turn is no measurement. There is one line for each reason.
+func (t Turn) Voids(r Rules) (voids []string) {
+	void := func(format string, args ...any) { voids = append(voids, fmt.Sprintf(format, args...)) }
+	if t.Errors > 0 {
+		void("%d errors in %d requests", t.Errors, t.Requests)
+	}
+	if t.Requests < int64(perConnection*t.Connections) || t.Requests == 0 || t.Seconds <= 0 {
+		void("%d requests on %d connections are too few", t.Requests, t.Connections)
+		return voids
+	}
+	if t.Contender < leastTime && !r.Quiet {
+		void("%v of processor time are too little to be told", t.Contender)
+	}
+	if generator, contender := t.Generator.Seconds()/t.Seconds, t.Contender.Seconds()/t.Seconds; generator >= busy && contender < busy {
+		void("the generator was the bottleneck: it used %.0f %% of a processor, what it drives %.0f %%", 100*generator, 100*contender)
+	}
+	if others := t.Foreign.Seconds() / t.Seconds; r.Quiet && others > foreign {
+		void("other processes used %.0f %% of a processor", 100*others)
+	}
+	if got := t.Rate(); r.Rate > 0 && (got < r.Rate*5/6 || got > r.Rate*7/6) {
+		void("%.0f requests a second instead of %.0f", got, r.Rate)
+	}
+	return append(voids, t.strays(r)...)
+}
+
+// strays says whether the upstream got other requests than were made: somebody answered
+// by himself, or asked more than once.
+func (t Turn) strays(r Rules) []string {
+	attempts, slack := r.Attempts, r.Slack
+	if attempts == 0 {
+		attempts = 1
+	}
+	if slack == 0 {
+		slack = 0.02
+	}
+	want := attempts * float64(t.Requests)
+	under := float64(t.Connections) // those that were cut off at the end
+	if got := float64(t.Reached); got < want*(1-slack) || got > want*(1+slack)+attempts*under {
+		return []string{fmt.Sprintf("%d requests reached the upstream for %d that were answered", t.Reached, t.Requests)}
+	}
+	return nil
+}

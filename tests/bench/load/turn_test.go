@@ -1,0 +1,61 @@
+package load
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// good is a turn that nothing is wrong with.
+var good = Turn{
+	Requests: 10_000, Reached: 10_010, Connections: 32, Seconds: 1, Median: 0.001, P99: 0.003,
+	Contender: 950 * time.Millisecond, Generator: 300 * time.Millisecond, Upstream: 100 * time.Millisecond,
+}
+
+func TestFiguresOfATurn(t *testing.T) {
+	if per := math.Round(good.PerRequest() * 1e9); good.Rate() != 10_000 || per != 95_000 {
+		t.Errorf("rate %v, per request %v ns; want 10000 and 95,000", good.Rate(), per)
+	}
+}
+
+// A turn counts only if everything was answered well, by the upstream, and at the pace
+// of the contender rather than of its driver.
+func TestVoids(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(*Turn)
+		rules Rules
+		want  string // empty: it counts
+	}{
+		{name: "a good turn", spoil: func(*Turn) {}},
+		{name: "errors", spoil: func(t *Turn) { t.Errors = 1 }, want: "1 errors in 10000 requests"},
+		{name: "nothing answered", spoil: func(t *Turn) { t.Requests = 0 }, want: "0 requests on 32 connections are too few"},
+		{name: "few for the connections", spoil: func(t *Turn) { t.Requests, t.Reached = 100, 100 }, want: "too few"},
+		{name: "too little time", spoil: func(t *Turn) { t.Contender = 100 * time.Millisecond }, want: "too little to be told"},
+		{name: "little time is enough where it is not the figure", spoil: func(t *Turn) { t.Contender = 100 * time.Millisecond }, rules: Rules{Quiet: true}},
+		{
+			name: "a slow generator", spoil: func(t *Turn) { t.Generator, t.Contender = 950*time.Millisecond, 500*time.Millisecond },
+			want: "the generator was the bottleneck: it used 95 % of a processor, what it drives 50 %",
+		},
+		{name: "a busy generator before a busy contender", spoil: func(t *Turn) { t.Generator = 950 * time.Millisecond }},
+		{name: "other processes", spoil: func(t *Turn) { t.Foreign = 600 * time.Millisecond }},
+		{
+			name: "other processes while times are measured", spoil: func(t *Turn) { t.Foreign = 600 * time.Millisecond },
+			rules: Rules{Quiet: true}, want: "other processes used 60 % of a processor",
+		},
+		{name: "the rate that was wanted", spoil: func(*Turn) {}, rules: Rules{Rate: 9_000}},
+		{name: "another rate", spoil: func(*Turn) {}, rules: Rules{Rate: 20_000}, want: "10000 requests a second instead of 20000"},
+		{name: "answers from a cache", spoil: func(t *Turn) { t.Reached = 5_000 }, want: "5000 requests reached the upstream for 10000"},
+		{name: "asked twice", spoil: func(t *Turn) { t.Reached = 20_000 }, want: "20000 requests reached"},
+		{name: "asked twice as planned", spoil: func(t *Turn) { t.Reached = 20_000 }, rules: Rules{Attempts: 2}},
+		{name: "cut off at the end", spoil: func(t *Turn) { t.Reached = 10_000 + 32 }},
+	} {
+		turn := good
+		test.spoil(&turn)
+		voids := turn.Voids(test.rules)
+		if got := strings.Join(voids, "\n"); test.want == "" && voids != nil || !strings.Contains(got, test.want) {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}

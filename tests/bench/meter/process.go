@@ -1,0 +1,126 @@
+package meter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tick is the step in which Linux tells processor times.
+const tick = 10 * time.Millisecond
+
+var errNotTold = errors.New("the system does not tell it as Linux does")
+
+// ProcessTime returns the processor time, user and system, that a process, those
+// that it has started and theirs have used so far, ended ones included, in steps of
+// 10 ms.
+func ProcessTime(pid int) (time.Duration, error) {
+	sum := time.Duration(0)
+	for _, one := range family(pid) {
+		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", one))
+		if err != nil && one != pid {
+			continue // it has ended, and its parent has its time
+		}
+		if err != nil {
+			return 0, err
+		}
+		used, err := parseStat(string(content))
+		if err != nil {
+			return 0, fmt.Errorf("the processor time of process %d: %w", one, err)
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
+// Resident returns the memory in bytes that a process, those that it has started and
+// theirs hold.
+func Resident(pid int) (float64, error) {
+	sum := 0.0
+	for _, one := range family(pid) {
+		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", one))
+		if err != nil && one != pid {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		resident, err := parseResident(string(content))
+		if err != nil {
+			return 0, fmt.Errorf("the memory of process %d: %w", one, err)
+		}
+		sum += resident
+	}
+	return sum, nil
+}
+
+// MachineTime returns the processor time that all processes of the machine have used
+// so far, without what interrupts took.
+func MachineTime() (time.Duration, error) {
+	content, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	return parseMachine(string(content))
+}
+
+// family is a process, those that it has started, and theirs.
+func family(pid int) []int {
+	all := []int{pid}
+	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // none: it has ended
+	for _, task := range tasks {
+		content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, task.Name()))
+		for _, field := range strings.Fields(string(content)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				all = append(all, family(child)...)
+			}
+		}
+	}
+	return all
+}
+
+// parseStat reads the times of a process and of its ended children. The name of the
+// program, in parentheses, may hold anything.
+func parseStat(stat string) (time.Duration, error) {
+	const first, last = 11, 14 // utime, stime, cutime, cstime, counted from after the name
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) <= last {
+		return 0, errNotTold
+	}
+	return ticks(fields[first : last+1])
+}
+
+// parseMachine reads the times of all processors that processes used.
+func parseMachine(stat string) (time.Duration, error) {
+	line, _, _ := strings.Cut(stat, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 4 || fields[0] != "cpu" {
+		return 0, errNotTold
+	}
+	return ticks(fields[1:4]) // user, nice, system
+}
+
+func ticks(fields []string) (sum time.Duration, err error) {
+	for _, field := range fields {
+		n, err := strconv.ParseInt(field, 10, 36)
+		if err != nil || n < 0 {
+			return 0, errNotTold
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum, nil
+}
+
+func parseResident(status string) (float64, error) {
+	for line := range strings.Lines(status) {
+		fields := strings.Fields(line)
+		if len(fields) == 3 && fields[0] == "VmRSS:" && fields[2] == "kB" {
+			kilobytes, err := strconv.ParseFloat(fields[1], 64)
+			return kilobytes * 1024, err
+		}
+	}
+	return 0, errNotTold
+}
