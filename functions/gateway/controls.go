@@ -131,6 +131,9 @@ func (r *request) permits(backend string) bool {
 // reachable tells why no member of any of the pools may serve the request, where its
 // own headers, or the response that it follows, rule all of them out.
 func (r *request) reachable(c *Consumer, first *Pool) *openai.Error {
+	if r.only == "" && len(r.asked.exclude) == 0 {
+		return nil
+	}
 	backends := make(map[string]bool)
 	gather := func(p *Pool) {
 		priority := p.firstPriority()
