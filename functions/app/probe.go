@@ -34,8 +34,6 @@ const (
 	// probeTokens is what a probe may cost at most: a dot in its message's
 	// wrapping, and the answer.
 	probeTokens = 10
-	// probeVersion is the api-version of a backend that has none configured.
-	probeVersion = "2024-10-21"
 	// defaultThrottle is how long a 429 that names no time is believed.
 	defaultThrottle = 10 * time.Second
 	// probeMargin is kept of a probe's time, so that a backend which does not
@@ -150,7 +148,7 @@ func (p *prober) send(ctx context.Context, t *target, form int64) finding {
 	if f.operation.ModelInBody(t.Backend.Dialect) {
 		patch.Model = t.Name
 	}
-	call := upstream.Call{Operation: f.operation, Deployment: t.Name, APIVersion: probeVersion, Body: wire.Body(patch)}
+	call := upstream.Call{Operation: f.operation, Deployment: t.Name, Body: wire.Body(patch)}
 	call.Header = http.Header{"Content-Type": {"application/json"}}
 	if deadline, ok := ctx.Deadline(); ok {
 		call.Within = max(time.Until(deadline)-probeMargin, time.Millisecond)

@@ -51,6 +51,27 @@ func dialectBackends() hosts {
 	return hosts{"azure.test": backend("azure", "a"), "v1.test": backend("v1", "b"), "openai.test": backend("openai", "c")}
 }
 
+// An api-version that is older than a feature gets the service's own error, word by
+// word, and harms no deployment: a client that goes on asking takes nothing out.
+func TestVersionOlderThanAFeature(t *testing.T) {
+	run(t, ordinary, func(s *site) {
+		for range 20 {
+			for _, call := range []rig.Call{
+				{Path: "/openai/deployments/gpt-4o/chat/completions?api-version=2020-01-01", Body: chatBody(10, false)},
+				{Path: "/openai/responses?api-version=2024-06-01", Body: `{"model":"gpt-4o","input":"Hi"}`},
+			} {
+				w := s.Send(s.t.Context(), call)
+				if w.Code != 200 && (w.Code < 400 || w.Code > 404 || w.Header().Get("X-Spillway-Backend") != "ptu") {
+					t.Fatalf("%s: %d %s", call.Path, w.Code, w.Body)
+				}
+			}
+		}
+		if d := s.deployment("ptu/gpt-4o-ptu"); d.Breaker != "closed" {
+			t.Errorf("the breaker is %s", d.Breaker)
+		}
+	})
+}
+
 // A client of any dialect is served by a backend of any other. What changes on
 // the way is where the model's name stands, what it is, and the credential. All
 // else reaches the backend byte for byte.

@@ -52,10 +52,16 @@ var missing = map[string]bool{
 // the page of a proxy, and one that concerns the deployment are the backend's;
 // anything else (a file, a previous answer that the request refers to) is the
 // client's. So is all that the API says of what the request's path names by an id.
-func notFound(op openai.Operation, fault *openai.Error) Outcome {
+//
+// A path that does not exist under the api-version that the client chose is the
+// client's: else a version that Azure does not know would take out one backend after
+// another.
+func notFound(op openai.Operation, fault *openai.Error, clientsVersion bool) Outcome {
 	switch {
 	case fault == nil:
 		return Broken
+	case clientsVersion && fault.Code == "404":
+		return ClientFault
 	case strings.Contains(op.Path(), "{id}"):
 		return ClientFault
 	case missing[strings.ToLower(fault.Code)]:

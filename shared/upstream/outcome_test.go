@@ -42,7 +42,7 @@ var statusTests = []struct {
 	{"403", 403, json, `{"error":{"code":"403","message":"temporarily blocked"}}`, Broken, "status_403", true, "403"},
 	{"404 DeploymentNotFound", 404, json, `{"error":{"code":"DeploymentNotFound","message":"does not exist"}}`, Broken, "status_404", true, "DeploymentNotFound"},
 	{"404 model_not_found", 404, json, `{"error":{"code":"model_not_found","message":"does not exist"}}`, Broken, "status_404", true, "model_not_found"},
-	{"404 number", 404, json, `{"error":{"code":"404","message":"Resource not found"}}`, Broken, "status_404", true, "404"},
+	{"404 number", 404, json, `{"error":{"code":"404","message":"Resource not found"}}`, ClientFault, "status_404", false, "404"},
 	{"404 page of a proxy", 404, "text/html", "<html>not here</html>", Broken, "status_404", true, ""},
 	{"404 empty", 404, "text/plain", "", Broken, "status_404", true, ""},
 	{"404 of something the request names", 404, json, `{"error":{"code":"previous_response_not_found","message":"no"}}`, ClientFault, "status_404", false, "previous_response_not_found"},
@@ -86,6 +86,41 @@ func TestOutcomeOfEachStatus(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A client may ask for an api-version that the service does not know. That is no fault
+// of the backend, unless the version is that of its configuration.
+func TestVersionThatTheServiceDoesNotKnow(t *testing.T) {
+	const body = `{"error":{"code":"404","message":"Resource not found"}}`
+	for _, test := range []struct {
+		name              string
+		dialect           openai.Dialect
+		backends, clients string
+		want              Outcome
+	}{
+		{"the client's", openai.Azure, "", "2020-01-01", ClientFault},
+		{"the configuration's", openai.Azure, "2020-01-01", "2024-10-21", Broken},
+		{"nobody's", openai.Azure, "", "", Broken},
+		{"of a dialect without", openai.OpenAI, "", "2020-01-01", Broken},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			client, backend := serve(t, answer(404, json, body))
+			backend.Dialect, backend.APIVersion = test.dialect, test.backends
+			call := chat()
+			call.APIVersion = test.clients
+			r := client.Do(t.Context(), backend, call)
+			defer r.Close()
+			checkResult(t, r)
+			if r.Outcome != test.want || r.CountsOnBreaker() != (test.want == Broken) {
+				t.Errorf("got %v, counts %t, want %v", r.Outcome, r.CountsOnBreaker(), test.want)
+			}
+			if r.Outcome == ClientFault {
+				if text, _ := relayed(r); text != body {
+					t.Errorf("the client gets %q, want the service's own words", text)
+				}
+			}
+		})
 	}
 }
 

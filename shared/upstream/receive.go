@@ -121,7 +121,7 @@ func (r *Result) receiveFault(length int64) {
 	if !r.Unread {
 		r.Fault = parseFault(r.Status, r.held())
 	}
-	if r.Status == http.StatusNotFound && notFound(r.op, r.Fault) == Broken {
+	if r.Status == http.StatusNotFound && notFound(r.op, r.Fault, r.clientsVersion) == Broken {
 		r.fail(Broken, statusReason(r.Status), nil)
 		return
 	}

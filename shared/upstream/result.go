@@ -139,7 +139,9 @@ type Result struct {
 	parent    context.Context // the caller's
 	op        openai.Operation
 	dropUsage bool
-	object    bool // the answer is a JSON object, or begins like one
+	// clientsVersion: the client has chosen the api-version.
+	clientsVersion bool
+	object         bool // the answer is a JSON object, or begins like one
 
 	watch
 	sent *requestBody

@@ -131,6 +131,7 @@ func New(o Options) *Client {
 // then: when ctx ends, so does the backend's request.
 func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 	r := &Result{client: c, parent: ctx, dropUsage: call.DropUsage, op: call.Operation, RateLimit: unknownRateLimit}
+	r.clientsVersion = b.Dialect == openai.Azure && b.APIVersion == "" && call.APIVersion != ""
 	if ctx.Err() != nil {
 		return r.fail(r.interrupted(ctx.Err(), ReasonReset))
 	}
