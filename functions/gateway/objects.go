@@ -14,10 +14,6 @@ import (
 	"spillway/shared/usage"
 )
 
-// keptFor is how long a backend keeps a stored response: Azure OpenAI and OpenAI both
-// delete it after 30 days.
-const keptFor = 30 * 24 * time.Hour
-
 // rememberTime bounds the wait for the table to know of a stored object. The client
 // has no use for an id that nobody finds again.
 const rememberTime = 2 * time.Second
@@ -83,7 +79,7 @@ func (g *Gateway) remember(ctx context.Context, c *Consumer, req *request, h *ho
 	object := objects.Object{
 		Kind: objects.Response, ID: id, Consumer: c.Name,
 		Backend: a.member.Backend.Name, Deployment: a.member.Name, Model: req.model, Pool: a.pool.Name,
-		Created: now, Expires: now.Add(keptFor),
+		Created: now, Expires: now.Add(objects.Keep),
 		Pending: req.wire.Background && !a.result.HasUsage, Estimated: h.tokens,
 		Spilled: a.spillover != "", Tags: req.asked.tags,
 	}

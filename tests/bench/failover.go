@@ -32,14 +32,7 @@ const (
 )
 
 func (f failover) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	if err := f.ready(ctx, progress); err != nil {
-		return report.Result{}, err
-	}
-	folder, err := f.section(f.name())
-	if err != nil {
-		return report.Result{}, err
-	}
-	upstream, err := stand.StartStatic(ctx, folder, f.tools.nginx, f.files)
+	folder, upstream, err := f.static(ctx, f.name(), progress)
 	if err != nil {
 		return report.Result{}, err
 	}

@@ -33,14 +33,7 @@ const (
 )
 
 func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	if err := g.ready(ctx, progress); err != nil {
-		return report.Result{}, err
-	}
-	folder, err := g.section(g.name())
-	if err != nil {
-		return report.Result{}, err
-	}
-	upstream, err := stand.StartStatic(ctx, folder, g.tools.nginx, g.files)
+	folder, upstream, err := g.static(ctx, g.name(), progress)
 	if err != nil {
 		return report.Result{}, err
 	}

@@ -25,14 +25,7 @@ func (latency) name() string { return "latency" }
 func (latency) about() string { return "added time of a short request at half load, median and p99" }
 
 func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	if err := l.ready(ctx, progress); err != nil {
-		return report.Result{}, err
-	}
-	folder, err := l.section(l.name())
-	if err != nil {
-		return report.Result{}, err
-	}
-	upstream, err := stand.StartStatic(ctx, folder, l.tools.nginx, l.files)
+	folder, upstream, err := l.static(ctx, l.name(), progress)
 	if err != nil {
 		return report.Result{}, err
 	}

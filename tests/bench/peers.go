@@ -31,14 +31,7 @@ func (peers) about() string {
 const inTables = "Spillway, state in Azurite"
 
 func (p peers) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	if err := p.ready(ctx, progress); err != nil {
-		return report.Result{}, err
-	}
-	folder, err := p.section(p.name())
-	if err != nil {
-		return report.Result{}, err
-	}
-	upstream, err := stand.StartStatic(ctx, folder, p.tools.nginx, p.files)
+	folder, upstream, err := p.static(ctx, p.name(), progress)
 	if err != nil {
 		return report.Result{}, err
 	}

@@ -33,17 +33,10 @@ var profiles = []struct{ name, query string }{
 }
 
 func (p profiling) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	if err := p.ready(ctx, progress); err != nil {
-		return report.Result{}, err
-	}
-	folder, err := p.section(p.name())
-	if err != nil {
-		return report.Result{}, err
-	}
 	if err := os.MkdirAll(p.profiles, 0o755); err != nil {
 		return report.Result{}, err
 	}
-	upstream, err := stand.StartReading(ctx, folder, p.tools.upstream)
+	folder, upstream, err := p.reading(ctx, p.name(), progress)
 	if err != nil {
 		return report.Result{}, err
 	}

@@ -53,14 +53,7 @@ func prompt(size int) []byte {
 }
 
 func (p prompts) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	if err := p.ready(ctx, progress); err != nil {
-		return report.Result{}, err
-	}
-	folder, err := p.section(p.name())
-	if err != nil {
-		return report.Result{}, err
-	}
-	upstream, err := stand.StartReading(ctx, folder, p.tools.upstream)
+	folder, upstream, err := p.reading(ctx, p.name(), progress)
 	if err != nil {
 		return report.Result{}, err
 	}

@@ -40,14 +40,7 @@ const (
 )
 
 func (s streaming) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	if err := s.ready(ctx, progress); err != nil {
-		return report.Result{}, err
-	}
-	folder, err := s.section(s.name())
-	if err != nil {
-		return report.Result{}, err
-	}
-	upstream, err := stand.StartReading(ctx, folder, s.tools.upstream, "--events", fmt.Sprint(streamEvents), "--every", streamEvery.String())
+	folder, upstream, err := s.reading(ctx, s.name(), progress, "--events", fmt.Sprint(streamEvents), "--every", streamEvery.String())
 	if err != nil {
 		return report.Result{}, err
 	}

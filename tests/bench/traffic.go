@@ -65,6 +65,33 @@ func (t *traffic) ready(ctx context.Context, progress io.Writer) error {
 	return nil
 }
 
+// static has all at hand for a section, with its folder, and starts an upstream before
+// it whose answer is always the same.
+func (t *traffic) static(ctx context.Context, name string, progress io.Writer) (folder string, upstream *stand.Upstream, err error) {
+	return t.begin(ctx, name, progress, func(folder string) (*stand.Upstream, error) {
+		return stand.StartStatic(ctx, folder, t.tools.nginx, t.files)
+	})
+}
+
+// reading is static with an upstream that reads what it is asked, and answers as args
+// say.
+func (t *traffic) reading(ctx context.Context, name string, progress io.Writer, args ...string) (folder string, upstream *stand.Upstream, err error) {
+	return t.begin(ctx, name, progress, func(folder string) (*stand.Upstream, error) {
+		return stand.StartReading(ctx, folder, t.tools.upstream, args...)
+	})
+}
+
+func (t *traffic) begin(ctx context.Context, name string, progress io.Writer, start func(folder string) (*stand.Upstream, error)) (folder string, upstream *stand.Upstream, err error) {
+	if err := t.ready(ctx, progress); err != nil {
+		return "", nil, err
+	}
+	if folder, err = t.section(name); err != nil {
+		return "", nil, err
+	}
+	upstream, err = start(folder)
+	return folder, upstream, err
+}
+
 // known notes the version of a tool.
 func (t *traffic) known(found tool.Tool, err error) (tool.Tool, error) {
 	if err == nil && found.Version != "" {

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/azure"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/responses"
 
@@ -20,20 +18,7 @@ import (
 // not a chat as well, in each dialect.
 func TestOfficialClientStudio(t *testing.T) {
 	s := studio(func(o *azureopenai.Options) { o.Key = "k" })
-	l, err := s.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	web := option.WithHTTPClient(&http.Client{Transport: transport})
-	clients := map[string]openai.Client{
-		"azure":    openai.NewClient(azure.WithEndpoint(l.URL, "2025-04-01-preview"), azure.WithAPIKey("k"), azure.WithUnsafeAllowHTTP(), web),
-		"azure v1": openai.NewClient(option.WithBaseURL(l.URL+"/openai/v1/"), option.WithAPIKey("k"), web),
-		"openai":   openai.NewClient(option.WithBaseURL(l.URL+"/v1/"), option.WithAPIKey("k"), web),
-	}
-	for name, client := range clients {
+	for name, client := range officialClients(t, s, "2025-04-01-preview") {
 		t.Run(name, func(t *testing.T) {
 			respond(t, client)
 			respondInBackground(t, client)

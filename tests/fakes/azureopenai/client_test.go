@@ -18,20 +18,7 @@ import (
 func TestOfficialClient(t *testing.T) {
 	d := exactly(25)
 	s := one(d, func(o *azureopenai.Options) { o.Key = "k" })
-	l, err := s.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	web := option.WithHTTPClient(&http.Client{Transport: transport})
-	clients := map[string]openai.Client{
-		"azure":    openai.NewClient(azure.WithEndpoint(l.URL, "2024-10-21"), azure.WithAPIKey("k"), azure.WithUnsafeAllowHTTP(), web),
-		"azure v1": openai.NewClient(option.WithBaseURL(l.URL+"/openai/v1/"), option.WithAPIKey("k"), web),
-		"openai":   openai.NewClient(option.WithBaseURL(l.URL+"/v1/"), option.WithAPIKey("k"), web),
-	}
-	for name, client := range clients {
+	for name, client := range officialClients(t, s, "2024-10-21") {
 		t.Run(name, func(t *testing.T) {
 			plain(t, client)
 			stream(t, client)
@@ -40,6 +27,27 @@ func TestOfficialClient(t *testing.T) {
 		})
 	}
 	check(t, s, 0)
+}
+
+// officialClients are clients of a server on a socket, one in each dialect; Azure's asks
+// for that api-version.
+func officialClients(t *testing.T, s *azureopenai.Server, version string) map[string]openai.Client {
+	t.Helper()
+	l, err := s.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		l.Close()
+	})
+	web := option.WithHTTPClient(&http.Client{Transport: transport})
+	return map[string]openai.Client{
+		"azure":    openai.NewClient(azure.WithEndpoint(l.URL, version), azure.WithAPIKey("k"), azure.WithUnsafeAllowHTTP(), web),
+		"azure v1": openai.NewClient(option.WithBaseURL(l.URL+"/openai/v1/"), option.WithAPIKey("k"), web),
+		"openai":   openai.NewClient(option.WithBaseURL(l.URL+"/v1/"), option.WithAPIKey("k"), web),
+	}
 }
 
 func params() openai.ChatCompletionNewParams {
