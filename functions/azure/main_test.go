@@ -290,7 +290,7 @@ func TestServeUntilToldToEnd(t *testing.T) {
 	inside, leave := make(chan struct{}), make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- newServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		ended <- newService(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			close(inside)
 			<-leave
 			w.WriteHeader(http.StatusTeapot)

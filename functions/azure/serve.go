@@ -17,6 +17,7 @@ import (
 
 	"spillway/functions/app"
 	"spillway/shared/config"
+	"spillway/shared/server"
 	"spillway/shared/telemetry"
 	"spillway/shared/telemetry/export"
 )
@@ -48,7 +49,7 @@ func serve(args []string, std streams) error {
 	// A Functions host asks until it is answered, and sends nothing before.
 	app.TuneCollector()
 	door := app.NewDoor()
-	s := newServer(door, log)
+	s := newService(door, log)
 	ended := make(chan error, 1)
 	go func() { ended <- s.serve(ctx, listener) }()
 
@@ -101,16 +102,16 @@ func refuse(log zerolog.Logger, std streams, errs ...error) error {
 	return fmt.Errorf("spillway serve: %w", err)
 }
 
-// server serves, and lets open requests finish when it is told to end.
-type server struct {
-	*http.Server
+// service serves, and lets open requests finish when it is told to end.
+type service struct {
+	*server.Server
 	open sync.WaitGroup
 	log  zerolog.Logger
 }
 
-func newServer(handler http.Handler, log zerolog.Logger) *server {
-	s := &server{log: log}
-	s.Server = &http.Server{
+func newService(handler http.Handler, log zerolog.Logger) *service {
+	s := &service{log: log}
+	s.Server = server.New(&http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.open.Add(1)
 			defer s.open.Done()
@@ -121,12 +122,12 @@ func newServer(handler http.Handler, log zerolog.Logger) *server {
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-	}
+	})
 	return s
 }
 
 // serve serves until ctx ends, then lets open requests finish.
-func (s *server) serve(ctx context.Context, listener net.Listener) error {
+func (s *service) serve(ctx context.Context, listener net.Listener) error {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(listener) }()
 	select {

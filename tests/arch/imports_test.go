@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"shared/telemetry":    {},
 	"shared/breaker/rule": {},
 	"shared/form":         {},
+	"shared/server":       {},
 	// telemetry
 	"shared/telemetry/meter":  {"shared/quota", "shared/store", "shared/usage"},
 	"shared/telemetry/tracer": {"shared/telemetry/meter", "shared/usage"},
@@ -50,7 +51,7 @@ var allowed = map[string][]string{
 	"functions/maintenance":      {"shared/quota", "shared/breaker", "shared/store", "shared/clock"},
 	// composition root and mains
 	"functions/app":    {"shared", "functions/gateway", "functions/console", "functions/maintenance"},
-	"functions/azure":  {"functions/app", "functions/console", "shared/config", "shared/consumers", "shared/auth", "shared/telemetry", "shared/usage", "shared/store", "shared/clock"},
+	"functions/azure":  {"functions/app", "functions/console", "shared/server", "shared/config", "shared/consumers", "shared/auth", "shared/telemetry", "shared/usage", "shared/store", "shared/clock"},
 	"functions/lambda": {"functions/app", "functions/maintenance", "shared/config", "shared/openai", "shared/telemetry"},
 }
 
