@@ -193,9 +193,6 @@ func (x *exchange) emit(p []byte) {
 // request.
 func (x *exchange) finish() bool {
 	good := x.end()
-	if good {
-		_ = x.body.Close()
-	}
 	x.conn.endWatch()
 	whole := x.body.shut()
 	if !whole && x.err == nil {

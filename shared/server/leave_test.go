@@ -1,0 +1,143 @@
+package server
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// waiting is a handler that takes until its request is canceled, an hour at most,
+// and says how long that was.
+func waiting(took chan<- time.Duration, before func(http.ResponseWriter, *http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		before(w, r)
+		select {
+		case <-r.Context().Done():
+		case <-time.After(time.Hour):
+		}
+		took <- time.Since(begin)
+	}
+}
+
+// A client's leaving cancels its request as soon as it is watched for, whatever
+// has been read and sent before.
+func TestClientLeaves(t *testing.T) {
+	for name, test := range map[string]struct {
+		request string
+		before  func(http.ResponseWriter, *http.Request)
+		leaves  time.Duration // after its request
+		want    time.Duration // when the handler knows
+	}{
+		"at once":        {at("/"), nil, 0, watchAfter},
+		"later":          {at("/"), nil, time.Second, time.Second},
+		"after a body":   {post("", "body"), func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, time.Second, time.Second},
+		"after chunks":   {chunked("", "body"), func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, time.Second, time.Second},
+		"unread body":    {post("", "body"), func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 9000)) }, time.Second, time.Second},
+		"in a stream":    {at("/"), func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() }, time.Second, time.Second},
+		"never":          {at("/"), nil, 2 * time.Hour, time.Hour},
+		"in the body":    {"POST / HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 9\r\n\r\nbody", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, time.Second, time.Second},
+		"left to others": {odds("/"), nil, time.Second, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if test.before == nil {
+					test.before = func(http.ResponseWriter, *http.Request) {}
+				}
+				took := make(chan time.Duration, 1)
+				c := start(t, waiting(took, test.before)).dial()
+				c.send(test.request)
+				go func() { _, _ = io.Copy(io.Discard, c) }()
+				time.Sleep(test.leaves)
+				c.Close()
+				if got := <-took; got != test.want {
+					t.Errorf("the handler waits %v, want %v", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// Who sends more has not left. What was sent is the next request, however much of
+// it comes while the first is served.
+func TestPipelinedWhileWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			time.Sleep(time.Minute)
+			if r.Context().Err() != nil {
+				t.Errorf("%s is canceled", r.URL.Path)
+			}
+			path(w, r)
+		}).dial()
+		sent := make(chan struct{})
+		go func() {
+			for _, text := range []string{at("/1"), "G", "ET /2 HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + at("/3") + "P",
+				"OST /4 HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 4\r\n\r\nbo", "dy" + odds("/5") + at("/6")} {
+				c.send(text)
+				time.Sleep(time.Second)
+			}
+			close(sent)
+		}()
+		for _, want := range []string{"/1", "/2", "/3", "/4", "/5", "/6"} {
+			c.receive(want)
+		}
+		<-sent
+	})
+}
+
+// When the handler returns its request is canceled, also when it panics.
+func TestCanceledAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		contexts := make(chan context.Context, 1)
+		s := start(t, func(_ http.ResponseWriter, r *http.Request) {
+			contexts <- r.Context()
+			if r.URL.Path == "/panic" {
+				panic(http.ErrAbortHandler)
+			}
+		})
+		c := s.dial()
+		for _, path := range []string{"/", "/", "/panic"} {
+			c.send(at(path))
+			ctx := <-contexts
+			<-ctx.Done()
+			if path == "/" {
+				c.receive("")
+			}
+		}
+	})
+}
+
+// baseContext adds the listener's address to all contexts.
+func baseContext(key any) func(*http.Server) {
+	return func(s *http.Server) {
+		s.BaseContext = func(l net.Listener) context.Context {
+			return context.WithValue(context.Background(), key, l.Addr())
+		}
+	}
+}
+
+// A request's context knows the server, the address that was called, and what the
+// settings add.
+func TestContext(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		var s *running
+		s = start(t, func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			if ctx.Value(key{}) != s.queue.Addr() || ctx.Value(http.ServerContextKey) != s.settings || ctx.Value(http.LocalAddrContextKey) == nil {
+				t.Errorf("%s: the context is %v", r.URL.Path, ctx)
+			}
+			if r.RemoteAddr != "pipe" {
+				t.Errorf("%s: the client is %q", r.URL.Path, r.RemoteAddr)
+			}
+		}, baseContext(key{}))
+		c := s.dial()
+		c.ask(at("/here"), "")
+		c.ask(odds("/there"), "")
+	})
+}
