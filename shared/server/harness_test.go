@@ -169,7 +169,7 @@ func settings(h http.Handler, change ...func(*http.Server)) *http.Server {
 }
 
 var (
-	fieldsForm = regexp.MustCompile(`(HTTP/1\.1 \d\d\d .*|\r\n0)\r\n([^\r\n]+\r\n)+\r\n`) // of a header or a trailer
+	fieldsForm = regexp.MustCompile(`(HTTP/1\.1 \d\d\d .*|0)\r\n([^\r\n]+\r\n)+\r\n`) // of a header or a trailer
 	dateForm   = regexp.MustCompile(`Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`)
 )
 

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// BenchmarkRequest is a small request and its answer on the loopback interface,
+// here and by net/http.
+func BenchmarkRequest(b *testing.B) {
+	body := []byte(strings.Repeat("x", 300))
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body)
+	})
+	request := []byte(post("", strings.Repeat("x", 150)))
+	for name, s := range map[string]service{"server": New(settings(handler)), "net/http": settings(handler)} {
+		b.Run(name, func(b *testing.B) {
+			c := benchClient(b, s)
+			answer := make([]byte, 0, 4<<10)
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = c.Write(request)
+				n, err := c.Read(answer[:cap(answer)])
+				if err != nil || n < len(body) {
+					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkEvent is an event of a stream, here and by net/http.
+func BenchmarkEvent(b *testing.B) {
+	event := []byte("data: " + strings.Repeat("x", 300) + "\n\n")
+	for name, of := range map[string]func(*http.Server) service{"server": func(s *http.Server) service { return New(s) }, "net/http": func(s *http.Server) service { return s }} {
+		b.Run(name, func(b *testing.B) {
+			next := make(chan struct{})
+			c := benchClient(b, of(settings(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for range next {
+					_, _ = w.Write(event)
+					w.(http.Flusher).Flush()
+				}
+			}))))
+			_, _ = io.WriteString(c, get(""))
+			go func() { _, _ = io.Copy(io.Discard, c) }()
+			b.ReportAllocs()
+			for b.Loop() {
+				next <- struct{}{}
+			}
+			close(next)
+		})
+	}
+}
+
+// benchClient connects to a server that is started for it.
+func benchClient(b *testing.B, s service) net.Conn {
+	c, err := net.Dial("tcp", onNetwork(b, s))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	return c
+}
