@@ -8,6 +8,12 @@ import (
 	"testing"
 )
 
+// contenders make a server with settings.
+var contenders = map[string]func(*http.Server) service{
+	"server":   func(s *http.Server) service { return New(s) },
+	"net/http": func(s *http.Server) service { return s },
+}
+
 // BenchmarkRequest is a small request and its answer on the loopback interface,
 // here and by net/http.
 func BenchmarkRequest(b *testing.B) {
@@ -18,9 +24,9 @@ func BenchmarkRequest(b *testing.B) {
 		_, _ = w.Write(body)
 	})
 	request := []byte(post("", strings.Repeat("x", 150)))
-	for name, s := range map[string]service{"server": New(settings(handler)), "net/http": settings(handler)} {
+	for name, of := range contenders {
 		b.Run(name, func(b *testing.B) {
-			c := benchClient(b, s)
+			c := benchClient(b, of(settings(handler)))
 			answer := make([]byte, 0, 4<<10)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -37,7 +43,7 @@ func BenchmarkRequest(b *testing.B) {
 // BenchmarkEvent is an event of a stream, here and by net/http.
 func BenchmarkEvent(b *testing.B) {
 	event := []byte("data: " + strings.Repeat("x", 300) + "\n\n")
-	for name, of := range map[string]func(*http.Server) service{"server": func(s *http.Server) service { return New(s) }, "net/http": func(s *http.Server) service { return s }} {
+	for name, of := range contenders {
 		b.Run(name, func(b *testing.B) {
 			next := make(chan struct{})
 			c := benchClient(b, of(settings(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
