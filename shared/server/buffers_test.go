@@ -33,6 +33,7 @@ func TestWrites(t *testing.T) {
 		"parts":           {"say=a&say=b&say=c", []string{"\r\n\r\nabc"}},
 		"of a length":     {set("Content-Length:3000") + "&write=3000", []string{"<x>"}},
 		"chunks":          {"say=" + event + "&say=a", []string{"x\r\n1\r\na\r\n0\r\n\r\n"}},
+		"long":            {"write=9000", []string{"\r\n\r\n2328\r\n", "<x>", "\r\n", "0\r\n\r\n"}},
 		"events":          {"flush&say=a&flush&say=" + event + "&flush", []string{"\r\n\r\n", "1\r\na\r\n", "x\r\n", "0\r\n\r\n"}},
 		"nothing to send": {"flush&flush&flush", []string{"\r\n\r\n", "0\r\n\r\n"}},
 		"informed":        {"status=103&say=a", []string{"Hints\r\n\r\n", "\r\n\r\na"}},

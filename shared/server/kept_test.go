@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 )
@@ -172,6 +173,15 @@ func TestFullDuplex(t *testing.T) {
 		_, _ = io.Copy(io.Discard, answer.Body)
 		c.ask(at("/"), "")
 	})
+}
+
+// What was read before a connection is handed over comes first, in whatever
+// portions it is read.
+func TestFronted(t *testing.T) {
+	c := &fronted{Conn: script("hell", "o"), front: []byte("oh, ")}
+	if got, err := io.ReadAll(iotest.OneByteReader(c)); string(got) != "oh, hello" || err != nil {
+		t.Errorf("read %q, %v", got, err)
+	}
 }
 
 // A client that is refused while it still sends gets to read why, and then has

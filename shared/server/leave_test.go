@@ -90,6 +90,22 @@ func TestPipelinedWhileWatched(t *testing.T) {
 	})
 }
 
+// A watch that begins too late, when its request has been answered, takes nothing
+// of what comes then.
+func TestLateWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, path)
+		c := s.dial()
+		for range 2 {
+			c.ask(at("/"), "/")
+			synctest.Wait()
+			for served := range s.conns {
+				served.watchClient()
+			}
+		}
+	})
+}
+
 // When the handler returns its request is canceled, also when it panics.
 func TestCanceledAfterwards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

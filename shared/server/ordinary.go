@@ -26,7 +26,7 @@ func judge(b []byte) verdict {
 		line, b, v = nextLine(b)
 		switch {
 		case v != ordinary:
-		case len(line) == 0 && seen&hasHost != 0 && seen&(hasLength|hasEncoding) != hasLength|hasEncoding:
+		case len(line) == 0 && seen&hasHost != 0:
 			return ordinary
 		case !ordinaryField(line, &seen):
 			return odd
@@ -62,7 +62,6 @@ const (
 	hasHost special = 1 << iota
 	hasConnection
 	hasEncoding
-	hasLength
 )
 
 // ordinaryField tells whether a field asks for nothing that is only done
@@ -85,10 +84,6 @@ func ordinaryField(line []byte, seen *special) bool {
 	case len("Connection"):
 		if is(name, "Connection") {
 			once, good = hasConnection, is(trim(value), "keep-alive") || is(trim(value), "close")
-		}
-	case len("Content-Length"):
-		if is(name, "Content-Length") {
-			once = hasLength
 		}
 	case len("Transfer-Encoding"):
 		if is(name, "Transfer-Encoding") {

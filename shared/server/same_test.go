@@ -124,6 +124,7 @@ var sent = map[string]string{
 	"chunks":                     chunked("read&say=ok", "hello", "you") + get("say=more"),
 	"chunks, unread":             chunked("say=ok", "hello", "you") + get("say=more"),
 	"chunks, unread and long":    chunked("say=ok", large[:maxUnread-9]) + get("say=more"),
+	"chunks, unread, as can be":  chunked("say=ok", large[:maxUnread]) + get("say=more"),
 	"chunks, unread and longer":  chunked("say=ok", large) + get("say=more"),
 	"chunks, after the answer":   chunked("say=ok&flush&read", "hello") + get("say=more"),
 	"chunks, closed":             chunked("close&say=ok", "hello") + get("say=more"),

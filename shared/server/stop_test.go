@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -12,8 +13,12 @@ import (
 	"time"
 )
 
-// stopping is a handler that takes ten seconds with what is below /slow.
+// stopping is a handler that takes ten seconds with what is below /slow, and with
+// what is below /slow/stream when its answer has begun.
 func stopping(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/slow/stream") {
+		w.(http.Flusher).Flush()
+	}
 	if strings.HasPrefix(r.URL.Path, "/slow") {
 		select {
 		case <-r.Context().Done():
@@ -32,8 +37,13 @@ func TestShutdown(t *testing.T) {
 		half.send("GET / HTTP/1.1\r\n")
 		idle.ask(at("/"), "/")
 		left.ask(odds("/"), "/")
-		slow, slowLeft := s.dial(), s.dial()
+		slow, slowLeft, stream := s.dial(), s.dial(), s.dial()
 		slow.send(at("/slow"))
+		stream.send(at("/slow/stream"))
+		begun, err := http.ReadResponse(stream.r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		slowLeft.send(odds("/slow"))
 		time.Sleep(time.Second)
 
@@ -52,7 +62,10 @@ func TestShutdown(t *testing.T) {
 				t.Errorf("%s: the client is not told", name)
 			}
 		}
-		err := <-ended
+		if body, err := io.ReadAll(begun.Body); string(body) != "/slow/stream" || err != nil || stream.rest() != "" {
+			t.Errorf("the stream is %q, %v", body, err)
+		}
+		err = <-ended
 		if took := time.Since(begin); err != nil || took < 9*time.Second || took > 10*time.Second {
 			t.Errorf("Shutdown returns %v after %v", err, took)
 		}
@@ -167,6 +180,33 @@ func TestAcceptFails(t *testing.T) {
 		l.give(theirs)
 		if err := <-ended; !errors.Is(err, fault) {
 			t.Errorf("Serve returns %v", err)
+		}
+	})
+}
+
+// late is a listener that has accepted its last connection when it is closed.
+type late struct{ queue }
+
+func (l late) Accept() (net.Conn, error) {
+	<-l.closed
+	return <-l.conns, nil
+}
+
+// A connection that is accepted when serving ends is closed.
+func TestAcceptedTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, path)
+		l, ended := late{newQueue()}, make(chan error, 1)
+		go func() { ended <- s.Serve(l) }()
+		synctest.Wait()
+		_ = s.Close()
+		ours, theirs := net.Pipe()
+		l.conns <- theirs
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve returns %v", err)
+		}
+		if n, err := ours.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("read %d, %v", n, err)
 		}
 	})
 }

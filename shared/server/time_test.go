@@ -86,6 +86,7 @@ func TestPatienceEndsWithTheHeader(t *testing.T) {
 			c.send("POST / HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 4\r\n\r\nbo")
 			time.Sleep(time.Hour)
 			c.ask("dy", "body")
+			c.ask(at("/"), "")
 		}
 	})
 }
@@ -166,6 +167,9 @@ func TestWriteDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
 		s := start(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/unbounded" {
+				return
+			}
 			connection := http.NewResponseController(w)
 			begin := time.Now()
 			_ = connection.SetWriteDeadline(begin.Add(time.Second))
@@ -190,7 +194,7 @@ func TestWriteDeadline(t *testing.T) {
 			c := s.dial()
 			c.ask(at("/read"), "")
 			time.Sleep(time.Hour)
-			c.ask(at("/read"), "")
+			c.ask(at("/unbounded"), "")
 			c.send(at(path))
 			if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s: %v", path, err)
@@ -199,5 +203,20 @@ func TestWriteDeadline(t *testing.T) {
 				t.Errorf("%s: got %q", path, rest)
 			}
 		}
+	})
+}
+
+// A connection that is handed over brings no deadline along.
+func TestNoDeadlineHandedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Second))
+			path(w, r)
+		}, func(s *http.Server) { s.IdleTimeout = 100 * time.Second }).dial()
+		c.ask(at("/"), "/")
+		time.Sleep(50 * time.Second)
+		c.send("GET /left HTTP/1.0\r\n")
+		time.Sleep(time.Hour)
+		c.ask("\r\n", "/left")
 	})
 }

@@ -48,7 +48,7 @@ func (c *conn) watchClient() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kept = append(c.kept, c.ahead[:n]...)
-	if err != nil && !c.reads.current.Equal(past) {
+	if err != nil { // of the client, or of endWatch, when nothing is left to cancel
 		c.cancel()
 	}
 	c.watch = unwatched
