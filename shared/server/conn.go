@@ -37,18 +37,17 @@ type conn struct {
 	method string        // of the last request, "": there was none
 
 	mu        sync.Mutex
-	exchange  *exchange          // guarded by mu; of the request that is served, nil: none is
-	cancel    context.CancelFunc // guarded by mu; ends the context of the last request
-	reads     deadline           // guarded by mu
-	writes    deadline           // guarded by mu
-	watch     watch              // guarded by mu
-	timer     *time.Timer        // guarded by mu; begins the watch
-	unwatched sync.Cond          // of mu: the watch has ended
-	ahead     [1]byte            // what the watch reads
+	exchange  *exchange   // guarded by mu; what is served, nil: nothing is
+	reads     deadline    // guarded by mu
+	writes    deadline    // guarded by mu
+	watch     watch       // guarded by mu
+	timer     *time.Timer // guarded by mu; begins the watch
+	unwatched sync.Cond   // of mu: the watch has ended
+	ahead     [1]byte     // what the watch reads
 }
 
 func newConn(s *Server, plain net.Conn, base context.Context, left *handover) *conn {
-	c := &conn{Conn: plain, server: s, left: left, cancel: func() {}}
+	c := &conn{Conn: plain, server: s, left: left}
 	c.ctx = context.WithValue(base, http.LocalAddrContextKey, plain.LocalAddr())
 	c.remote = plain.RemoteAddr().String()
 	c.reads.set, c.writes.set = plain.SetReadDeadline, plain.SetWriteDeadline
@@ -149,20 +148,15 @@ func (c *conn) leave(read []byte) {
 }
 
 // answer has a request answered, and tells whether another one may follow.
+// Streams live for minutes below it: its frame is to be small.
 func (c *conn) answer(r *http.Request) bool {
 	if !c.state.CompareAndSwap(idle, active) {
 		return false
 	}
 	c.method = r.Method
-	ctx, cancel := context.WithCancel(c.ctx)
-	*r = *r.WithContext(ctx) // in place, for its body knows it
-	r.RemoteAddr = c.remote
 	x := newExchange(c, r)
-	c.begin(x, cancel)
 	c.server.handler().ServeHTTP(x, r)
-	cancel()
 	good := x.finish()
-	c.begin(nil, cancel)
 	if r.MultipartForm != nil {
 		_ = r.MultipartForm.RemoveAll()
 	}
@@ -170,11 +164,11 @@ func (c *conn) answer(r *http.Request) bool {
 	return good && !c.server.closing.Load()
 }
 
-// begin notes what is served, with no deadlines.
-func (c *conn) begin(x *exchange, cancel context.CancelFunc) {
+// begin notes the exchange that is served, nil if none is, with no deadlines.
+func (c *conn) begin(x *exchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.exchange, c.cancel = x, cancel
+	c.exchange = x
 	c.reads.want(time.Time{})
 	c.writes.want(time.Time{})
 }
@@ -196,8 +190,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads.end()
-	if err != nil {
-		c.cancel()
+	if err != nil && c.exchange != nil {
+		c.exchange.cancel()
 	}
 	return n, err
 }
@@ -218,17 +212,10 @@ func (c *conn) send(first []byte, more ...[]byte) (err error) {
 	defer c.mu.Unlock()
 	c.writes.end()
 	if err != nil {
-		c.cancel()
+		c.exchange.cancel()
 		c.abort()
 	}
 	return err
-}
-
-// cancelRequest ends the context of the last request.
-func (c *conn) cancelRequest() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cancel()
 }
 
 // readBy bounds what is read from now on; zero: it may take for ever.

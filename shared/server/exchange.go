@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,9 +14,10 @@ var errOver = errors.New("server: the handler has returned")
 
 // exchange is a request and its answer. It is the handler's http.ResponseWriter.
 type exchange struct {
-	conn *conn
-	body body
-	head bool // only the answer's header is asked for
+	conn   *conn
+	cancel context.CancelFunc // ends the request's context
+	body   body
+	head   bool // only the answer's header is asked for
 
 	mu         sync.Mutex
 	header     http.Header // the handler's
@@ -33,8 +35,14 @@ type exchange struct {
 	unsent  *unsent // guarded by mu; nil: nothing is held back
 }
 
+// newExchange begins to serve a request, which it completes.
 func newExchange(c *conn, r *http.Request) *exchange {
 	x := &exchange{conn: c, header: make(http.Header), head: r.Method == http.MethodHead, last: r.Close, length: -1}
+	ctx, cancel := context.WithCancel(c.ctx)
+	x.cancel = cancel
+	*r = *r.WithContext(ctx) // in place, for its body knows it
+	r.RemoteAddr = c.remote
+	c.begin(x)
 	x.body.conn = c
 	if r.Body == http.NoBody {
 		c.bodyEnded()
@@ -192,12 +200,14 @@ func (x *exchange) emit(p []byte) {
 // finish ends the answer, and tells whether the connection can serve another
 // request.
 func (x *exchange) finish() bool {
+	x.cancel()
 	good := x.end()
 	x.conn.endWatch()
 	whole := x.body.shut()
 	if !whole && x.err == nil {
 		x.conn.linger()
 	}
+	x.conn.begin(nil)
 	return good && whole
 }
 
@@ -221,7 +231,7 @@ func (x *exchange) end() bool {
 // abandon ends an exchange whose handler has panicked. The client gets what the
 // handler has sent so far, so that it sees that something is missing.
 func (x *exchange) abandon() {
-	x.conn.cancelRequest()
+	x.cancel()
 	x.mu.Lock()
 	x.over = true
 	if x.begun {

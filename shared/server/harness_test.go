@@ -95,6 +95,9 @@ func converse(s service, pieces ...string) string {
 	return c.got.String()
 }
 
+// pass lets time pass, which is not real.
+func pass(d time.Duration) { <-time.After(d) }
+
 // director is a handler that does what a request's query says, step by step, and
 // keeps what it sees.
 type director struct {

@@ -52,7 +52,7 @@ func TestClientLeaves(t *testing.T) {
 				c := start(t, waiting(took, test.before)).dial()
 				c.send(test.request)
 				go func() { _, _ = io.Copy(io.Discard, c) }()
-				time.Sleep(test.leaves)
+				pass(test.leaves)
 				c.Close()
 				if got := <-took; got != test.want {
 					t.Errorf("the handler waits %v, want %v", got, test.want)
@@ -68,7 +68,7 @@ func TestPipelinedWhileWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			if r.Context().Err() != nil {
 				t.Errorf("%s is canceled", r.URL.Path)
 			}
@@ -79,7 +79,7 @@ func TestPipelinedWhileWatched(t *testing.T) {
 			for _, text := range []string{at("/1"), "G", "ET /2 HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + at("/3") + "P",
 				"OST /4 HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 4\r\n\r\nbo", "dy" + odds("/5") + at("/6")} {
 				c.send(text)
-				time.Sleep(time.Second)
+				pass(time.Second)
 			}
 			close(sent)
 		}()

@@ -45,7 +45,7 @@ func TestShutdown(t *testing.T) {
 			t.Fatal(err)
 		}
 		slowLeft.send(odds("/slow"))
-		time.Sleep(time.Second)
+		pass(time.Second)
 
 		begin, ended := time.Now(), make(chan error, 1)
 		go func() { ended <- s.Shutdown(t.Context()) }()
@@ -82,7 +82,7 @@ func TestShutdownThatTakesTooLong(t *testing.T) {
 			s := start(t, stopping)
 			c := s.dial()
 			c.send(request)
-			time.Sleep(time.Second)
+			pass(time.Second)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -120,7 +120,7 @@ func TestClose(t *testing.T) {
 		clients := []*client{s.dial(), s.dial(), s.dial()}
 		clients[0].send(at("/"))
 		clients[1].send(odds("/"))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if err := s.Close(); err != nil {
 			t.Errorf("Close returns %v", err)
 		}

@@ -41,7 +41,7 @@ func TestPatience(t *testing.T) {
 				begin := time.Now()
 				c := start(t, path, hasty).dial()
 				for _, step := range test.steps {
-					time.Sleep(step.wait)
+					pass(step.wait)
 					c.send(step.send)
 					if strings.HasSuffix(step.send, "\r\n\r\n") || strings.HasSuffix(step.send, "body") {
 						c.receive("/")
@@ -60,9 +60,9 @@ func TestUnlimitedPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, path).dial()
 		for range 3 {
-			time.Sleep(24 * time.Hour)
+			pass(24 * time.Hour)
 			c.send("GET / ")
-			time.Sleep(24 * time.Hour)
+			pass(24 * time.Hour)
 			c.ask("HTTP/1.1\r\nHost: contoso.test\r\n\r\n", "/")
 		}
 	})
@@ -76,7 +76,7 @@ func TestPatienceEndsWithTheHeader(t *testing.T) {
 			if err != nil {
 				t.Errorf("reading the body: %v", err)
 			}
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			if r.Context().Err() != nil {
 				t.Error("the request is canceled")
 			}
@@ -84,7 +84,7 @@ func TestPatienceEndsWithTheHeader(t *testing.T) {
 		}, hasty).dial()
 		for range 2 {
 			c.send("POST / HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 4\r\n\r\nbo")
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			c.ask("dy", "body")
 			c.ask(at("/"), "")
 		}
@@ -118,7 +118,7 @@ func TestReadDeadline(t *testing.T) {
 		for _, path := range []string{"/before", "/while"} {
 			c := s.dial()
 			c.ask("POST /sent HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 4\r\n\r\nbody", "")
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			answer := c.ask("POST "+path+" HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 4\r\n\r\nbo", "")
 			if answer.StatusCode != http.StatusRequestTimeout || !answer.Close || c.rest() != "" {
 				t.Errorf("%s: got %d, close: %t", path, answer.StatusCode, answer.Close)
@@ -133,9 +133,9 @@ func TestReadDeadlineAfterTheBody(t *testing.T) {
 		c := start(t, func(w http.ResponseWriter, r *http.Request) {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 			_, _ = io.Copy(io.Discard, r.Body)
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			if r.Context().Err() != nil {
 				t.Error("the request is canceled")
 			}
@@ -193,7 +193,7 @@ func TestWriteDeadline(t *testing.T) {
 		for _, path := range []string{"/before", "/while"} {
 			c := s.dial()
 			c.ask(at("/read"), "")
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			c.ask(at("/unbounded"), "")
 			c.send(at(path))
 			if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -214,9 +214,9 @@ func TestNoDeadlineHandedOver(t *testing.T) {
 			path(w, r)
 		}, func(s *http.Server) { s.IdleTimeout = 100 * time.Second }).dial()
 		c.ask(at("/"), "/")
-		time.Sleep(50 * time.Second)
+		pass(50 * time.Second)
 		c.send("GET /left HTTP/1.0\r\n")
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		c.ask("\r\n", "/left")
 	})
 }

@@ -49,7 +49,7 @@ func (c *conn) watchClient() {
 	defer c.mu.Unlock()
 	c.kept = append(c.kept, c.ahead[:n]...)
 	if err != nil { // of the client, or of endWatch, when nothing is left to cancel
-		c.cancel()
+		c.exchange.cancel()
 	}
 	c.watch = unwatched
 	c.unwatched.Signal()
