@@ -29,6 +29,8 @@ import (
 //     written; a read deadline does not concern the watch.
 //   - A ResponseWriter does nothing, and returns an error, once its handler has
 //     returned. It is neither an http.Hijacker nor an io.ReaderFrom.
+//   - A connection that is left to net/http in the middle of a header gets
+//     ReadHeaderTimeout once more.
 //   - http.MaxBytesReader does not end the connection by itself; an unread rest
 //     of more than 256 KiB does.
 type Server struct {
