@@ -162,7 +162,8 @@ func TestReadDeadlineOfAnUnreadBody(t *testing.T) {
 }
 
 // A handler bounds the sending of its answer, before and while it waits for a
-// client that does not read, and nothing of that is left for the next request.
+// client that does not read, and nothing of that is left for the next request. A
+// connection on which that time was too short is closed, whatever its handler does.
 func TestWriteDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
@@ -189,6 +190,7 @@ func TestWriteDeadline(t *testing.T) {
 				t.Errorf("%s: failed after %v, canceled: %v", r.URL.Path, took, r.Context().Err())
 			}
 			failed <- err
+			pass(time.Hour)
 		})
 		for _, path := range []string{"/before", "/while"} {
 			c := s.dial()
@@ -199,9 +201,11 @@ func TestWriteDeadline(t *testing.T) {
 			if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s: %v", path, err)
 			}
-			if rest := c.rest(); rest != "" {
-				t.Errorf("%s: got %q", path, rest)
+			begin := time.Now()
+			if rest, took := c.rest(), time.Since(begin); rest != "" || took != 0 {
+				t.Errorf("%s: closed after %v with %q", path, took, rest)
 			}
+			pass(time.Hour) // until the handler returns
 		}
 	})
 }
