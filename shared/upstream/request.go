@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 var errNoEndpoint = errors.New("the backend has no endpoint")
@@ -79,7 +80,7 @@ func (r *Result) send(transport http.RoundTripper, request *http.Request) (*http
 // closed while it was being written.
 func lostInWriting(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "write" || op.Op == "readfrom")
+	return errors.As(err, &op) && (op.Op == "write" || op.Op == "writev" || op.Op == "readfrom")
 }
 
 // errNotStale ends the replays of a request: the connection was not merely stale.
@@ -119,7 +120,11 @@ func (b *requestBody) open() (io.ReadCloser, error) {
 	}
 	reader := b.body.NewReader()
 	b.readers = append(b.readers, reader)
-	return &bodyReader{ReadCloser: reader, read: &b.read}, nil
+	counted := bodyReader{ReadCloser: reader, read: &b.read}
+	if inMemory, ok := b.body.(*openai.Body); ok {
+		return &memoryReader{bodyReader: counted, segments: inMemory.Segments}, nil
+	}
+	return &counted, nil
 }
 
 // bodyReader notes that it was read from.
@@ -134,4 +139,20 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	return r.ReadCloser.Read(p)
 }
 
-var _ io.ReadCloser = (*bodyReader)(nil)
+// memoryReader is a bodyReader of a body that lies in memory. What is sent from
+// there is looked at until the attempt's answer is closed, never longer.
+type memoryReader struct {
+	bodyReader
+	segments [][]byte
+}
+
+// Segments notes that the bytes were looked at.
+func (r *memoryReader) Segments() [][]byte {
+	r.read.Store(true)
+	return r.segments
+}
+
+var (
+	_ io.ReadCloser  = (*bodyReader)(nil)
+	_ wire.Segmented = (*memoryReader)(nil)
+)

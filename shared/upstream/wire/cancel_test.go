@@ -40,7 +40,8 @@ var cancelTests = []cancelTest{
 		hold(c)
 	}},
 	{name: "writing a short request", serve: silent, dial: whenWriting, body: maxDirect - 1000},
-	{name: "writing a long request", serve: silent, dial: whenWriting, body: maxBody},
+	{name: "writing a long request", serve: silent, dial: whenWriting, body: maxCopied},
+	{name: "writing a request from memory", serve: silent, dial: whenWriting, body: 1 << 20},
 	{name: "waiting for the answer", serve: func(c net.Conn, now func()) {
 		readRequest(bufio.NewReader(c))
 		now()
@@ -94,7 +95,11 @@ func TestCancel(t *testing.T) {
 				settings = append(settings, test.dial(now))
 			}
 			transport := newTransport(t, settings...)
-			got := fetch(transport, request(ctx, t, "POST", url, strings.Repeat("x", test.body)))
+			r := request(ctx, t, "POST", url, strings.Repeat("x", test.body))
+			if test.body > maxCopied {
+				r, _ = fromMemory(ctx, t, url, strings.Repeat("x", test.body))
+			}
+			got := fetch(transport, r)
 			if !errors.Is(got.err, gone) || (got.status != 0 && !test.read) {
 				t.Errorf("got status %d, %v", got.status, got.err)
 			}

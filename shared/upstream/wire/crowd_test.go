@@ -31,9 +31,12 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// starts are the two kinds of servers.
+var starts = map[string]func(http.Handler) *httptest.Server{"in clear": httptest.NewServer, "TLS": httptest.NewTLSServer}
+
 // Many callers at once get their own answers, while others leave in the middle.
 func TestManyAtOnce(t *testing.T) {
-	for name, start := range map[string]func(http.Handler) *httptest.Server{"in clear": httptest.NewServer, "TLS": httptest.NewTLSServer} {
+	for name, start := range starts {
 		t.Run(name, func(t *testing.T) {
 			server := start(http.HandlerFunc(echo))
 			t.Cleanup(server.Close)

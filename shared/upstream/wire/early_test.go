@@ -7,24 +7,25 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
 // stuck is a connection that takes half of what is written, and then no more
 // until it is closed.
 type stuck struct {
-	*net.TCPConn
+	net.Conn
 	half   func() // called when half has been taken
 	once   sync.Once
 	closed chan struct{}
 }
 
 func newStuck(c net.Conn, half func()) *stuck {
-	return &stuck{TCPConn: c.(*net.TCPConn), half: half, closed: make(chan struct{})}
+	return &stuck{Conn: c, half: half, closed: make(chan struct{})}
 }
 
 func (c *stuck) Write(p []byte) (int, error) {
-	n, err := c.TCPConn.Write(p[:len(p)/2])
+	n, err := c.Conn.Write(p[:len(p)/2])
 	if err != nil {
 		return n, err
 	}
@@ -35,8 +36,11 @@ func (c *stuck) Write(p []byte) (int, error) {
 
 func (c *stuck) Close() error {
 	c.once.Do(func() { close(c.closed) })
-	return c.TCPConn.Close()
+	return c.Conn.Close()
 }
+
+// SyscallConn lets the connection be kept.
+func (c *stuck) SyscallConn() (syscall.RawConn, error) { return c.Conn.(*net.TCPConn).SyscallConn() }
 
 // refuses answers before it has read more than the header.
 func refuses(t *testing.T, c net.Conn) {
@@ -51,7 +55,7 @@ const tooLarge = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig
 // An answer that comes before the request has been read counts, whatever the
 // backend does then.
 func TestEarlyAnswer(t *testing.T) {
-	for name, size := range map[string]int{"short body": maxDirect / 2, "long body": maxBody} {
+	for name, size := range map[string]int{"short body": maxDirect / 2, "long body": maxCopied} {
 		for what, then := range map[string]func(net.Conn){"closes": func(net.Conn) {}, "reads the rest": hold} {
 			t.Run(name+", "+what, func(t *testing.T) {
 				b := listen(t, func(c net.Conn, _ int) {
@@ -75,7 +79,7 @@ func TestEarlyAnswerToUnfinishedRequest(t *testing.T) {
 		hold(c)
 	})
 	transport := newTransport(t, dialing(func(c net.Conn) net.Conn { return newStuck(c, func() {}) }))
-	got := fetch(transport, request(t.Context(), t, "POST", b.url, strings.Repeat("x", maxBody)))
+	got := fetch(transport, request(t.Context(), t, "POST", b.url, strings.Repeat("x", maxCopied)))
 	if got.err != nil || got.status != 413 || got.body != "big" {
 		t.Errorf("got %+v", got)
 	}
@@ -91,7 +95,7 @@ func TestConnectionIsKeptAfterLongRequest(t *testing.T) {
 	transport := newTransport(t)
 	const requests = 20
 	for range requests {
-		got := fetch(transport, request(t.Context(), t, "POST", b.url, strings.Repeat("x", maxBody)))
+		got := fetch(transport, request(t.Context(), t, "POST", b.url, strings.Repeat("x", maxCopied)))
 		if got.body != "ok" || got.err != nil {
 			t.Fatalf("got %+v", got)
 		}

@@ -75,15 +75,15 @@ func (x *exchange) do(req *http.Request, body io.ReadCloser) (*http.Response, er
 
 // send writes the message, or begins to.
 func (x *exchange) send(m *message) {
-	if len(m.bytes) <= maxDirect {
-		n, err := x.conn.Write(m.bytes)
+	if m.body == nil && len(m.bytes) <= maxDirect {
+		n, err := m.writeTo(x.conn.Conn)
 		m.free()
 		x.sendErr, x.unsent = err, err != nil && n == 0
 		return
 	}
 	x.sending = make(chan error, 1)
 	go func() {
-		_, err := x.conn.Write(m.bytes)
+		_, err := m.writeTo(x.conn.Conn)
 		m.free()
 		x.sending <- err
 	}()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -11,20 +12,53 @@ import (
 	"sync"
 )
 
+// Segmented is what the body of a request may implement besides that lies in
+// memory: then it is sent from there, however long it is, and not read.
+type Segmented interface {
+	io.ReadCloser
+	// Segments are the body's bytes in their order. They are not changed, and not
+	// looked at any more once Close has been called.
+	Segments() [][]byte
+}
+
 // message is a request as it is sent.
-type message struct{ bytes []byte }
+type message struct {
+	bytes []byte // the header, and behind it a body that was copied
+
+	// A body that is sent from where it lies, nil if it was copied, and the buffers
+	// of the whole message, which writing uses up.
+	body    Segmented
+	buffers net.Buffers
+}
 
 // messages recycles messages: one is only needed until it is sent, while an
 // answer may be awaited for minutes.
 var messages = sync.Pool{New: func() any { return new(message) }}
 
-func (m *message) free() { messages.Put(m) }
+func (m *message) free() {
+	if m.body != nil {
+		_ = m.body.Close()
+		m.body = nil
+	}
+	clear(m.buffers)
+	m.buffers = m.buffers[:0]
+	messages.Put(m)
+}
 
-// newMessage writes an ordinary request with the given body, which it closes.
+// newMessage writes an ordinary request with the given body. It closes the body,
+// or lets free do so where the body is sent from where it lies.
 func newMessage(r *http.Request, body io.ReadCloser) (*message, error) {
 	m := messages.Get().(*message)
 	m.bytes = appendHeader(m.bytes[:0], r)
 	if !hasBody(r) {
+		return m, nil
+	}
+	if segmented, ok := body.(Segmented); ok && r.ContentLength > maxCopied {
+		m.body = segmented
+		if err := m.gather(r.ContentLength); err != nil {
+			m.free()
+			return nil, err
+		}
 		return m, nil
 	}
 	err := m.appendBody(body, int(r.ContentLength))
@@ -36,6 +70,30 @@ func newMessage(r *http.Request, body io.ReadCloser) (*message, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// gather puts the header and the segments of a body that must be of the given
+// length one behind the other.
+func (m *message) gather(length int64) error {
+	m.buffers = append(m.buffers, m.bytes)
+	for _, segment := range m.body.Segments() {
+		m.buffers = append(m.buffers, segment)
+		length -= int64(len(segment))
+	}
+	if length != 0 {
+		return errLength(-length)
+	}
+	return nil
+}
+
+// writeTo writes the message, once.
+func (m *message) writeTo(w io.Writer) (int64, error) {
+	if m.body == nil {
+		n, err := w.Write(m.bytes)
+		return int64(n), err
+	}
+	left := m.buffers
+	return left.WriteTo(w)
 }
 
 // appendHeader appends what precedes the body. It writes the same fields as
@@ -92,7 +150,12 @@ func (m *message) appendBody(body io.Reader, length int) error {
 	case err != nil && err != io.EOF:
 		return err
 	case len(b) != end:
-		return fmt.Errorf("wire: a body of ContentLength %d differs from it by %d bytes or more", length, len(b)-end)
+		return errLength(int64(len(b) - end))
 	}
 	return nil
+}
+
+// errLength says that a body has more bytes than its ContentLength, or fewer.
+func errLength(more int64) error {
+	return fmt.Errorf("wire: a body differs from its ContentLength by %d bytes or more", more)
 }

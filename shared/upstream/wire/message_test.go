@@ -144,7 +144,7 @@ func TestOrdinary(t *testing.T) {
 		"trailer":            func(r *http.Request) { r.Trailer = http.Header{"X": nil} },
 		"unknown length":     func(r *http.Request) { r.ContentLength = -1 },
 		"length 0 of a body": func(r *http.Request) { r.ContentLength = 0 },
-		"large body":         func(r *http.Request) { r.ContentLength = maxBody + 1 },
+		"large body":         func(r *http.Request) { r.ContentLength = maxCopied + 1 },
 		"length of no body":  func(r *http.Request) { r.Body = nil },
 		"Connection":         func(r *http.Request) { r.Header.Set("Connection", "close") },
 		"Upgrade":            func(r *http.Request) { r.Header.Set("Upgrade", "x") },

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// maxBody is the largest body that is sent here. A larger one has to be sent
-// while it is read, and its answer awaited meanwhile, as net/http does.
-const maxBody = 64 << 10
+// maxCopied is the largest body that is copied into its message. A larger one is
+// sent from where it lies; one that lies nowhere has to be sent while it is read,
+// which is left to net/http.
+const maxCopied = 64 << 10
 
 // ordinary tells whether a request is served here. What net/http would refuse is
 // not: it says best what is wrong with it.
@@ -24,7 +25,9 @@ func ordinary(r *http.Request) bool {
 		return false
 	case r.Close, len(r.TransferEncoding) > 0, len(r.Trailer) > 0:
 		return false
-	case r.ContentLength < 0, r.ContentLength > maxBody, hasBody(r) != (r.ContentLength > 0):
+	case r.ContentLength < 0, hasBody(r) != (r.ContentLength > 0):
+		return false
+	case r.ContentLength > maxCopied && !segmented(r.Body):
 		return false
 	}
 	return ordinaryHeader(r.Header) && httptrace.ContextClientTrace(r.Context()) == nil
@@ -55,6 +58,11 @@ func plainHost(host string) bool {
 }
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+func segmented(body io.Reader) bool {
+	_, ok := body.(Segmented)
+	return ok
+}
 
 func closeBody(body io.Closer) {
 	if body != nil {

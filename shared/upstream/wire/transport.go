@@ -18,8 +18,10 @@ import (
 // differs from it in this:
 //
 //   - A request's body of up to 64 KiB is read before anything is sent, in the
-//     caller's goroutine: its Read should not block.
-//   - When RoundTrip has returned an error, the body is not read any more.
+//     caller's goroutine: its Read should not block. A longer one that is Segmented
+//     is written from where it lies.
+//   - When RoundTrip has returned an error, or the answer's body has been closed or
+//     read to its end, the request's body is not looked at any more.
 //   - A connection that is dialed for a request that is then canceled is given up.
 //   - A kept connection that turns out to be closed is replaced once, by a new one.
 //   - The deprecated Request.Cancel is not looked at.
