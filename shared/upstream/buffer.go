@@ -3,8 +3,8 @@ package upstream
 import "sync"
 
 const (
-	// smallBuffer holds what a stream needs nearly always. Each open stream
-	// occupies one while it waits, so it decides the memory of a quiet stream.
+	// smallBuffer holds what a stream needs nearly always. A stream that waits in the
+	// middle of an event occupies one.
 	smallBuffer = 4 << 10
 	// largeBuffer is for long events and plain answers.
 	largeBuffer = 32 << 10

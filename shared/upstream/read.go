@@ -34,7 +34,27 @@ func (r *Result) readMore(limit int) {
 		r.buf = r.client.buffers.grow(r.buf, r.filled, min(size, limit))
 	}
 	r.expect(r.client.options.StreamIdle)
+	if r.Stream {
+		r.await()
+	}
 	r.readSome()
+}
+
+// await waits for more of a stream, which may be quiet for long, without the buffer
+// that nothing is held in.
+func (r *Result) await() {
+	body, ok := r.body.(interface{ Await() })
+	if !ok {
+		return
+	}
+	if r.filled > 0 {
+		body.Await()
+		return
+	}
+	size := len(*r.buf)
+	r.buf = r.client.buffers.give(r.buf)
+	body.Await()
+	r.buf = r.client.buffers.take(size)
 }
 
 // readWhole reads the rest of an answer of the given length, −1 if it is not

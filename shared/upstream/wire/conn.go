@@ -3,9 +3,9 @@ package wire
 import (
 	"bufio"
 	"crypto/tls"
+	"io"
 	"math"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -17,31 +17,35 @@ const unlimited = math.MaxInt64
 // conn is a connection to a backend. One exchange uses it at a time; abort may
 // be called by anybody at any time.
 type conn struct {
-	net.Conn // the socket, or TLS over it
+	net.Conn           // what is written to: the network's connection, or TLS over it
+	from     io.Reader // what is read from: the socket, or TLS over it
 	socket   *socket
 	to       endpoint
 	state    *tls.ConnectionState // nil: in clear
 	abort    func()               // closes the socket without any farewell
 
 	reader *bufio.Reader // nil while no answer is read
+	spare  *bufio.Reader // empty, for a reader's buffer to be given back; nil: none
 	left   int64         // what may still be read
 	broken bool          // reading has ended
 	last   bool          // the backend will answer no more
 
 	since time.Time       // when it was put into the pool, by the wall clock
-	raw   syscall.RawConn // for peek; nil: it cannot be looked at
+	raw   syscall.RawConn // for peek and fill; nil: it cannot be looked at
 	quiet bool            // what peek has found
 	look  func(fd uintptr) bool
+	fill  func(fd uintptr) bool
 	seen  [1]byte
 }
 
 // newConn makes a conn of a socket.
 func newConn(plain net.Conn, to endpoint) *conn {
 	c := &conn{Conn: plain, socket: &socket{Conn: plain}, to: to}
+	c.from = c.socket
 	c.abort = func() { _ = plain.Close() }
 	if s, ok := plain.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
-			c.raw, c.look = raw, c.peek
+			c.raw, c.look, c.fill = raw, c.peek, c.socket.fill
 		}
 	}
 	return c
@@ -55,16 +59,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	if int64(len(p)) > c.left {
 		p = p[:c.left]
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.from.Read(p)
 	c.left -= int64(n)
-	c.broken = c.broken || err != nil
+	c.broken = c.broken || err != nil && !c.socket.dry
 	return n, err
 }
 
 // spent tells whether no further request can be sent on the connection after an
 // answer. Bytes beyond it would be taken for the answer to the next request.
 func (c *conn) spent() bool {
-	return c.last || c.broken || c.reader.Buffered() > 0 || c.state != nil && c.holdsBack()
+	return c.last || c.broken || c.reader.Buffered() > 0 || c.socket.ahead != nil || c.state != nil && c.holdsBack()
 }
 
 // holdsBack tells whether TLS has taken more from the socket than it has given.
@@ -75,23 +79,6 @@ func (c *conn) holdsBack() bool {
 	return n > 0 || err != errDry
 }
 
-// socket is what TLS reads from. While it is dry it gives nothing.
-type socket struct {
-	net.Conn
-	dry bool
-}
-
-// errDry is one of the errors after which TLS can go on.
-var errDry = os.ErrDeadlineExceeded
-
-// Read reads, unless the socket is dry.
-func (s *socket) Read(p []byte) (int, error) {
-	if s.dry {
-		return 0, errDry
-	}
-	return s.Conn.Read(p)
-}
-
 // idle tells whether nothing has happened on a connection that nobody uses.
 // The backend may have closed it, or have sent what nobody asked for; even what
 // TLS sends by itself is no reason to wait and see.
@@ -99,6 +86,41 @@ func (c *conn) idle() bool {
 	c.quiet = false
 	err := c.raw.Read(c.look)
 	return err == nil && c.quiet
+}
+
+// await waits until there is something to read, or reading has ended. Meanwhile it
+// holds none of the reader's buffer, which must be empty, nor another one.
+func (c *conn) await() {
+	if c.raw == nil || c.reader.Buffered() > 0 || c.socket.filled() || c.state != nil && c.fetch() {
+		return
+	}
+	c.layDown()
+	_ = c.raw.Read(c.fill) // if it fails, so does the next Read
+	c.pickUp()
+}
+
+// fetch takes what TLS holds back, and tells whether there was something.
+func (c *conn) fetch() bool {
+	c.socket.dry = true
+	_, err := c.reader.Peek(1)
+	c.socket.dry = false
+	return err != errDry
+}
+
+// layDown and pickUp give an empty reader's buffer back and take another one. The
+// reader stays where it is: who reads a body has hold of it.
+func (c *conn) layDown() {
+	if c.spare == nil {
+		c.spare = new(bufio.Reader)
+	}
+	*c.spare, *c.reader = *c.reader, *c.spare
+	giveReader(c.spare)
+	c.spare = nil
+}
+
+func (c *conn) pickUp() {
+	c.spare = takeReader(c)
+	*c.spare, *c.reader = *c.reader, *c.spare
 }
 
 // readerSize holds the header of nearly every answer, and an event of a stream.

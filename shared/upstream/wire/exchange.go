@@ -205,6 +205,15 @@ func (x *exchange) Read(p []byte) (int, error) {
 	return n, x.err
 }
 
+// Await waits until Read has something to give, or says that there is nothing any
+// more; now and then it waits less. It is for answers that come slowly: while it
+// waits it holds no buffer. It must not be called during a Read.
+func (x *exchange) Await() {
+	if x.ended() == nil {
+		x.conn.await()
+	}
+}
+
 func (x *exchange) ended() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -2,7 +2,12 @@
 
 package wire
 
-import "syscall"
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
 
 // canPeek says that a kept connection can be looked at before it is used.
 const canPeek = true
@@ -12,5 +17,29 @@ const canPeek = true
 func (c *conn) peek(fd uintptr) (done bool) {
 	_, _, err := syscall.Recvfrom(int(fd), c.seen[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	c.quiet = err == syscall.EAGAIN
+	return true
+}
+
+// fill reads ahead what there is, and tells whether there was something, or an end.
+// It needs a buffer only if there is.
+func (s *socket) fill(fd uintptr) (done bool) {
+	b := aheads.Get().(*[readerSize]byte)
+	n, err := syscall.Read(int(fd), b[:])
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), b[:])
+	}
+	if n > 0 {
+		s.ahead, s.at, s.end = b, 0, n
+		return true
+	}
+	aheads.Put(b)
+	switch err {
+	case syscall.EAGAIN:
+		return false
+	case nil:
+		s.err = io.EOF
+	default:
+		s.err = &net.OpError{Op: "read", Net: "tcp", Addr: s.RemoteAddr(), Err: os.NewSyscallError("read", err)}
+	}
 	return true
 }
