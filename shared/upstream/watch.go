@@ -6,29 +6,27 @@ import (
 	"time"
 )
 
-// watch ends an attempt that makes no progress, by canceling its context. One
+// watch ends an attempt that makes no progress, by ending its context. One
 // timer serves all phases of the attempt; the phase that it interrupts knows
 // what it was waiting for.
 type watch struct {
-	ctx    context.Context // the attempt's
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	limit  time.Time // the latest moment for the answer to begin; zero: none
+	ctx   *lifetime // the attempt's
+	timer *time.Timer
+	limit time.Time // the latest moment for the answer to begin; zero: none
 }
 
-// errStalled is the cause of a context that was canceled by its watch.
+// errStalled is why an attempt has failed that was ended by its watch.
 var errStalled = errors.New("no progress in time")
 
 // start begins to watch an attempt under ctx: its first phase may last patience,
 // and the start of the answer may take within, if that is positive.
 func (w *watch) start(ctx context.Context, patience, within time.Duration) {
-	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.ctx = live(ctx)
 	if within > 0 {
 		w.limit = time.Now().Add(within)
 		patience = min(patience, within)
 	}
-	cancel := w.cancel
-	w.timer = time.AfterFunc(patience, func() { cancel(errStalled) })
+	w.timer = time.AfterFunc(patience, func() { w.ctx.end(errStalled) })
 }
 
 // expect starts a phase that may last patience.
@@ -46,12 +44,12 @@ func (w *watch) rest() { w.timer.Stop() }
 func (w *watch) committed() { w.limit = time.Time{} }
 
 // stalled tells whether the watch has ended the attempt.
-func (w *watch) stalled() bool { return w.ctx != nil && context.Cause(w.ctx) == errStalled }
+func (w *watch) stalled() bool { return w.ctx != nil && w.ctx.stalled() }
 
-// end stops the watch and cancels whatever of the attempt still goes on.
+// end stops the watch and ends whatever of the attempt still goes on.
 func (w *watch) end() {
 	if w.ctx != nil {
 		w.timer.Stop()
-		w.cancel(context.Canceled)
+		w.ctx.end(context.Canceled)
 	}
 }

@@ -53,7 +53,7 @@ func (x *exchange) do(req *http.Request, body io.ReadCloser) (*http.Response, er
 		x.transport.keep(x.conn)
 		return nil, err
 	}
-	x.stop = context.AfterFunc(x.ctx, x.conn.abort)
+	x.stop = afterFunc(x.ctx, x.conn.abort)
 	x.send(m)
 	if x.unsent {
 		x.silent = true
@@ -71,6 +71,15 @@ func (x *exchange) do(req *http.Request, body io.ReadCloser) (*http.Response, er
 	}
 	x.body, response.Body = response.Body, x
 	return response, nil
+}
+
+// afterFunc is context.AfterFunc, but that it asks a context which has such a method
+// itself directly, and so leaves two more contexts and a channel out.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return own.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // send writes the message, or begins to.
