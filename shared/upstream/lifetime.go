@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"slices"
 	"sync"
 )
 
@@ -17,7 +16,14 @@ type lifetime struct {
 	mu    sync.Mutex
 	why   error         // guarded by mu; how it ended, nil: it goes on
 	done  chan struct{} // guarded by mu; nil: nobody has asked for it
-	after []*func()     // guarded by mu
+	after *registration // guarded by mu; the last one, nil: there is none
+}
+
+// registration is a function to be called at the end of a lifetime.
+type registration struct {
+	of     *lifetime
+	call   func()
+	before *registration // guarded by of.mu
 }
 
 // live begins a lifetime under the caller's context.
@@ -44,10 +50,9 @@ func (l *lifetime) stop(why error) {
 	if l.done != nil {
 		close(l.done)
 	}
-	for _, f := range l.after {
-		go (*f)()
+	for ; l.after != nil; l.after = l.after.before {
+		go l.after.call()
 	}
-	l.after = nil
 }
 
 // Done implements context.Context.
@@ -89,17 +94,21 @@ func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 		go f()
 		return func() bool { return false }
 	}
-	entry := &f
-	l.after = append(l.after, entry)
-	return func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		at := slices.Index(l.after, entry)
-		if at >= 0 {
-			l.after = slices.Delete(l.after, at, at+1)
+	l.after = &registration{of: l, call: f, before: l.after}
+	return l.after.withdraw
+}
+
+// withdraw takes a function back, and tells whether it was still to be called.
+func (r *registration) withdraw() bool {
+	r.of.mu.Lock()
+	defer r.of.mu.Unlock()
+	for at := &r.of.after; *at != nil; at = &(*at).before {
+		if *at == r {
+			*at = r.before
+			return true
 		}
-		return at >= 0
 	}
+	return false
 }
 
 var _ context.Context = (*lifetime)(nil)

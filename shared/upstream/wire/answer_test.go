@@ -80,6 +80,31 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// The most common answers are read here, and any other by net/http.
+func TestWhoReadsAnAnswer(t *testing.T) {
+	fields := "Content-Type: application/json\r\nx-request-id: 7\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+	for answer, here := range map[string]bool{
+		okAnswer: true,
+		"HTTP/1.1 429 Too Many Requests\r\n" + fields + "Connection: keep-alive\r\nContent-Length: 2\r\n\r\nok": true,
+		"HTTP/1.1 200 OK\r\n" + fields + "Connection: close\r\nContent-Length: 2\r\n\r\nok":                     false,
+		"HTTP/1.1 200 OK\r\n" + fields + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n":                          false,
+		"HTTP/1.1 200 OK\r\n" + fields + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nok":                     false,
+		"HTTP/1.1 200 OK\r\n" + fields + "Content-Length: 0\r\n\r\n":                                            false,
+		"HTTP/1.1 200 OK\r\n" + fields + "\r\nok":                                                               false,
+		"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok":                                                        false,
+		"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok":                                                false,
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n X: folded\r\n\r\nok":                                          false,
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n":                                                              false,
+		"": false,
+	} {
+		r := bufio.NewReader(strings.NewReader(answer))
+		_, _ = r.Peek(1)
+		if got := readCommon(r, request(t.Context(), t, "POST", "http://contoso.test/", "")) != nil; got != here {
+			t.Errorf("%q is read here: %t, want %t", answer, got, here)
+		}
+	}
+}
+
 // The fields, the trailers and the request of an answer are where net/http puts them.
 func TestAnswerFields(t *testing.T) {
 	b := listen(t, answering("HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\nx-request-id: 7\r\n\r\n0\r\nX-Sum: 9\r\n\r\n"))

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"io"
 	"net/http"
 	"strings"
@@ -38,6 +39,26 @@ func BenchmarkRoundTrip(b *testing.B) {
 					one(b)
 				}
 			})
+		})
+	}
+}
+
+// BenchmarkHeader reads the header of an answer, here and by net/http.
+func BenchmarkHeader(b *testing.B) {
+	answer := "HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: application/json\r\napim-request-id: 7\r\n" +
+		"x-ratelimit-remaining-tokens: 9999\r\nx-ratelimit-remaining-requests: 99\r\nx-request-id: 7\r\nContent-Length: 300\r\n\r\n"
+	req := request(b.Context(), b, "GET", "http://contoso.test/", "")
+	for name, read := range map[string]func(*bufio.Reader, *http.Request) (*http.Response, error){"wire": readAnswer, "net/http": http.ReadResponse} {
+		b.Run(name, func(b *testing.B) {
+			r := bufio.NewReader(nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Reset(strings.NewReader(answer))
+				_, _ = r.Peek(1)
+				if response, err := read(r, req); err != nil || response.ContentLength != 300 {
+					b.Fatal(response, err)
+				}
+			}
 		})
 	}
 }

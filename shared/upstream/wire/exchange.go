@@ -112,7 +112,7 @@ func (x *exchange) receive(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	for {
-		response, err := http.ReadResponse(c.reader, req)
+		response, err := readAnswer(c.reader, req)
 		switch {
 		case err != nil:
 			return nil, err
