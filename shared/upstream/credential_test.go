@@ -68,9 +68,9 @@ func TestKeyIsSentAsTheDialectWantsIt(t *testing.T) {
 }
 
 func TestKeyIsNotPrinted(t *testing.T) {
-	backend := Backend{Name: "b", Credential: NewAPIKey("secret", openai.Azure)}
+	backend := &Backend{Name: "b", Credential: NewAPIKey("secret", openai.Azure)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-		for _, value := range []any{backend, &backend, backend.Credential} {
+		for _, value := range []any{backend, backend.Credential} {
 			if text := fmt.Sprintf(verb, value); strings.Contains(text, "secret]") != strings.Contains(text, "secret") || strings.Contains(text, fmt.Sprintf("%x", "secret")) {
 				t.Errorf("%s prints %s", verb, text)
 			}

@@ -93,8 +93,13 @@ func mayBeEmpty(op openai.Operation) bool {
 
 // mediaType is the Content-Type without its parameters.
 func mediaType(h http.Header) string {
-	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return kind
+	switch value := h.Get("Content-Type"); value {
+	case "application/json", "text/event-stream": // nearly always
+		return value
+	default:
+		kind, _, _ := mime.ParseMediaType(value)
+		return kind
+	}
 }
 
 func isJSON(kind string) bool {

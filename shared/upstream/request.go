@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +27,7 @@ func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
 			return nil, err
 		}
 	}
-	url := openai.URL(b.Endpoint, b.Dialect, openai.Target{
+	url := b.url(openai.Target{
 		Operation:  call.Operation,
 		Deployment: call.Deployment,
 		ID:         call.ID,
@@ -43,6 +44,22 @@ func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
 		request.Body, request.ContentLength, request.GetBody = first, call.Body.Size(), r.sent.open
 	}
 	return request.WithContext(r.ctx), nil
+}
+
+// address is where a request to a backend goes.
+type address struct {
+	target openai.Target
+	url    *url.URL
+}
+
+// url returns where a request goes. It must not be changed.
+func (b *Backend) url(target openai.Target) *url.URL {
+	last := b.last.Load()
+	if last == nil || last.target != target {
+		last = &address{target, openai.URL(b.Endpoint, b.Dialect, target)}
+		b.last.Store(last)
+	}
+	return last.url
 }
 
 // A connection that the backend closed while it was idle fails at once, and only
@@ -120,11 +137,10 @@ func (b *requestBody) open() (io.ReadCloser, error) {
 	}
 	reader := b.body.NewReader()
 	b.readers = append(b.readers, reader)
-	counted := bodyReader{ReadCloser: reader, read: &b.read}
 	if inMemory, ok := b.body.(*openai.Body); ok {
-		return &memoryReader{bodyReader: counted, segments: inMemory.Segments}, nil
+		return &memoryReader{bodyReader{reader, &b.read}, inMemory.Segments}, nil
 	}
-	return &counted, nil
+	return &bodyReader{reader, &b.read}, nil
 }
 
 // bodyReader notes that it was read from.

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -46,6 +47,35 @@ func TestMethodsAndPaths(t *testing.T) {
 				t.Errorf("got %v: %v", r.Outcome, r.Err)
 			}
 		})
+	}
+}
+
+// Whatever a backend was asked before, each request goes where it is meant to.
+func TestRequestsToOneBackend(t *testing.T) {
+	got := make(chan string, 1)
+	client, backend := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got <- r.RequestURI
+		answer(200, json, `{"id":"x"}`)(w, r)
+	})
+	one, other := chat(), chat()
+	other.Deployment = "another"
+	version, query := chat(), Call{Operation: openai.GetResponse, ID: "resp_1", Query: "stream=true"}
+	version.APIVersion = "2025-01-01-preview"
+	for _, call := range []Call{one, one, other, one, version, query, query, one} {
+		path := "chat/completions"
+		if call.ID != "" {
+			path = "responses/" + call.ID
+		} else {
+			path = "deployments/" + call.Deployment + "/" + path
+		}
+		want := "/openai/" + path + "?api-version=" + cmp.Or(call.APIVersion, call.Operation.DefaultAPIVersion())
+		if call.Query != "" {
+			want += "&" + call.Query
+		}
+		client.Do(t.Context(), backend, call).Close()
+		if uri := <-got; uri != want {
+			t.Errorf("got %s, want %s", uri, want)
+		}
 	}
 }
 

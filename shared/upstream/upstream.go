@@ -11,13 +11,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"spillway/shared/openai"
 )
 
-// Backend is one endpoint. It is not changed after it has been made, and is
-// safe for concurrent use.
+// Backend is one endpoint. It is not changed or copied after it has been made, and
+// is safe for concurrent use.
 type Backend struct {
 	// Name is for logs.
 	Name string
@@ -37,6 +38,8 @@ type Backend struct {
 	// authority of its own (see NewTransport); nil: the Client's. It must not
 	// follow redirects.
 	Transport http.RoundTripper
+
+	last atomic.Pointer[address] // of the last request: most go to the same
 }
 
 // Body is a request's body, as often as it is needed: once for each attempt, and
