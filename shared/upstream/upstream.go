@@ -161,6 +161,7 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 	}
 	r.Sent = true
 	r.body = response.Body
+	response.Request = nil // the body of a long stream would hold it, and its header
 	r.Status, r.Header = response.StatusCode, response.Header
 	r.RateLimit = ParseRateLimit(response.Header)
 	if r.Status >= 400 {
