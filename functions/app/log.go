@@ -22,38 +22,35 @@ func LogConfiguration(log zerolog.Logger, cfg *config.Config) {
 		Msg("the configuration is loaded")
 }
 
-// logRequest writes the one line that each request leaves.
+// logRequest writes the one line that each request leaves. What is empty is left out:
+// queries read a text that is missing as an empty one. Numbers are always there.
 func logRequest(log zerolog.Logger, r *usage.Record) {
-	attempts := zerolog.Arr()
-	for _, a := range r.Attempts {
-		attempt := zerolog.Dict().
-			Str(telemetry.KeyDeployment, a.Deployment).
-			Int(telemetry.KeyStatus, a.Status).
-			Str(telemetry.KeyReason, a.Reason).
-			Float64(telemetry.KeyDuration, milliseconds(a.Duration))
-		if a.Prompt > 0 {
-			attempt.Int64(telemetry.KeyPrompt, a.Prompt)
-		}
-		attempts.Dict(attempt)
+	texts := [...]struct{ key, value string }{
+		{telemetry.KeyRequestID, r.RequestID},
+		{telemetry.KeyTraceID, r.TraceID},
+		{telemetry.KeyBackendID, r.BackendID},
+		{telemetry.KeyConsumer, r.Consumer},
+		{telemetry.KeyCredential, r.Credential},
+		{telemetry.KeyOperation, r.Operation},
+		{telemetry.KeyModel, r.Model},
+		{telemetry.KeyPool, r.Pool},
+		{telemetry.KeyBackend, r.Backend},
+		{telemetry.KeyDeployment, r.Deployment},
+		{telemetry.KeyRegion, r.Region},
+		{telemetry.KeyRefused, r.Refused},
+		{telemetry.KeyShadowed, r.Shadowed},
+		{telemetry.KeySpillover, r.Spillover},
+		{telemetry.KeyTags, r.Tags},
 	}
-	log.Info().
-		Str(telemetry.KeyRequestID, r.RequestID).
-		Str(telemetry.KeyTraceID, r.TraceID).
-		Str(telemetry.KeyBackendID, r.BackendID).
-		Str(telemetry.KeyConsumer, r.Consumer).
-		Str(telemetry.KeyCredential, r.Credential).
-		Str(telemetry.KeyOperation, r.Operation).
-		Str(telemetry.KeyModel, r.Model).
-		Str(telemetry.KeyPool, r.Pool).
-		Str(telemetry.KeyBackend, r.Backend).
-		Str(telemetry.KeyDeployment, r.Deployment).
-		Str(telemetry.KeyRegion, r.Region).
+	line := log.Info()
+	for _, text := range texts {
+		if text.value != "" {
+			line.Str(text.key, text.value)
+		}
+	}
+	line.
 		Bool(telemetry.KeyStream, r.Stream).
 		Int(telemetry.KeyStatus, r.Status).
-		Str(telemetry.KeyRefused, r.Refused).
-		Str(telemetry.KeyShadowed, r.Shadowed).
-		Str(telemetry.KeySpillover, r.Spillover).
-		Str(telemetry.KeyTags, r.Tags).
 		Int64(telemetry.KeyEstimated, r.Estimated).
 		Int64(telemetry.KeyPrompt, r.Tokens.Prompt).
 		Int64(telemetry.KeyCached, r.Tokens.Cached).
@@ -64,8 +61,24 @@ func logRequest(log zerolog.Logger, r *usage.Record) {
 		Float64(telemetry.KeyWaited, milliseconds(r.Waited)).
 		Float64(telemetry.KeyFirstByte, milliseconds(r.FirstByte)).
 		Float64(telemetry.KeyDuration, milliseconds(r.Duration)).
-		Array(telemetry.KeyAttempts, attempts).
+		Array(telemetry.KeyAttempts, logAttempts(r.Attempts)).
 		Msg("request")
+}
+
+func logAttempts(attempts []usage.Attempt) *zerolog.Array {
+	array := zerolog.Arr()
+	for _, a := range attempts {
+		attempt := zerolog.Dict().
+			Str(telemetry.KeyDeployment, a.Deployment).
+			Int(telemetry.KeyStatus, a.Status).
+			Str(telemetry.KeyReason, a.Reason).
+			Float64(telemetry.KeyDuration, milliseconds(a.Duration))
+		if a.Prompt > 0 {
+			attempt.Int64(telemetry.KeyPrompt, a.Prompt)
+		}
+		array.Dict(attempt)
+	}
+	return array
 }
 
 // milliseconds keeps microseconds, and no more: finer digits are noise.

@@ -37,7 +37,9 @@ func serve(args []string, std streams) error {
 	if err := parse(flags, args, std); err != nil {
 		return err
 	}
-	log := telemetry.NewLogger(std.out)
+	lines := telemetry.NewBatch(std.out)
+	defer func() { _ = lines.Flush() }()
+	log := telemetry.NewLogger(lines)
 	listener, err := bind(*listen, std)
 	if err != nil {
 		_, more := loadConfig(*path, std) // so that all that is wrong is said at once
@@ -61,6 +63,7 @@ func serve(args []string, std streams) error {
 	}
 	door.Open(gateway)
 	log.Info().Str("address", listener.Addr().String()).Str("version", version()).Msg("listening")
+	_ = lines.Flush() // whoever has started it waits for this line
 	defer time.AfterFunc(warmAfter, gateway.Warm).Stop()
 	var tending sync.WaitGroup
 	tending.Go(func() { gateway.Tend(ctx) })

@@ -29,7 +29,7 @@ const giveBackTime = 400 * time.Millisecond
 
 func main() {
 	app.TuneCollector()
-	log := telemetry.NewLogger(os.Stdout)
+	log := telemetry.NewLogger(os.Stdout) // each line at once: a frozen process writes none
 	gateway, err := open(log)
 	if err != nil {
 		refuse(log, err)

@@ -53,8 +53,9 @@ const (
 	KeyDuration  = "duration_ms"
 )
 
-// NewLogger writes one JSON object per line. A Functions host reads every line
-// of stderr as an error, so w is stdout in all of the programs.
+// NewLogger writes one JSON object per line: each at once, or many at a time where w is
+// a Batch. A Functions host reads every line of stderr as an error, so it is stdout that
+// all of the programs log to.
 func NewLogger(w io.Writer) zerolog.Logger {
 	return zerolog.New(w).With().Timestamp().Logger()
 }

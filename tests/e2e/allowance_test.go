@@ -159,21 +159,27 @@ func (e *eager) spend(t *testing.T, client int) {
 // requests that were served.
 func (f *office) spendings(t *testing.T, ids map[string]int64, times map[int64]spending) []spending {
 	t.Helper()
-	for _, p := range f.instances {
-		for _, text := range p.output.Lines() {
-			var r struct {
-				ID       string `json:"request_id"`
-				Reserved int64  `json:"tokens_estimated"`
-			}
-			if json.Unmarshal([]byte(text), &r) != nil {
-				continue
-			}
-			if n, ok := ids[r.ID]; ok {
-				s := times[n]
-				s.reserved = r.Reserved
-				times[n] = s
+	recorded := make(map[int64]int64) // by number, the tokens that were reserved
+	eventually(t, "the requests leave their records", func() bool {
+		for _, p := range f.instances {
+			for _, text := range p.output.Lines() {
+				var r struct {
+					ID       string `json:"request_id"`
+					Reserved int64  `json:"tokens_estimated"`
+				}
+				if json.Unmarshal([]byte(text), &r) != nil {
+					continue
+				}
+				if n, ok := ids[r.ID]; ok {
+					recorded[n] = r.Reserved
+				}
 			}
 		}
+		return len(recorded) == len(times)
+	})
+	for n, s := range times {
+		s.reserved = recorded[n]
+		times[n] = s
 	}
 	for _, a := range f.ended() {
 		if s, ok := times[a.tag.Number]; ok {
