@@ -178,7 +178,7 @@ var strategies = map[string]pool.Strategy{
 }
 
 func newPool(cfg *config.Config, p config.Pool, byBackend map[string]map[string]*gateway.Deployment) *gateway.Pool {
-	made := &gateway.Pool{
+	made := gateway.Pool{
 		Name:      p.Name,
 		Model:     p.Model,
 		Strategy:  strategies[p.Strategy],
@@ -201,5 +201,5 @@ func newPool(cfg *config.Config, p config.Pool, byBackend map[string]map[string]
 			}
 		}
 	}
-	return made
+	return gateway.NewPool(made)
 }

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,34 @@ func TestWeights(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A member that may not serve leaves its share to the others of its priority, in
+// proportion to their weights: the one that is drawn is asked alone, and when it may not
+// serve the choice is made anew among all that may.
+func TestWeightsBesideOneThatMayNotServe(t *testing.T) {
+	const requests = 4000
+	tooSmall := ", tokensPerMinute: 100"
+	for out, want := range map[int][3]float64{0: {0, 0.75, 0.25}, 1: {6.0 / 7, 0, 1.0 / 7}, 2: {2.0 / 3, 1.0 / 3, 0}} {
+		limits := [3]string{}
+		limits[out] = tooSmall
+		runBefore(t, three("weighted", limits, [3]string{", weight: 6", ", weight: 3", ", weight: 1"}), threeBackends(), func(s *site) {
+			s.options.Random = seeded(3)
+			s.start()
+			for range requests {
+				if w := s.chat(498); w.Code != 200 {
+					s.t.Fatalf("status %d: %s", w.Code, w.Body)
+				}
+			}
+			got := s.shares()
+			for i := range want {
+				// Four standard deviations of such a share, at most.
+				if share := float64(got[i]) / requests; math.Abs(share-want[i]) > 0.032 || want[i] == 0 && got[i] > 0 {
+					t.Errorf("without backend %d, backend %d got a share of %.3f, want %.3f", out, i, share, want[i])
+				}
+			}
+		})
+	}
 }
 
 // A member that is out leaves its share to the others of its priority, and

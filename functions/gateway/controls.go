@@ -136,9 +136,8 @@ func (r *request) reachable(c *Consumer, first *Pool) *openai.Error {
 	}
 	backends := make(map[string]bool)
 	gather := func(p *Pool) {
-		priority := p.firstPriority()
 		for i := range p.Members {
-			if m := &p.Members[i]; m.Priority == priority || !c.NoSpillover && !r.asked.noSpillover {
+			if m := &p.Members[i]; m.Priority == p.first || !c.NoSpillover && !r.asked.noSpillover {
 				backends[m.Backend.Name] = true
 			}
 		}

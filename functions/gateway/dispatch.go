@@ -77,8 +77,7 @@ type turn struct {
 	record   *usage.Record
 	trail    *trail
 
-	candidates []pool.Candidate
-	skips      []skip
+	surveyed field // the last survey of the pool: its memory serves the next
 }
 
 // dispatch gives the request to one member after another, and then to the
@@ -112,11 +111,7 @@ func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *r
 func (g *Gateway) turns(c *Consumer, first *Pool, req *request, record *usage.Record, trail *trail) []*turn {
 	turns := make([]*turn, 0, 1+len(first.Fallbacks))
 	add := func(p *Pool) {
-		turns = append(turns, &turn{
-			gateway: g, consumer: c, pool: p, req: req, record: record, trail: trail,
-			candidates: make([]pool.Candidate, 0, len(p.Members)),
-			skips:      make([]skip, len(p.Members)),
-		})
+		turns = append(turns, &turn{gateway: g, consumer: c, pool: p, req: req, record: record, trail: trail})
 	}
 	add(first)
 	for _, model := range first.Fallbacks {
@@ -157,6 +152,9 @@ func (t *turn) run(ctx context.Context, short *shortage) (*answer, *openai.Error
 
 // pick chooses a member that may serve, or returns nil and why none may.
 func (t *turn) pick(now time.Time) (*Member, field) {
+	if m := t.draw(now); m != nil {
+		return m, field{}
+	}
 	f := t.survey(now, false)
 	if len(f.candidates) == 0 {
 		f = t.survey(now, true)
@@ -169,6 +167,23 @@ func (t *turn) pick(now time.Time) (*Member, field) {
 		return nil, f
 	}
 	return &t.pool.Members[f.candidates[i].Index], f
+}
+
+// draw chooses by weight among all members of the first priority, and returns the one
+// that it hits if that may serve, else nil. It asks one member where survey asks a
+// hundred, and chooses no differently. Let W be the weight of the priority and C that of
+// its members that may serve. One of these, of weight w, is drawn with the probability
+// w/W. Where the draw misses, which has the probability 1 − C/W, the survey follows and
+// chooses it with w/C. Together that is w/W + (1 − C/W)·w/C = w/C, as by the survey alone.
+func (t *turn) draw(now time.Time) *Member {
+	if t.pool.Strategy != pool.Weighted || t.trail.exhausted {
+		return nil
+	}
+	m := &t.pool.Members[t.pool.best[t.pool.shares.Draw(t.gateway.Random)]]
+	if k := t.consider(m, now, t.gateway.Clock.Read(), false); k.reason != "" {
+		return nil
+	}
+	return m
 }
 
 // explain adds the reasons for which no member serves.
@@ -201,7 +216,7 @@ func (t *turn) leastOpen(f field) *Member {
 }
 
 // spills tells whether serving from m is spillover.
-func (t *turn) spills(m *Member) bool { return m.Priority > t.pool.firstPriority() }
+func (t *turn) spills(m *Member) bool { return m.Priority > t.pool.first }
 
 // allowed tells whether m exists for this request at all.
 func (t *turn) allowed(m *Member) bool {

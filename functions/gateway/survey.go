@@ -57,7 +57,8 @@ func (s *shortage) add(k skip) {
 const mayRetryFailed = time.Second
 
 // field is a pool as one request sees it at one moment: who could serve, and
-// why the others cannot.
+// why the others cannot. It is empty where a member of the first priority was found to
+// serve without asking the others.
 type field struct {
 	candidates []pool.Candidate
 	skips      []skip // by member; a zero reason is a candidate
@@ -67,7 +68,10 @@ type field struct {
 // whose headroom is below SpillBelow are left out unless relaxed: the setting
 // prefers other members, it does not refuse what still fits.
 func (t *turn) survey(now time.Time, relaxed bool) field {
-	f := field{candidates: t.candidates[:0], skips: t.skips}
+	if t.surveyed.skips == nil {
+		t.surveyed = field{make([]pool.Candidate, 0, len(t.pool.Members)), make([]skip, len(t.pool.Members))}
+	}
+	f := field{candidates: t.surveyed.candidates[:0], skips: t.surveyed.skips}
 	instant := t.gateway.Clock.Read() // once: a pool may have a hundred members
 	for i := range t.pool.Members {
 		m := &t.pool.Members[i]

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -52,7 +54,7 @@ type Member struct {
 	Weight   int
 }
 
-// Pool is who can serve a model, and how to choose among them.
+// Pool is who can serve a model, and how to choose among them. Make it with NewPool.
 type Pool struct {
 	Name      string
 	Model     string
@@ -61,15 +63,26 @@ type Pool struct {
 	Fallbacks []string      // models to try when no member has room, in order
 	MaxWait   time.Duration // how long a request may be held for capacity
 	Price     usage.Price
+
+	first  int         // the priority whose members are not spillover
+	best   []int       // those members, by their place in Members
+	shares pool.Shares // of best
 }
 
-// firstPriority is the priority whose members are not spillover.
-func (p *Pool) firstPriority() int {
-	first := p.Members[0].Priority
-	for _, m := range p.Members[1:] {
-		first = min(first, m.Priority)
+// NewPool returns the Pool of which the exported fields are those of p. There must be
+// members.
+func NewPool(p Pool) *Pool {
+	p.first = slices.MinFunc(p.Members, func(a, b Member) int { return cmp.Compare(a.Priority, b.Priority) }).Priority
+	var weights []int
+	p.best = nil
+	for i, m := range p.Members {
+		if m.Priority == p.first {
+			p.best = append(p.best, i)
+			weights = append(weights, m.Weight)
+		}
 	}
-	return first
+	p.shares = pool.NewShares(weights)
+	return &p
 }
 
 // Limit is one limit of a consumer. Make it with NewLimit.

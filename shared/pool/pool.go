@@ -187,6 +187,7 @@ func (c *Candidate) cost(other time.Duration) float64 {
 // into memory far from an overflow.
 const maxWeight = 1 << 24
 
-func (c *Candidate) weight() uint64 {
-	return uint64(min(max(c.Weight, 1), maxWeight))
-}
+func (c *Candidate) weight() uint64 { return clamp(c.Weight) }
+
+// clamp is what a weight counts.
+func clamp(weight int) uint64 { return uint64(min(max(weight, 1), maxWeight)) }
