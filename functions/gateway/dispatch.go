@@ -94,8 +94,8 @@ func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *r
 	}
 	for {
 		var short shortage
-		for _, t := range turns {
-			a, refused := t.run(ctx, &short)
+		for i := range turns {
+			a, refused := turns[i].run(ctx, &short)
 			if a != nil || refused != nil {
 				return a, refused
 			}
@@ -108,10 +108,10 @@ func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *r
 }
 
 // turns are the pools to try, in order: the model's own, then its fallbacks.
-func (g *Gateway) turns(c *Consumer, first *Pool, req *request, record *usage.Record, trail *trail) []*turn {
-	turns := make([]*turn, 0, 1+len(first.Fallbacks))
+func (g *Gateway) turns(c *Consumer, first *Pool, req *request, record *usage.Record, trail *trail) []turn {
+	turns := make([]turn, 0, 1+len(first.Fallbacks))
 	add := func(p *Pool) {
-		turns = append(turns, &turn{gateway: g, consumer: c, pool: p, req: req, record: record, trail: trail})
+		turns = append(turns, turn{gateway: g, consumer: c, pool: p, req: req, record: record, trail: trail})
 	}
 	add(first)
 	for _, model := range first.Fallbacks {

@@ -29,7 +29,6 @@ func (g *Gateway) readForm(route openai.Route, w *response, r *http.Request) (*r
 	}
 	req.form = f
 	req.header.Set("Content-Type", f.ContentType())
-	req.release = func() { _ = f.Close() }
 	return req, nil
 }
 

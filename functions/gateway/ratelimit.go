@@ -44,10 +44,9 @@ func (s *scarcest) consider(status lease.Status) {
 }
 
 func (s *scarcest) show(header http.Header, now time.Time, amount, remaining, reset string) {
-	values := [...]string{
-		strconv.FormatInt(s.Amount, 10),
-		strconv.FormatInt(max(0, s.Remaining), 10),
-		max(time.Millisecond, s.ResetAt.Sub(now)).Round(time.Millisecond).String(),
-	}
+	digits := strconv.AppendInt(make([]byte, 0, 40), s.Amount, 10)
+	first := len(digits)
+	text := string(strconv.AppendInt(digits, max(0, s.Remaining), 10))
+	values := [...]string{text[:first], text[first:], max(time.Millisecond, s.ResetAt.Sub(now)).Round(time.Millisecond).String()}
 	header[amount], header[remaining], header[reset] = values[0:1:1], values[1:2:2], values[2:3:3]
 }

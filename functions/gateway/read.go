@@ -36,8 +36,17 @@ type request struct {
 	only string
 	// afresh: the previous response that the client names is taken out.
 	afresh  bool
-	release func() // gives the body's memory, or its file, back
-	span    Span   // nil: the request is not traced
+	memory *body // of wire; nil where form has the body
+	span   Span  // nil: the request is not traced
+}
+
+// release gives the body's memory, or its file, back.
+func (r *request) release() {
+	if r.form != nil {
+		_ = r.form.Close()
+		return
+	}
+	r.wire.Release(r.memory.release)
 }
 
 // findRoute finds the operation that a path names.
@@ -68,7 +77,7 @@ func (g *Gateway) read(route openai.Route, w *response, r *http.Request) (*reque
 		body.release()
 		return nil, refused
 	}
-	req.release = func() { wire.Release(body.release) }
+	req.memory = body
 	return req, nil
 }
 
@@ -94,21 +103,19 @@ func (g *Gateway) understand(route openai.Route, r *http.Request, wire *openai.R
 // ownHeaders are not a backend's business: those that the platform in front of
 // the gateway adds, and those that choose among the accounts of a caller's own
 // OpenAI key, which is not the key that the backend gets.
-var ownHeaders = []string{
-	"Openai-Organization", "Openai-Project",
-	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix",
-	"X-Azure-Functions-Hostversion", "X-Azure-Functions-Invocationid", "X-Ms-Invocation-Id",
-	"X-Original-Url", "X-Arr-Log-Id", "X-Arr-Ssl", "Disguised-Host", "Was-Default-Hostname", "X-Site-Deployment-Id",
-	"X-Waws-Unencoded-Url", "Client-Ip", "Max-Forwards",
+var ownHeaders = map[string]bool{
+	"Openai-Organization": true, "Openai-Project": true,
+	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Prefix": true,
+	"X-Azure-Functions-Hostversion": true, "X-Azure-Functions-Invocationid": true, "X-Ms-Invocation-Id": true,
+	"X-Original-Url": true, "X-Arr-Log-Id": true, "X-Arr-Ssl": true, "Disguised-Host": true, "Was-Default-Hostname": true,
+	"X-Site-Deployment-Id": true, "X-Waws-Unencoded-Url": true, "Client-Ip": true, "Max-Forwards": true,
 }
 
 // forwardable is a copy of the client's headers without its credentials.
 func forwardable(client http.Header) http.Header {
 	header := maps.Clone(client) // the values are only read
 	auth.Strip(header, nil)
-	for _, name := range ownHeaders {
-		delete(header, name)
-	}
+	maps.DeleteFunc(header, func(name string, _ []string) bool { return ownHeaders[name] })
 	return header
 }
 

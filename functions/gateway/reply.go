@@ -37,12 +37,8 @@ func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold,
 		bill.settle(tokensOf(a.result.Usage), true)
 	}
 
-	// A client that reads no more must not hold its backend for ever. Hosts
-	// without deadlines bound the call themselves.
-	connection := http.NewResponseController(w.ResponseWriter)
-	_ = connection.SetWriteDeadline(time.Now().Add(g.Total + lastWords))
-	defer func() { _ = connection.SetWriteDeadline(time.Time{}) }()
-
+	w.within = g.Total + lastWords
+	defer w.unbind()
 	header := w.Header()
 	upstream.CopyHeaders(header, a.result.Header)
 	decorate(header, req, record)
@@ -174,12 +170,13 @@ const (
 	headerConsumed   = "X-Spillway-Tokens-Consumed"
 )
 
-// decorate adds the headers that tell how the request was served.
+// decorate adds the headers that tell how the request was served. Their names are in
+// canonical form.
 func decorate(header http.Header, req *request, record *usage.Record) {
-	header.Set(headerRequestID, record.RequestID)
-	header.Set(headerBackend, record.Backend)
-	header.Set(headerDeployment, record.Deployment)
-	header.Set(headerAttempts, strconv.Itoa(len(record.Attempts)))
+	values := [...]string{record.RequestID, record.Backend, record.Deployment, strconv.Itoa(len(record.Attempts))}
+	for i, name := range [...]string{headerRequestID, headerBackend, headerDeployment, headerAttempts} {
+		header[name] = values[i : i+1 : i+1]
+	}
 	if record.Spillover != "" {
 		header.Set(headerSpillover, record.Spillover)
 	}
@@ -272,11 +269,12 @@ func newRequestID() string {
 
 // traceID is the trace-id of a W3C traceparent, or "".
 func traceID(traceparent string) string {
-	parts := strings.Split(traceparent, "-")
-	if len(parts) < 4 || len(parts[1]) != 32 || !plain(parts[1]) {
+	_, rest, _ := strings.Cut(traceparent, "-")
+	id, rest, _ := strings.Cut(rest, "-")
+	if len(id) != 32 || !plain(id) || !strings.Contains(rest, "-") {
 		return ""
 	}
-	return parts[1]
+	return id
 }
 
 func backendID(h http.Header) string {
@@ -298,6 +296,11 @@ type response struct {
 	status  int
 	started bool
 	broken  bool // the answer ended early and must not look complete
+	// within bounds the time that a backend's answer may take to send: a client that
+	// reads no more must not hold its backend for ever. 0: it is not bound.
+	within time.Duration
+	bound  bool  // the connection has been told
+	sent   int64 // bytes of the body
 }
 
 // WriteHeader sends the status once.
@@ -315,10 +318,35 @@ func (w *response) Write(p []byte) (int, error) {
 	if !w.started {
 		w.WriteHeader(http.StatusOK)
 	}
+	if w.sent += int64(len(p)); w.sent > keptByServer {
+		w.bind()
+	}
 	return w.ResponseWriter.Write(p)
 }
 
+// keptByServer is as much of a body as net/http's server writes nothing of before its
+// handler has returned: no client can make such an answer wait.
+const keptByServer = 2 << 10
+
+// bind sets the deadline of what is written. Hosts without deadlines bound the call
+// themselves.
+func (w *response) bind() {
+	if w.within > 0 && !w.bound {
+		w.bound = true
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.within))
+	}
+}
+
+// unbind leaves the connection to the next request without a deadline.
+func (w *response) unbind() {
+	if w.bound {
+		w.bound, w.within = false, 0
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{})
+	}
+}
+
 func (w *response) flush() error {
+	w.bind()
 	err := http.NewResponseController(w.ResponseWriter).Flush()
 	if errors.Is(err, http.ErrNotSupported) {
 		return nil
