@@ -175,6 +175,12 @@ const minRetriesPerSecond = 10
 
 // ServeHTTP routes a request to the gateway or to what is its own.
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.handler(w, r).ServeHTTP(w, r)
+}
+
+// handler is whoever answers a request. It is a step of its own so that little of the
+// stack is in use while an answer streams.
+func (a *App) handler(w http.ResponseWriter, r *http.Request) http.Handler {
 	if r.ContentLength != 0 {
 		// Before it answers, the server reads a body that its handler has refused
 		// unread. Nothing else bounds the wait for one that never comes.
@@ -182,13 +188,13 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case a.timer != nil && a.timer.Takes(r):
-		a.timer.ServeHTTP(w, r)
+		return a.timer
 	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		console.Alive(w, r) // a Functions host asks this until the process answers
+		return http.HandlerFunc(console.Alive) // a Functions host asks this until the process answers
 	case r.URL.Path == "/spillway" || strings.HasPrefix(r.URL.Path, "/spillway/"):
-		a.console.ServeHTTP(w, r)
+		return a.console
 	default:
-		a.gateway.ServeHTTP(w, r)
+		return a.gateway
 	}
 }
 

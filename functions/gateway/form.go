@@ -13,15 +13,15 @@ import (
 // readForm reads a multipart body and what it says of the model. Its parts may come in
 // any order, the model behind the file, so it is read to its end before it is sent:
 // then it can also be sent to another backend when the first one fails.
-func (g *Gateway) readForm(route openai.Route, w *response, r *http.Request) (*request, *openai.Error) {
+func (g *Gateway) readForm(v *visit, w *response, r *http.Request) (*request, *openai.Error) {
 	f, refused := g.takeForm(w, r)
 	if refused != nil {
 		return nil, refused
 	}
-	wire, refused := openai.FormRequest(route.Operation, f.Fields())
+	wire, refused := openai.FormRequest(v.route.Operation, f.Fields())
 	var req *request
 	if refused == nil {
-		req, refused = g.understand(route, r, wire)
+		req, refused = g.understand(v, r, wire)
 	}
 	if refused != nil {
 		_ = f.Close()

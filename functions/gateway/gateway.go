@@ -141,28 +141,19 @@ type visit struct {
 
 // serve finds out who asks for what, and has it served. It returns why the request is
 // refused, or nil once an answer has begun.
+//
+// While an answer streams, for minutes, this and all that it calls is on the stack of a
+// goroutine, and the runtime gives a stack back only as far as little of it is used. So
+// what is done before is done in functions of its own.
 func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span Span) *openai.Error {
-	route, refused := findRoute(r)
+	v, refused := g.admit(w, r, record)
 	if refused != nil {
 		return refused
 	}
-	caller, refused := g.Authenticate(r.Context(), r)
-	if refused != nil {
-		return refused
-	}
-	consumer := caller.Consumer
-	record.Consumer, record.Credential = consumer.Name, caller.Credential
-	record.Operation = route.Operation.String()
-	w.limits = consumer.Limits
-	asked, refused := readControls(r.Header, consumer, record.Start)
-	if refused != nil {
-		return refused
-	}
-	record.Tags = asked.tags
-	v := visit{consumer: consumer, route: route, asked: asked, record: record, span: span}
-	_, stored := storedKinds[route.Operation]
+	v.span = span
+	_, stored := storedKinds[v.route.Operation]
 	switch {
-	case route.Operation == openai.ListModels, route.Operation == openai.GetModel:
+	case v.route.Operation == openai.ListModels, v.route.Operation == openai.GetModel:
 		return g.models(w, v)
 	case stored:
 		return g.serveStored(w, r, v)
@@ -171,54 +162,86 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span
 	}
 }
 
+// admit finds out who asks for what.
+func (g *Gateway) admit(w *response, r *http.Request, record *usage.Record) (*visit, *openai.Error) {
+	route, refused := findRoute(r)
+	if refused != nil {
+		return nil, refused
+	}
+	caller, refused := g.Authenticate(r.Context(), r)
+	if refused != nil {
+		return nil, refused
+	}
+	consumer := caller.Consumer
+	record.Consumer, record.Credential = consumer.Name, caller.Credential
+	record.Operation = route.Operation.String()
+	w.limits = consumer.Limits
+	asked, refused := readControls(r.Header, consumer, record.Start)
+	if refused != nil {
+		return nil, refused
+	}
+	record.Tags = asked.tags
+	return &visit{consumer: consumer, route: route, asked: asked, record: record}, nil
+}
+
 // generate is the path of a request that a model answers.
-func (g *Gateway) generate(w *response, r *http.Request, v visit) *openai.Error {
-	consumer, record := v.consumer, v.record
-	req, refused := g.read(v.route, w, r)
+func (g *Gateway) generate(w *response, r *http.Request, v *visit) *openai.Error {
+	req, refused := g.read(v, w, r)
 	if refused != nil {
 		return refused
 	}
 	defer req.release()
-	defer g.countFailed(req, record)
-	req.span, req.asked, req.only = v.span, v.asked, v.asked.backend
-	record.Model, record.Stream = req.model, req.wire.Stream
-	first, refused := consumer.pool(req.model)
+	defer g.countFailed(req, v.record)
+	ctx, cancel := g.bounded(r.Context(), &v.asked)
+	defer cancel()
+	first, refused := g.choose(ctx, w, req)
 	if refused != nil {
 		return refused
 	}
-	record.Pool = first.Name
-	w.limits = consumer.limits(req.model)
-
-	ctx, cancel := g.bounded(r.Context(), v.asked)
-	defer cancel()
-	if refused := g.follow(ctx, consumer, first, req); refused != nil {
-		return refused
-	}
-	hold, refused := g.reserve(ctx, consumer, req)
+	hold, refused := g.reserve(ctx, v.consumer, req)
 	if refused != nil {
 		return refused
 	}
 	defer hold.cancel()
-	record.Estimated, record.Shadowed = hold.tokens, hold.shadowed
+	answer, refused := g.obtain(ctx, first, req, hold)
+	if refused != nil {
+		return refused
+	}
+	defer answer.close()
+	g.reply(ctx, w, req, hold, answer)
+	return nil
+}
 
+// choose finds the pool that a request is for, and what it follows.
+func (g *Gateway) choose(ctx context.Context, w *response, req *request) (*Pool, *openai.Error) {
+	consumer, record := req.consumer, req.record
+	record.Model, record.Stream = req.model, req.wire.Stream
+	first, refused := consumer.pool(req.model)
+	if refused != nil {
+		return nil, refused
+	}
+	record.Pool = first.Name
+	w.limits = consumer.limits(req.model)
+	return first, g.follow(ctx, consumer, first, req)
+}
+
+// obtain gets an answer for a request that has been reserved.
+func (g *Gateway) obtain(ctx context.Context, first *Pool, req *request, hold *hold) (*answer, *openai.Error) {
+	consumer, record := req.consumer, req.record
+	record.Estimated, record.Shadowed = hold.tokens, hold.shadowed
 	answer, refused := g.dispatch(ctx, consumer, first, req, record)
 	if refused != nil && req.startAfresh(ctx) {
 		answer, refused = g.dispatch(ctx, consumer, first, req, record)
 	}
-	if refused != nil {
-		if record.Tokens.Total() > 0 { // by a call whose client left
-			hold.settle(record.Tokens)
-		}
-		return refused
+	if refused != nil && record.Tokens.Total() > 0 { // by a call whose client left
+		hold.settle(record.Tokens)
 	}
-	defer answer.close()
-	g.reply(ctx, w, req, hold, answer, record)
-	return nil
+	return answer, refused
 }
 
 // bounded is the context of a request: it ends after Options.Total, or when the client
 // wants no answer any more.
-func (g *Gateway) bounded(ctx context.Context, asked controls) (context.Context, context.CancelFunc) {
+func (g *Gateway) bounded(ctx context.Context, asked *controls) (context.Context, context.CancelFunc) {
 	most, cause := g.Total, errTotal
 	if rest := asked.deadline.Sub(g.Clock.Now()); !asked.deadline.IsZero() && rest < most {
 		most, cause = rest, errDeadline

@@ -24,7 +24,7 @@ func newModelObject(name string) modelObject {
 }
 
 // models answers what the consumer may use: all of it, or one model.
-func (g *Gateway) models(w *response, v visit) *openai.Error {
+func (g *Gateway) models(w *response, v *visit) *openai.Error {
 	if v.route.Operation == openai.GetModel {
 		if _, refused := v.consumer.pool(v.route.Model); refused != nil {
 			return refused

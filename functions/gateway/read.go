@@ -17,12 +17,11 @@ import (
 // request is a client's request once it has been read. Nothing in it changes
 // afterwards, but for counted, and for the traceparent of a request that is traced.
 type request struct {
-	route    openai.Route
+	*visit
 	wire     *openai.Request
 	form     *form.Form  // the body, where it is one; else wire has it
 	model    string      // as the client asked for it
 	header   http.Header // the client's, without credentials
-	asked    controls
 	estimate tokens.Estimate
 	azure    int64 // what Azure's own limiter charges
 	// counted is the exact number of the prompt's tokens, made at most once and
@@ -37,7 +36,6 @@ type request struct {
 	// afresh: the previous response that the client names is taken out.
 	afresh  bool
 	memory *body // of wire; nil where form has the body
-	span   Span  // nil: the request is not traced
 }
 
 // release gives the body's memory, or its file, back.
@@ -59,20 +57,20 @@ func findRoute(r *http.Request) (openai.Route, *openai.Error) {
 
 // read reads the request whole: its body into memory, or a form, which may be large,
 // into a file as far as it is.
-func (g *Gateway) read(route openai.Route, w *response, r *http.Request) (*request, *openai.Error) {
-	if route.Operation.BodyKind() == openai.BodyForm {
-		return g.readForm(route, w, r)
+func (g *Gateway) read(v *visit, w *response, r *http.Request) (*request, *openai.Error) {
+	if v.route.Operation.BodyKind() == openai.BodyForm {
+		return g.readForm(v, w, r)
 	}
 	body, refused := g.readBody(w, r)
 	if refused != nil {
 		return nil, refused
 	}
-	wire, refused := openai.ParseRequest(route.Operation, body.bytes)
+	wire, refused := openai.ParseRequest(v.route.Operation, body.bytes)
 	if refused != nil {
 		body.release()
 		return nil, refused
 	}
-	req, refused := g.understand(route, r, wire)
+	req, refused := g.understand(v, r, wire)
 	if refused != nil {
 		body.release()
 		return nil, refused
@@ -82,16 +80,17 @@ func (g *Gateway) read(route openai.Route, w *response, r *http.Request) (*reque
 }
 
 // understand finds out which model a request is for, and estimates its tokens.
-func (g *Gateway) understand(route openai.Route, r *http.Request, wire *openai.Request) (*request, *openai.Error) {
+func (g *Gateway) understand(v *visit, r *http.Request, wire *openai.Request) (*request, *openai.Error) {
 	model := wire.Model
-	if route.Model != "" {
-		model = route.Model // the path names the deployment; Azure ignores the body's
+	if v.route.Model != "" {
+		model = v.route.Model // the path names the deployment; Azure ignores the body's
 	}
 	if model == "" {
 		return nil, openai.InvalidRequest("model", "you must provide a model parameter")
 	}
 	return &request{
-		route:    route,
+		visit:    v,
+		only:     v.asked.backend,
 		wire:     wire,
 		model:    model,
 		header:   forwardable(r.Header),

@@ -20,11 +20,22 @@ import (
 )
 
 // reply relays the answer, and settles every reservation with what it took.
-func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold, a *answer, record *usage.Record) {
+func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold, a *answer) {
+	bill := &bill{h, a, req.record}
+	remembered := g.begin(ctx, w, req, bill)
+	defer w.unbind()
+	delivery := a.result.Relay(w, w.flush)
+	remembered()
+	g.finish(ctx, w, req, bill, &delivery)
+}
+
+// begin sends the answer's status and headers. It returns what waits until the answer is
+// remembered, where it has to be.
+func (g *Gateway) begin(ctx context.Context, w *response, req *request, bill *bill) (remembered func()) {
+	a, record := bill.answer, bill.record
 	servedBy(record, a)
 	record.BackendID = backendID(a.result.Header)
-	remembered := g.remember(ctx, h.consumer, req, h, a)
-	bill := bill{h, a, record}
+	remembered = g.remember(ctx, req.consumer, req, bill.hold, a)
 	if a.result.Outcome == upstream.ClientFault {
 		var used usage.Tokens
 		if a.result.Evaluated() { // what a content filter refuses is billed
@@ -36,9 +47,7 @@ func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold,
 		// consumer what is left after it.
 		bill.settle(tokensOf(a.result.Usage), true)
 	}
-
 	w.within = g.Total + lastWords
-	defer w.unbind()
 	header := w.Header()
 	upstream.CopyHeaders(header, a.result.Header)
 	decorate(header, req, record)
@@ -50,12 +59,15 @@ func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold,
 	}
 	w.WriteHeader(a.result.Status)
 	record.FirstByte = g.Clock.Now().Sub(record.Start)
-	delivery := a.result.Relay(w, w.flush)
-	remembered()
+	return remembered
+}
 
+// finish settles what has not been settled, once the answer has been delivered.
+func (g *Gateway) finish(ctx context.Context, w *response, req *request, bill *bill, delivery *upstream.Delivery) {
+	a := bill.answer
 	switch {
 	case a.result.Outcome == upstream.ClientFault:
-	case req.runsOn(a.result) && (!delivery.HasUsage || !g.settleOnce(ctx, h.consumer, a.result.ObjectID)):
+	case req.runsOn(a.result) && (!delivery.HasUsage || !g.settleOnce(ctx, req.consumer, a.result.ObjectID)):
 		// What it took is told to who asks for it later, or was to who has asked meanwhile:
 		// that is when the consumer is charged with what exceeds the estimate.
 		bill.keep()
@@ -66,9 +78,9 @@ func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold,
 		bill.settle(g.count(req, a, delivery), false)
 	}
 	if a.result.Stream {
-		header.Set(http.TrailerPrefix+headerConsumed, bill.consumed()) // only its end tells
+		w.Header().Set(http.TrailerPrefix+headerConsumed, bill.consumed()) // only its end tells
 	}
-	g.explain(w, a.result, delivery, record)
+	g.explain(w, a.result, delivery, bill.record)
 }
 
 // bill is all that was reserved for an answer.
@@ -80,7 +92,7 @@ type bill struct {
 
 // settle charges everything with what was really used. The first of settle and keep
 // counts.
-func (b bill) settle(used usage.Tokens, measured bool) {
+func (b *bill) settle(used usage.Tokens, measured bool) {
 	b.record.Tokens, b.record.Measured = used, measured
 	b.record.Cost = b.answer.pool.Price.Cost(used)
 	b.hold.settle(used)
@@ -89,14 +101,14 @@ func (b bill) settle(used usage.Tokens, measured bool) {
 }
 
 // keep charges everything with what was reserved.
-func (b bill) keep() {
+func (b *bill) keep() {
 	b.hold.keep()
 	b.answer.charge.keep()
 	b.answer.spill.Settle(b.answer.spill.Reserved())
 }
 
 // consumed is what the answer counts against the consumer's limits.
-func (b bill) consumed() string {
+func (b *bill) consumed() string {
 	return strconv.FormatInt(b.hold.consumer.charge(b.record.Tokens), 10)
 }
 
@@ -110,7 +122,7 @@ func (r *request) runsOn(result *upstream.Result) bool {
 const lastWords = 5 * time.Second
 
 // explain notes on the record how a relay ended that did not end well.
-func (g *Gateway) explain(w *response, result *upstream.Result, d upstream.Delivery, record *usage.Record) {
+func (g *Gateway) explain(w *response, result *upstream.Result, d *upstream.Delivery, record *usage.Record) {
 	last := &record.Attempts[len(record.Attempts)-1]
 	switch {
 	case d.ClientGone:
@@ -134,7 +146,7 @@ func (g *Gateway) countFailed(req *request, record *usage.Record) {
 
 // count is the tokens of an answer that came without usage: an old api
 // version, or a client that left in the middle of a stream.
-func (g *Gateway) count(req *request, a *answer, d upstream.Delivery) usage.Tokens {
+func (g *Gateway) count(req *request, a *answer, d *upstream.Delivery) usage.Tokens {
 	if !countsTokens(req.route.Operation) {
 		return usage.Tokens{}
 	}

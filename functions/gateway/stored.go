@@ -35,7 +35,7 @@ var storedNames = map[objects.Kind]string{objects.Response: "Response", objects.
 
 // errand is one request about something stored, on its way.
 type errand struct {
-	visit
+	*visit
 	kind    objects.Kind
 	object  objects.Object // what the path names; zero where it names none
 	backend *upstream.Backend
@@ -45,8 +45,8 @@ type errand struct {
 }
 
 // serveStored serves a request about something stored.
-func (g *Gateway) serveStored(w *response, r *http.Request, from visit) *openai.Error {
-	ctx, cancel := g.bounded(r.Context(), from.asked)
+func (g *Gateway) serveStored(w *response, r *http.Request, from *visit) *openai.Error {
+	ctx, cancel := g.bounded(r.Context(), &from.asked)
 	defer cancel()
 	v := errand{visit: from, kind: storedKinds[from.route.Operation], header: forwardable(r.Header)}
 	v.query, _ = url.ParseQuery(v.route.Query) // what cannot be read is left out
@@ -237,7 +237,7 @@ func (g *Gateway) answerStored(ctx context.Context, w *response, v *errand, resu
 	if delivery.HasUsage && !result.HasUsage && v.object.Pending {
 		g.charge(ctx, v.consumer, v.object, tokensOf(delivery.Usage), record)
 	}
-	g.explain(w, result, delivery, record)
+	g.explain(w, result, &delivery, record)
 }
 
 // made is an object that the request has made.
