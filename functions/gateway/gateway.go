@@ -190,8 +190,7 @@ func (g *Gateway) generate(w *response, r *http.Request, v *visit) *openai.Error
 	if refused != nil {
 		return refused
 	}
-	defer req.release()
-	defer g.countFailed(req, v.record)
+	defer g.leave(req)
 	ctx, cancel := g.bounded(r.Context(), &v.asked)
 	defer cancel()
 	first, refused := g.choose(ctx, w, req)
@@ -210,6 +209,12 @@ func (g *Gateway) generate(w *response, r *http.Request, v *visit) *openai.Error
 	defer answer.close()
 	g.reply(ctx, w, req, hold, answer)
 	return nil
+}
+
+// leave ends a request that was read.
+func (g *Gateway) leave(req *request) {
+	defer req.release()
+	g.countFailed(req, req.record)
 }
 
 // choose finds the pool that a request is for, and what it follows.
