@@ -34,7 +34,7 @@ type request struct {
 	// keeps the response which this one follows; empty: any.
 	only string
 	// afresh: the previous response that the client names is taken out.
-	afresh  bool
+	afresh bool
 	memory *body // of wire; nil where form has the body
 }
 
