@@ -13,7 +13,7 @@ import (
 )
 
 // latency measures what a request waits longer with Spillway between, at half of the
-// load that Spillway can carry on this machine.
+// load that Spillway can carry on this machine, and at a tenth of that.
 type latency struct {
 	*traffic
 	rounds int
@@ -22,7 +22,18 @@ type latency struct {
 
 func (latency) name() string { return "latency" }
 
-func (latency) about() string { return "added time of a short request at half load, median and p99" }
+func (latency) about() string {
+	return "added time of a short request at half load, median and p99; requests come at random"
+}
+
+// What a request may wait longer, in seconds.
+const (
+	addedMedian = 0.00015
+	addedP99    = 0.001
+)
+
+// tenth is the part of half load that shows what a request takes by itself.
+const tenth = 0.1
 
 func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
 	folder, upstream, err := l.static(ctx, l.name(), progress)
@@ -30,23 +41,26 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 		return report.Result{}, err
 	}
 	defer upstream.Stop()
-	entries := l.entries(ctx, folder, upstream, direct, reverseProxy, spillway)
+	entries := l.entries(ctx, folder, upstream, direct, nginx, reverseProxy, spillway)
 	defer stopAll(entries)
 	full, err := l.saturation(ctx, upstream, entries)
 	if err != nil {
 		return report.Result{}, err
 	}
-	// Many connections with long pauses are near to requests that come at random.
-	const connections = 100
 	half := full / 2
-	pause := time.Duration(connections / half * float64(time.Second)).Round(time.Millisecond)
-	half = connections / pause.Seconds()
-	c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
-		t, err := upstream.Requests(ctx, c, l.tools.wrk, wrk.Load{Body: stand.Short, Connections: connections, For: l.each, Pause: pause})
-		return t, load.Rules{Rate: half, Quiet: true}, err
-	})
-	r := latencyResult(&c)
-	r.Title = fmt.Sprintf("%.0f requests/s at random, half of what Spillway carries here; load, contender and upstream share the processors; %d rounds of %v, in turns", half, l.rounds, l.each)
+	under := func(rate float64) *contest {
+		turns := make(map[string]uint64)
+		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+			turns[c.Name]++ // the same times for all in one round, others in the next
+			t, err := l.paced(ctx, folder, upstream, c, pace{rate: rate, connections: 100, long: l.each, seed: turns[c.Name]})
+			return t, load.Rules{Rate: rate, Quiet: true, Lag: addedP99 / 10}, err
+		})
+		return &c
+	}
+	r := latencyResult(under(half), under(half*tenth))
+	r.Title = fmt.Sprintf("%.0f requests/s, half of what Spillway carries here, and a tenth of that, where hardly any request waits for another.\n"+
+		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered.\n"+
+		"Load, contender and upstream share the processors; %d rounds of %v, in turns", half, l.rounds, l.each)
 	return r, nil
 }
 
@@ -63,14 +77,59 @@ func (l latency) saturation(ctx context.Context, u *stand.Upstream, entries []en
 	return t.Rate(), err
 }
 
-// latencyResult judges what was seen.
-func latencyResult(c *contest) report.Result {
-	r := c.table("", []column{median, p99, rate}, direct)
-	addedMedian, ok := c.added(spillway, direct, median.figure)
-	addedP99, okP99 := c.added(spillway, direct, p99.figure)
+// times are the figures of one turn that are shown.
+var times = []column{
+	median,
+	{"p90", func(t load.Turn) float64 { return t.P90 }, median.unit},
+	p99,
+	{"p99.9", func(t load.Turn) float64 { return t.P999 }, median.unit},
+}
+
+// latencyResult judges what was seen at half load, and shows a tenth of it beside.
+func latencyResult(half, low *contest) report.Result {
+	r := report.Result{Columns: []string{"load", "contender"}, Figures: map[string]any{"half": half.turns, "tenth": low.turns}}
+	for _, t := range times {
+		r.Columns = append(r.Columns, t.head)
+	}
+	for _, one := range []struct {
+		load string
+		*contest
+	}{{"half", half}, {"a tenth of it", low}} {
+		for _, name := range one.names {
+			r.Rows = append(r.Rows, append([]string{one.load, name}, one.times(name)...))
+		}
+		for _, name := range one.names {
+			if name != direct {
+				r.Rows = append(r.Rows, append([]string{one.load, name + ", more than direct"}, one.moreTimes(name)...))
+			}
+		}
+		for _, why := range one.reasons() {
+			r.Voids = append(r.Voids, one.load+": "+why)
+		}
+	}
+	moreMedian, ok := half.added(spillway, direct, median.figure)
+	moreP99, okP99 := half.added(spillway, direct, p99.figure)
 	r.Goals = []report.Goal{
-		goal("added time of a short request at half load, median", addedMedian, ok, 0.00015, median.unit),
-		goal("added time of a short request at half load, p99", addedP99, okP99, 0.001, p99.unit),
+		goal("added time of a short request at half load, median", moreMedian, ok, addedMedian, median.unit),
+		goal("added time of a short request at half load, p99", moreP99, okP99, addedP99, p99.unit),
 	}
 	return r
+}
+
+// times are the cells of a contender.
+func (c *contest) times(name string) (cells []string) {
+	for _, t := range times {
+		s, ok := c.spread(name, t.figure)
+		cells = append(cells, cell(s, ok, t.unit))
+	}
+	return cells
+}
+
+// moreTimes are by how much a contender's exceed those without anybody between.
+func (c *contest) moreTimes(name string) (cells []string) {
+	for _, t := range times {
+		s, ok := c.added(name, direct, t.figure)
+		cells = append(cells, cell(s, ok, t.unit))
+	}
+	return cells
 }

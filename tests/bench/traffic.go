@@ -25,7 +25,7 @@ type traffic struct {
 
 	folder string // of this run; empty: nothing is at hand yet
 	files  int    // how many a process may open
-	tools  struct{ nginx, wrk, spillway, upstream, plainproxy, streams tool.Tool }
+	tools  struct{ nginx, wrk, spillway, upstream, plainproxy, streams, openloop tool.Tool }
 	// versions are of all programs that have taken part.
 	versions []string
 }
@@ -103,11 +103,11 @@ func (t *traffic) known(found tool.Tool, err error) (tool.Tool, error) {
 // build builds the parts of the benchmark, and Spillway as it is deployed.
 func (t *traffic) build(ctx context.Context, folder string) error {
 	const own = "spillway/tests/bench/"
-	build := exec.CommandContext(ctx, "go", "build", "-o", folder+string(filepath.Separator), own+"upstream", own+"plainproxy", own+"streams")
+	build := exec.CommandContext(ctx, "go", "build", "-o", folder+string(filepath.Separator), own+"upstream", own+"plainproxy", own+"streams", own+"openloop")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("the parts of the benchmark cannot be built: %w\n%s", err, out)
 	}
-	for name, part := range map[string]*tool.Tool{"upstream": &t.tools.upstream, "plainproxy": &t.tools.plainproxy, "streams": &t.tools.streams} {
+	for name, part := range map[string]*tool.Tool{"upstream": &t.tools.upstream, "plainproxy": &t.tools.plainproxy, "streams": &t.tools.streams, "openloop": &t.tools.openloop} {
 		part.Path = filepath.Join(folder, name)
 	}
 	t.tools.spillway.Path = t.program

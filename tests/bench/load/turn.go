@@ -19,6 +19,10 @@ type Turn struct {
 	Seconds     float64
 	// Median and P99 are times to the end of an answer, in seconds.
 	Median, P99 float64
+	// P90, P999 and Lag are of an open-loop generator only: further times, and how late
+	// it turned to all requests but one of a hundred at most, in seconds. Its times count
+	// from when a request was due.
+	P90, P999, Lag float64
 	// Contender, Generator and Upstream are the processor time that each has used. For
 	// the upstream alone, without anybody before it, the first is the last.
 	Contender, Generator, Upstream time.Duration
@@ -39,6 +43,8 @@ type Rules struct {
 	// Quiet says that times are measured rather than processor time, and that other
 	// processes must not have disturbed them.
 	Quiet bool
+	// Lag, if positive, is the most that Lag may be, in seconds.
+	Lag float64
 	// Attempts are the requests that the upstream gets per request; 0 is 1.
 	Attempts float64
 	// Slack is the part of the requests by which those that reach the upstream may
@@ -75,6 +81,9 @@ func (t Turn) Voids(r Rules) (voids []string) {
 	}
 	if generator, contender := t.Generator.Seconds()/t.Seconds, t.Contender.Seconds()/t.Seconds; generator >= busy && contender < busy {
 		void("the generator was the bottleneck: it used %.0f %% of a processor, what it drives %.0f %%", 100*generator, 100*contender)
+	}
+	if r.Lag > 0 && t.Lag > r.Lag {
+		void("the generator was the bottleneck: one request of a hundred was sent %.2f ms late or more, of %.2f that are allowed", 1e3*t.Lag, 1e3*r.Lag)
 	}
 	if others := t.Foreign.Seconds() / t.Seconds; r.Quiet && others > foreign {
 		void("other processes used %.0f %% of a processor", 100*others)

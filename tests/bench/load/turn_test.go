@@ -39,6 +39,9 @@ func TestVoids(t *testing.T) {
 			want: "the generator was the bottleneck: it used 95 % of a processor, what it drives 50 %",
 		},
 		{name: "a busy generator before a busy contender", spoil: func(t *Turn) { t.Generator = 950 * time.Millisecond }},
+		{name: "requests that are sent late", spoil: func(t *Turn) { t.Lag = 0.0002 }, rules: Rules{Lag: 0.0001}, want: "the generator was the bottleneck: one request of a hundred was sent 0.20 ms late or more, of 0.10 that are allowed"},
+		{name: "requests that are sent in time", spoil: func(t *Turn) { t.Lag = 0.0001 }, rules: Rules{Lag: 0.0001}},
+		{name: "requests that are sent when others are answered", spoil: func(t *Turn) { t.Lag = 0.0002 }},
 		{name: "other processes", spoil: func(t *Turn) { t.Foreign = 600 * time.Millisecond }},
 		{
 			name: "other processes while times are measured", spoil: func(t *Turn) { t.Foreign = 600 * time.Millisecond },

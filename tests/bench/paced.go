@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"spillway/tests/bench/load"
+	"spillway/tests/bench/openloop/seen"
+	"spillway/tests/bench/stand"
+)
+
+// pace is a load of short requests that come at random, whether or not others have been
+// answered.
+type pace struct {
+	rate        float64 // a second, on average
+	connections int
+	long        time.Duration
+	seed        uint64 // the same gives the same times
+}
+
+// paced is a contender's turn under such a load.
+func (t *traffic) paced(ctx context.Context, folder string, u *stand.Upstream, c *stand.Contender, p pace) (load.Turn, error) {
+	body := filepath.Join(folder, "short.json")
+	if err := os.WriteFile(body, stand.Short, 0o600); err != nil {
+		return load.Turn{}, err
+	}
+	args := []string{
+		"--url", c.URL(), "--body", body, "--rate", strconv.FormatFloat(p.rate, 'f', -1, 64), "--for", p.long.String(),
+		"--connections", strconv.Itoa(p.connections), "--seed", strconv.FormatUint(p.seed, 10),
+	}
+	for name, value := range c.Header {
+		args = append(args, "--header", name+": "+value)
+	}
+	return u.Measure(ctx, c, func(ctx context.Context) (load.Turn, error) {
+		command := exec.CommandContext(ctx, t.tools.openloop.Path, args...)
+		var out, failed bytes.Buffer
+		command.Stdout, command.Stderr = &out, &failed
+		if err := command.Run(); err != nil {
+			return load.Turn{}, fmt.Errorf("%w: %w: %s", errNothingPaced, err, &failed)
+		}
+		var got seen.Seen
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			return load.Turn{}, fmt.Errorf("%w: %w", errNothingPaced, err)
+		}
+		return pacedTurn(got, p, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
+	})
+}
+
+var errNothingPaced = errors.New("the open-loop generator has seen nothing")
+
+// pacedTurn is what was seen as a turn. What went wrong is worth more than how often.
+func pacedTurn(got seen.Seen, p pace, processor time.Duration) (load.Turn, error) {
+	if got.Errors > 0 {
+		return load.Turn{}, fmt.Errorf("%d errors in %d requests: %s", got.Errors, got.Requests, got.Why)
+	}
+	return load.Turn{
+		Requests: got.Requests, Connections: p.connections, Seconds: got.Seconds, Generator: processor,
+		Median: got.Median, P90: got.P90, P99: got.P99, P999: got.P999, Lag: got.Lag,
+	}, nil
+}
