@@ -18,7 +18,7 @@ import (
 func turnWith(micros float64) load.Turn {
 	const requests = 100_000
 	return load.Turn{
-		Requests: requests, Reached: requests, Connections: 16, Seconds: 1, Median: micros * 1e-6, P99: micros * 1e-5,
+		Requests: requests, Reached: requests, Connections: 16, Seconds: 1, Median: micros * 1e-6, P90: micros * 2e-6, P99: micros * 1e-5, P999: micros * 1e-4,
 		Contender: time.Duration(micros * requests * float64(time.Microsecond)), Generator: 100 * time.Millisecond,
 	}
 }
@@ -123,6 +123,35 @@ func TestVerdicts(t *testing.T) {
 		if got := verdicts(test.got.Goals); got != test.want {
 			t.Errorf("%s: got %s, want %s: %+v", test.name, got, test.want, test.got.Goals)
 		}
+	}
+}
+
+// The section latency shows each contender's times, and by how much they exceed those
+// without anybody between, at both loads. One that is void at a load is void there only.
+func TestLatencyRows(t *testing.T) {
+	low := contestOf(map[string]float64{direct: 50, nginx: 60, spillway: 150})
+	low.void(nginx, "it was disturbed")
+	got := latencyResult(contestOf(map[string]float64{direct: 100, nginx: 150, spillway: 300}), low)
+	want := [][]string{
+		{"half", spillway, "0.30 ms", "0.60 ms", "3.00 ms", "30.00 ms"},
+		{"half", direct, "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms"},
+		{"half", nginx, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms"},
+		{"half", spillway + ", more than direct", "0.20 ms", "0.40 ms", "2.00 ms", "20.00 ms"},
+		{"half", nginx + ", more than direct", "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms"},
+		{"a tenth of it", spillway, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms"},
+		{"a tenth of it", direct, "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms"},
+		{"a tenth of it", nginx, "void", "void", "void", "void"},
+		{"a tenth of it", spillway + ", more than direct", "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms"},
+		{"a tenth of it", nginx + ", more than direct", "void", "void", "void", "void"},
+	}
+	for i, row := range want {
+		if i >= len(got.Rows) || !slices.Equal(got.Rows[i], row) {
+			t.Errorf("row %d: got %q, want %q", i, got.Rows, row)
+			break
+		}
+	}
+	if len(got.Rows) != len(want) || !slices.Equal(got.Voids, []string{"a tenth of it: " + nginx + ": it was disturbed"}) {
+		t.Errorf("got %d rows and the voids %q", len(got.Rows), got.Voids)
 	}
 }
 

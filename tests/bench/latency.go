@@ -53,7 +53,7 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
 			turns[c.Name]++ // the same times for all in one round, others in the next
 			t, err := l.paced(ctx, folder, upstream, c, pace{rate: rate, connections: 100, long: l.each, seed: turns[c.Name]})
-			return t, load.Rules{Rate: rate, Quiet: true, Lag: addedP99 / 10}, err
+			return t, load.Rules{Rate: rate, Quiet: true, Lag: addedP99 / 5}, err
 		})
 		return &c
 	}

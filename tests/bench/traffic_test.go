@@ -9,14 +9,17 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"spillway/tests/bench/load"
+	openloop "spillway/tests/bench/openloop/seen"
 	"spillway/tests/bench/stand"
 	"spillway/tests/bench/streams/seen"
 	"spillway/tests/bench/tool"
+	"spillway/tests/program"
 )
 
 func TestPromptIsJSONOfItsSize(t *testing.T) {
@@ -36,6 +39,60 @@ func TestStreamsTurn(t *testing.T) {
 		if turn.Errors != want || turn.Requests != events || turn.Generator != time.Second || turn.Median != 0.1 {
 			t.Errorf("%d events: got %+v, want %d errors", events, turn, want)
 		}
+	}
+}
+
+// What the open-loop generator has seen becomes a turn with all its times, and errors
+// say what they were.
+func TestPacedTurn(t *testing.T) {
+	good := openloop.Seen{Requests: 100, Seconds: 2, Median: 0.1, P90: 0.2, P99: 0.3, P999: 0.4, Lag: 0.5}
+	want := load.Turn{Requests: 100, Connections: 7, Seconds: 2, Generator: time.Second, Median: 0.1, P90: 0.2, P99: 0.3, P999: 0.4, Lag: 0.5}
+	if got, err := pacedTurn(good, pace{connections: 7}, time.Second); err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	good.Errors, good.Why = 3, "status 429"
+	if got, err := pacedTurn(good, pace{}, 0); err == nil || !strings.Contains(err.Error(), "3 errors in 100 requests: status 429") {
+		t.Errorf("got %+v, %v; want an error that says what was wrong", got, err)
+	}
+}
+
+var (
+	openloopProgram = program.Builder("spillway/tests/bench/openloop")
+	upstreamProgram = program.Builder("spillway/tests/bench/upstream")
+)
+
+// A turn of the open-loop generator is a real one: the upstream has got its requests,
+// and one that ends instead of measuring is an error with its last words.
+func TestPaced(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("its generator runs on Linux only")
+	}
+	generator, err := openloopProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend, err := upstreamProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := stand.StartReading(t.Context(), t.TempDir(), tool.Tool{Path: backend})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Stop()
+	tr := new(traffic)
+	tr.tools.openloop.Path = generator
+	p := pace{rate: 500, connections: 5, long: time.Second, seed: 1}
+	turn, err := tr.paced(t.Context(), t.TempDir(), u, stand.Direct(u), p)
+	if err != nil || turn.Errors != 0 || turn.Requests == 0 || turn.Median <= 0 || turn.P999 < turn.P90 || turn.Generator <= 0 {
+		t.Errorf("got %+v, %v; want requests and their times", turn, err)
+	}
+	if first := int64(p.connections); turn.Reached != turn.Requests+first {
+		t.Errorf("%d requests reached the upstream, want %d and the first of each of %d connections", turn.Reached, turn.Requests, first)
+	}
+	tr.tools.openloop = tool.Tool{Path: "/bin/false"}
+	if turn, err := tr.paced(t.Context(), t.TempDir(), u, stand.Direct(u), p); !errors.Is(err, errNothingPaced) {
+		t.Errorf("a generator that ends: got %+v, %v", turn, err)
 	}
 }
 

@@ -85,9 +85,6 @@ func (c *connection) send(request []byte) error {
 // It reads once: what comes later is an event of its own. If nothing has come the error
 // is EAGAIN.
 func (c *connection) read() (status int, err error) {
-	if len(c.answer) == cap(c.answer) {
-		return 0, errTooLarge
-	}
 	n, err := unix.Read(c.socket, c.answer[len(c.answer):cap(c.answer)])
 	switch {
 	case errors.Is(err, unix.EINTR):
@@ -100,7 +97,11 @@ func (c *connection) read() (status int, err error) {
 		return 0, errUnasked
 	}
 	c.answer = c.answer[:len(c.answer)+n]
-	return answer.Status(c.answer)
+	status, err = answer.Status(c.answer)
+	if status == 0 && err == nil && len(c.answer) == cap(c.answer) {
+		err = errTooLarge
+	}
+	return status, err
 }
 
 // close closes it once.
