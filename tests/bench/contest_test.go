@@ -118,7 +118,7 @@ func TestVerdicts(t *testing.T) {
 		{"latency", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 199}), contestOf(nil)), "rr"},
 		{"latency, p99 missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 201}), contestOf(nil)), "rm"},
 		{"latency, missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 251}), contestOf(nil)), "mm"},
-		{"growth", growth{}.result(contestOf(map[string]float64{small: 100, manyBackends: 114, "7 consumers": 116}), "7 consumers"), "rm"},
+		{"growth", growth{}.result(contestOf(map[string]float64{small: 100, manyBackends: 114, "7 consumers": 116, control(small): 50, control("7 consumers"): 60}), "7 consumers"), "rm"},
 	} {
 		if got := verdicts(test.got.Goals); got != test.want {
 			t.Errorf("%s: got %s, want %s: %+v", test.name, got, test.want, test.got.Goals)
@@ -152,6 +152,28 @@ func TestLatencyRows(t *testing.T) {
 	}
 	if len(got.Rows) != len(want) || !slices.Equal(got.Voids, []string{"a tenth of it: " + nginx + ": it was disturbed"}) {
 		t.Errorf("got %d rows and the voids %q", len(got.Rows), got.Voids)
+	}
+}
+
+// Beside Spillway with many consumers stands a program that knows none, under the same
+// load, each compared with itself under the keys of few. A control that is void makes
+// no goal void, but the run.
+func TestGrowthRows(t *testing.T) {
+	micros := map[string]float64{small: 100, manyBackends: 110, "7 consumers": 150, control(small): 50, control("7 consumers"): 60}
+	got := growth{}.result(contestOf(micros), "7 consumers")
+	ratios := map[string]string{small: "1.00", manyBackends: "1.10", "7 consumers": "1.50", control(small): "1.00", control("7 consumers"): "1.20"}
+	for _, row := range got.Rows {
+		if want := ratios[row[0]]; row[len(row)-1] != want {
+			t.Errorf("got %q, want %s times itself", row, want)
+		}
+	}
+	if len(got.Rows) != len(ratios) || got.Voids != nil {
+		t.Errorf("got %d rows and the voids %q, want %d and none", len(got.Rows), got.Voids, len(ratios))
+	}
+	c := contestOf(micros)
+	c.void(control("7 consumers"), "it did not start")
+	if got := (growth{}).result(c, "7 consumers"); len(got.Voids) != 1 || verdicts(got.Goals) != "rm" {
+		t.Errorf("a void control: voids %q, goals %s", got.Voids, verdicts(got.Goals))
 	}
 }
 

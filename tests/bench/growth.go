@@ -47,9 +47,16 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 		entries = append(entries, enter(s.Name, contender, err))
 		keys[s.Name] = stand.Keys(max(s.Consumers, 10))
 	}
+	for _, name := range []string{small, manyConsumers} {
+		contender, err := g.start(ctx, folder, upstream, reverseProxy)
+		entries = append(entries, enter(control(name), contender, err))
+		keys[control(name)] = keys[name]
+	}
+	next := make(map[string]int64) // whose turn it is
 	turn := func(each time.Duration) turnOf {
 		return func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
-			t, err := upstream.Requests(ctx, c, g.tools.wrk, wrk.Load{Body: stand.Short, Keys: keys[c.Name], Connections: 16, For: each})
+			t, err := upstream.Requests(ctx, c, g.tools.wrk, wrk.Load{Body: stand.Short, Keys: keys[c.Name], First: next[c.Name], Connections: 16, For: each})
+			next[c.Name] += t.Requests
 			return t, load.Rules{}, err
 		}
 	}
@@ -80,15 +87,26 @@ func (g growth) firstCalls(ctx context.Context, c *stand.Contender, turn turnOf)
 	return nil
 }
 
+// control is the name of a program that knows no consumers under the load that they are:
+// what their keys cost there is the load's own, such as memory that is not in a cache.
+func control(load string) string { return reverseProxy + ", keys as with " + load }
+
 // result judges what was seen.
 func (g growth) result(c *contest, manyConsumers string) report.Result {
 	const bound = 1.15
+	figures := []column{perRequest, rate, median, p99}
 	c.names = []string{small, manyBackends, manyConsumers}
-	r := c.table("", []column{perRequest, rate, median, p99}, small)
-	r.Title = fmt.Sprintf("the keys of all consumers take turns; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
+	r := c.table("", figures, small)
+	r.Columns[len(r.Columns)-1] = "the first as a multiple of the same program's with 10 consumers"
+	r.Title = fmt.Sprintf("the keys of all consumers take turns, and go on from turn to turn; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
 	for _, name := range c.names[1:] {
 		ratio, ok := c.ratio(name, small, load.Turn.PerRequest)
 		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a request with %s, as a multiple of that with %s", name, small), ratio, ok, bound, hundredths))
 	}
+	c.names = []string{control(small), control(manyConsumers)}
+	for _, name := range c.names {
+		r.Rows = append(r.Rows, c.row(name, figures, control(small)))
+	}
+	r.Voids = append(r.Voids, c.reasons()...)
 	return r
 }

@@ -58,7 +58,8 @@ func Resident(pid int) (float64, error) {
 }
 
 // MachineTime returns the processor time that all processes of the machine have used
-// so far, without what interrupts took.
+// so far, with what interrupts took: where the system does not tell the two apart, the
+// times of processes hold it, too.
 func MachineTime() (time.Duration, error) {
 	content, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -93,14 +94,15 @@ func parseStat(stat string) (time.Duration, error) {
 	return ticks(fields[first : last+1])
 }
 
-// parseMachine reads the times of all processors that processes used.
+// parseMachine reads the times of all processors that were not idle.
 func parseMachine(stat string) (time.Duration, error) {
 	line, _, _ := strings.Cut(stat, "\n")
 	fields := strings.Fields(line)
-	if len(fields) < 4 || fields[0] != "cpu" {
+	const interrupts = 6 // after user, nice, system, idle and iowait; then come soft ones
+	if len(fields) < interrupts+2 || fields[0] != "cpu" {
 		return 0, errNotTold
 	}
-	return ticks(fields[1:4]) // user, nice, system
+	return ticks(append(fields[1:4:4], fields[interrupts:interrupts+2]...))
 }
 
 func ticks(fields []string) (sum time.Duration, err error) {

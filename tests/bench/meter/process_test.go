@@ -24,10 +24,10 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestParseMachine(t *testing.T) {
-	if got, err := parseMachine("cpu  100 20 3 9999 9 9 9\ncpu0 1 1 1 1\n"); err != nil || got != 1230*time.Millisecond {
-		t.Errorf("got %v, %v; want 1.23 s", got, err)
+	if got, err := parseMachine("cpu  100 20 3 9999 9 50 6 9\ncpu0 1 1 1 1\n"); err != nil || got != 1790*time.Millisecond {
+		t.Errorf("got %v, %v; want 1.79 s", got, err)
 	}
-	for _, stat := range []string{"", "cpu0 1 2 3", "cpu 1 2", "cpu 1 2 x"} {
+	for _, stat := range []string{"", "cpu0 1 2 3", "cpu 1 2 3 4 5 6", "cpu 1 2 x 4 5 6 7"} {
 		if got, err := parseMachine(stat); err == nil {
 			t.Errorf("%q is taken for %v", stat, got)
 		}

@@ -1,4 +1,4 @@
--- Sends the body of the file "body". Its settings stand before it: pause, in milliseconds, and wrk.headers.
+-- Sends the body of the file "body". Its settings stand before it: pause, in milliseconds, first, and wrk.headers.
 
 wrk.method = "POST"
 local file = assert(io.open("body", "rb"))
@@ -10,9 +10,9 @@ for key in io.lines("keys") do
   keys[#keys + 1] = key
 end
 
--- With keys, each request is the next one's; without, wrk sends the same bytes again and again.
+-- With keys, each request is the next one's, from the first on; without, wrk sends the same bytes again and again.
 if #keys > 0 then
-  local requests, n = {}, 0
+  local requests, n = {}, first - 1 -- wrk asks for one request that it does not send
   function request()
     n = n % #keys + 1
     if not requests[n] then

@@ -26,6 +26,9 @@ type Load struct {
 	Body   []byte
 	// Keys, if there are any, take turns as the bearer tokens of the requests.
 	Keys []string
+	// First is the index of the key that the first request has, whatever the number of
+	// the keys.
+	First int64
 	// Connections are open at a time; one request at a time is on each.
 	Connections int
 	// For is how long; whole seconds.
@@ -83,7 +86,7 @@ func Run(ctx context.Context, wrk tool.Tool, load Load) (Result, error) {
 
 // write puts the script and what it reads into a folder.
 func (l Load) write(folder string) error {
-	settings := fmt.Sprintf("pause = %d\n", l.Pause.Milliseconds())
+	settings := fmt.Sprintf("pause, first = %d, %d\n", l.Pause.Milliseconds(), l.First)
 	for name, value := range l.Header {
 		settings += fmt.Sprintf("wrk.headers[%q] = %q\n", name, value)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -59,6 +60,12 @@ func TestRun(t *testing.T) {
 	}
 	if keys["Bearer one"] == 0 || keys["Bearer two"] == 0 || len(keys) != 2 {
 		t.Errorf("keys: %v; want both", keys)
+	}
+	clear(keys)
+	load.Keys, load.First = slices.Repeat([]string{"before"}, 1_000_000), 999_998 // more than are sent in a second
+	load.Keys[999_998], load.Keys[999_999] = "first", "second"
+	if got, err := Run(t.Context(), tool, load); err != nil || keys["Bearer first"] != 1 || keys["Bearer second"] != 1 || keys["Bearer before"] == 0 {
+		t.Errorf("from the last but one on: %+v, %v, keys %v", got, err, keys)
 	}
 	load.Keys, load.Pause = []string{"wrong"}, 100*time.Millisecond
 	bad, err := Run(t.Context(), tool, load)
