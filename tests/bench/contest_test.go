@@ -133,16 +133,16 @@ func TestLatencyRows(t *testing.T) {
 	low.void(nginx, "it was disturbed")
 	got := latencyResult(contestOf(map[string]float64{direct: 100, nginx: 150, spillway: 300}), low)
 	want := [][]string{
-		{"half", spillway, "0.30 ms", "0.60 ms", "3.00 ms", "30.00 ms"},
-		{"half", direct, "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms"},
-		{"half", nginx, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms"},
-		{"half", spillway + ", more than direct", "0.20 ms", "0.40 ms", "2.00 ms", "20.00 ms"},
-		{"half", nginx + ", more than direct", "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms"},
-		{"a tenth of it", spillway, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms"},
-		{"a tenth of it", direct, "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms"},
-		{"a tenth of it", nginx, "void", "void", "void", "void"},
-		{"a tenth of it", spillway + ", more than direct", "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms"},
-		{"a tenth of it", nginx + ", more than direct", "void", "void", "void", "void"},
+		{"half", spillway, "0.30 ms", "0.60 ms", "3.00 ms", "30.00 ms", "300.0 µs"},
+		{"half", direct, "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms", "100.0 µs"},
+		{"half", nginx, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms", "150.0 µs"},
+		{"half", spillway + ", more than direct", "0.20 ms", "0.40 ms", "2.00 ms", "20.00 ms", ""},
+		{"half", nginx + ", more than direct", "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms", ""},
+		{"a tenth of it", spillway, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms", "150.0 µs"},
+		{"a tenth of it", direct, "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms", "50.0 µs"},
+		{"a tenth of it", nginx, "void", "void", "void", "void", "void"},
+		{"a tenth of it", spillway + ", more than direct", "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms", ""},
+		{"a tenth of it", nginx + ", more than direct", "void", "void", "void", "void", ""},
 	}
 	for i, row := range want {
 		if i >= len(got.Rows) || !slices.Equal(got.Rows[i], row) {

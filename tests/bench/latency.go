@@ -60,7 +60,7 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 	r := latencyResult(under(half), under(half*tenth))
 	r.Title = fmt.Sprintf("%.0f requests/s, half of what Spillway carries here, and a tenth of that, where hardly any request waits for another.\n"+
 		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered.\n"+
-		"Load, contender and upstream share the processors; %d rounds of %v, in turns", half, l.rounds, l.each)
+		"Load, contender and upstream share the processors, and a request that comes alone wakes each of them up, which costs processor time, too; %d rounds of %v, in turns", half, l.rounds, l.each)
 	return r, nil
 }
 
@@ -91,16 +91,20 @@ func latencyResult(half, low *contest) report.Result {
 	for _, t := range times {
 		r.Columns = append(r.Columns, t.head)
 	}
+	r.Columns = append(r.Columns, perRequest.head)
 	for _, one := range []struct {
 		load string
 		*contest
 	}{{"half", half}, {"a tenth of it", low}} {
 		for _, name := range one.names {
-			r.Rows = append(r.Rows, append([]string{one.load, name}, one.times(name)...))
+			used, ok := one.spread(name, perRequest.figure)
+			cells := append([]string{one.load, name}, one.times(name)...)
+			r.Rows = append(r.Rows, append(cells, cell(used, ok, perRequest.unit)))
 		}
 		for _, name := range one.names {
 			if name != direct {
-				r.Rows = append(r.Rows, append([]string{one.load, name + ", more than direct"}, one.moreTimes(name)...))
+				cells := append([]string{one.load, name + ", more than direct"}, one.moreTimes(name)...)
+				r.Rows = append(r.Rows, append(cells, ""))
 			}
 		}
 		for _, why := range one.reasons() {
