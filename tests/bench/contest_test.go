@@ -155,6 +155,35 @@ func TestLatencyRows(t *testing.T) {
 	}
 }
 
+// A turn that others have disturbed is taken again until it is not, or so often that the
+// machine must be busy with something else; an error ends it at once.
+func TestUndisturbed(t *testing.T) {
+	disturbed := turnWith(10)
+	disturbed.Foreign = time.Second
+	broken := errors.New("broken")
+	for _, test := range []struct {
+		name  string
+		turns []load.Turn
+		err   error
+		taken int
+		want  bool // disturbed
+	}{
+		{"at once", []load.Turn{turnWith(10)}, nil, 1, false},
+		{"the third time", []load.Turn{disturbed, disturbed, turnWith(10)}, nil, 3, false},
+		{"never", slices.Repeat([]load.Turn{disturbed}, 9), nil, 5, true},
+		{"an error", []load.Turn{disturbed}, broken, 1, true},
+	} {
+		taken := 0
+		got, err := latency{}.undisturbed(func() (load.Turn, error) {
+			taken++
+			return test.turns[taken-1], test.err
+		})
+		if taken != test.taken || got.Disturbed() != test.want || !errors.Is(err, test.err) {
+			t.Errorf("%s: taken %d times, disturbed: %t, %v; want %d, %t, %v", test.name, taken, got.Disturbed(), err, test.taken, test.want, test.err)
+		}
+	}
+}
+
 // Beside Spillway with many consumers stands a program that knows none, under the same
 // load, each compared with itself under the keys of few. A control that is void makes
 // no goal void, but the run.

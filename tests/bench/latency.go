@@ -52,7 +52,9 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 		turns := make(map[string]uint64)
 		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
 			turns[c.Name]++ // the same times for all in one round, others in the next
-			t, err := l.paced(ctx, folder, upstream, c, pace{rate: rate, connections: 100, long: l.each, seed: turns[c.Name]})
+			t, err := l.undisturbed(func() (load.Turn, error) {
+				return l.paced(ctx, folder, upstream, c, pace{rate: rate, connections: 100, long: l.each, seed: turns[c.Name]})
+			})
 			return t, load.Rules{Rate: rate, Quiet: true, Lag: addedP99 / 5}, err
 		})
 		return &c
@@ -62,6 +64,17 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered.\n"+
 		"Load, contender and upstream share the processors, and a request that comes alone wakes each of them up, which costs processor time, too; %d rounds of %v, in turns", half, l.rounds, l.each)
 	return r, nil
+}
+
+// undisturbed takes a turn again, a few times at most, if other processes have disturbed
+// it: whether they have says nothing about the contender.
+func (latency) undisturbed(turn func() (load.Turn, error)) (t load.Turn, err error) {
+	for range 5 {
+		if t, err = turn(); err != nil || !t.Disturbed() {
+			break
+		}
+	}
+	return t, err
 }
 
 // saturation is how many requests a second Spillway carries.

@@ -36,6 +36,10 @@ func (t Turn) Rate() float64 { return float64(t.Requests) / t.Seconds }
 // PerRequest is the contender's processor time per request, in seconds.
 func (t Turn) PerRequest() float64 { return t.Contender.Seconds() / float64(t.Requests) }
 
+// Disturbed says that other processes used more of the machine than measured times can
+// bear. That is no fault of those who took the turn.
+func (t Turn) Disturbed() bool { return t.Foreign.Seconds() > foreign*t.Seconds }
+
 // Rules are what a turn must keep to. The zero value holds what each must.
 type Rules struct {
 	// Rate, if positive, is the rate that was to be reached, within a sixth.
@@ -85,8 +89,8 @@ func (t Turn) Voids(r Rules) (voids []string) {
 	if r.Lag > 0 && t.Lag > r.Lag {
 		void("the generator was the bottleneck: one request of a hundred was sent %.2f ms late or more, of %.2f that are allowed", 1e3*t.Lag, 1e3*r.Lag)
 	}
-	if others := t.Foreign.Seconds() / t.Seconds; r.Quiet && others > foreign {
-		void("other processes used %.0f %% of a processor", 100*others)
+	if r.Quiet && t.Disturbed() {
+		void("other processes used %.0f %% of a processor", 100*t.Foreign.Seconds()/t.Seconds)
 	}
 	if got := t.Rate(); r.Rate > 0 && (got < r.Rate*5/6 || got > r.Rate*7/6) {
 		void("%.0f requests a second instead of %.0f", got, r.Rate)
