@@ -32,9 +32,29 @@ var (
 	maxTime = time.Date(9999, 12, 31, 23, 59, 59, 999999900, time.UTC)
 )
 
-// Copy returns the columns as a store keeps them: a copy whose times are in
-// UTC, cut to TimeResolution and without a monotonic reading. It fails with
-// ErrInvalid if
+// Copy returns the columns as a store keeps them: a copy whose times are as KeptTime
+// has them. It fails with ErrInvalid where Validate does.
+func (c Columns) Copy() (Columns, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	kept := make(Columns, len(c))
+	for name, value := range c {
+		if t, ok := value.(time.Time); ok {
+			value = KeptTime(t)
+		}
+		kept[name] = value
+	}
+	return kept, nil
+}
+
+// KeptTime is a time as a store keeps it: in UTC, cut to TimeResolution and without a
+// monotonic reading.
+func KeptTime(t time.Time) time.Time {
+	return t.UTC().Truncate(TimeResolution)
+}
+
+// Validate is ErrInvalid if
 //   - a name is not a letter followed by letters, digits and underscores, is
 //     too long, or is reserved by a service (PartitionKey, RowKey, Timestamp, Id,
 //     Rid, Etag, ResourceId in any case),
@@ -42,15 +62,14 @@ var (
 //     or too long, a float64 is not finite, or a time lies outside the years
 //     1601 to 9999 (so the zero time is not a value: leave the column out),
 //   - there are more than MaxColumns columns, or more than MaxRow bytes.
-func (c Columns) Copy() (Columns, error) {
+func (c Columns) Validate() error {
 	if len(c) > MaxColumns {
-		return nil, fmt.Errorf("%w: %d columns, at most %d", ErrInvalid, len(c), MaxColumns)
+		return fmt.Errorf("%w: %d columns, at most %d", ErrInvalid, len(c), MaxColumns)
 	}
-	kept := make(Columns, len(c))
 	size := 0
 	for name, value := range c {
 		if !validName(name) {
-			return nil, fmt.Errorf("%w: column name %.40q", ErrInvalid, name)
+			return fmt.Errorf("%w: column name %.40q", ErrInvalid, name)
 		}
 		size += 2*len(name) + 8
 		switch v := value.(type) {
@@ -58,29 +77,29 @@ func (c Columns) Copy() (Columns, error) {
 			units, ok := utf16Length(v)
 			size += 2 * units
 			if !ok || units > MaxString {
-				return nil, fmt.Errorf("%w: column %s: string too long or not UTF-8", ErrInvalid, name)
+				return fmt.Errorf("%w: column %s: string too long or not UTF-8", ErrInvalid, name)
 			}
 		case float64:
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fmt.Errorf("%w: column %s: not a finite number", ErrInvalid, name)
+				return fmt.Errorf("%w: column %s: not a finite number", ErrInvalid, name)
 			}
 		case time.Time:
-			v = v.UTC().Truncate(TimeResolution)
-			if v.Before(minTime) || v.After(maxTime) {
-				return nil, fmt.Errorf("%w: column %s: time out of range", ErrInvalid, name)
+			if t := KeptTime(v); t.Before(minTime) || t.After(maxTime) {
+				return fmt.Errorf("%w: column %s: time out of range", ErrInvalid, name)
 			}
-			value = v
 		case int64, bool:
 		default:
-			return nil, fmt.Errorf("%w: column %s: type %T", ErrInvalid, name, value)
+			return fmt.Errorf("%w: column %s: type %T", ErrInvalid, name, value)
 		}
-		kept[name] = value
 	}
 	if size > MaxRow {
-		return nil, fmt.Errorf("%w: row of %d bytes, at most %d", ErrInvalid, size, MaxRow)
+		return fmt.Errorf("%w: row of %d bytes, at most %d", ErrInvalid, size, MaxRow)
 	}
-	return kept, nil
+	return nil
 }
+
+// reserved are the names that a service uses itself, in any case.
+var reserved = [...]string{"partitionkey", "rowkey", "timestamp", "id", "rid", "etag", "resourceid"}
 
 func validName(name string) bool {
 	if name == "" || len(name) > MaxColumnName {
@@ -93,9 +112,10 @@ func validName(name string) bool {
 			return false
 		}
 	}
-	switch strings.ToLower(name) {
-	case "partitionkey", "rowkey", "timestamp", "id", "rid", "etag", "resourceid":
-		return false
+	for _, r := range reserved {
+		if len(r) == len(name) && strings.EqualFold(r, name) {
+			return false
+		}
 	}
 	return true
 }

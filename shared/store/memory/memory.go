@@ -8,9 +8,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -20,23 +18,18 @@ import (
 // maxKey is the longest part of a key in bytes, as in Azure Table Storage.
 const maxKey = 1024
 
-// Store keeps rows in maps. It is safe for concurrent use, starts no goroutine
+// Store keeps rows in maps, each in one piece. It is safe for concurrent use, starts no goroutine
 // and never waits for anything but its own mutex, so it works inside a
 // testing/synctest bubble.
 type Store struct {
 	mu         sync.Mutex
-	partitions map[string]map[string]entry // Guarded by mu.
-	writes     uint64                      // Writes so far; the source of ETags. Guarded by mu.
-}
-
-type entry struct {
-	etag    string
-	columns store.Columns // Never changed after it was stored.
+	partitions map[string]partition // Guarded by mu.
+	writes     uint64               // Writes so far; the source of ETags. Guarded by mu.
 }
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{partitions: make(map[string]map[string]entry)}
+	return &Store{partitions: make(map[string]partition)}
 }
 
 // Get implements store.Store.
@@ -45,31 +38,31 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Row, error) {
 		return store.Row{}, err
 	}
 	s.mu.Lock()
-	e, ok := s.partitions[key.Partition][key.Row]
+	e, ok := s.partitions[key.Partition].get(key.Row)
 	s.mu.Unlock()
 	if !ok {
 		return store.Row{}, fmt.Errorf("memory: get: %w", store.ErrNotFound)
 	}
-	return store.Row{Key: key, ETag: e.etag, Columns: maps.Clone(e.columns)}, nil
+	return store.Row{Key: key, ETag: e.etag(), Columns: e.columns.unpack()}, nil
 }
 
 // Insert implements store.Store.
 func (s *Store) Insert(ctx context.Context, key store.Key, columns store.Columns) (string, error) {
-	e, err := prepare(ctx, key, columns)
+	packed, err := prepare(ctx, key, columns)
 	if err != nil {
 		return "", err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, exists := s.partitions[key.Partition][key.Row]; exists {
+	if _, exists := s.partitions[key.Partition].get(key.Row); exists {
 		return "", fmt.Errorf("memory: insert: %w", store.ErrConflict)
 	}
-	return s.put(key, e), nil
+	return s.put(key, packed), nil
 }
 
 // Replace implements store.Store.
 func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Columns, etag string) (string, error) {
-	e, err := prepare(ctx, key, columns)
+	packed, err := prepare(ctx, key, columns)
 	if err != nil {
 		return "", err
 	}
@@ -78,7 +71,7 @@ func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Column
 	if err := s.match(key, etag); err != nil {
 		return "", fmt.Errorf("memory: replace: %w", err)
 	}
-	return s.put(key, e), nil
+	return s.put(key, packed), nil
 }
 
 // Delete implements store.Store.
@@ -91,8 +84,9 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 	if err := s.match(key, etag); err != nil {
 		return fmt.Errorf("memory: delete: %w", err)
 	}
-	delete(s.partitions[key.Partition], key.Row)
-	if len(s.partitions[key.Partition]) == 0 {
+	if p, rows := s.partitions[key.Partition].without(key.Row); rows {
+		s.partitions[key.Partition] = p
+	} else {
 		delete(s.partitions, key.Partition)
 	}
 	return nil
@@ -110,57 +104,53 @@ func (s *Store) Query(ctx context.Context, filter store.Filter) iter.Seq2[store.
 			yield(store.Row{}, err)
 			return
 		}
-		for _, row := range s.snapshot(filter) {
-			row.Columns = maps.Clone(row.Columns)
-			if !yield(row, nil) {
+		for _, r := range s.snapshot(filter) {
+			if !yield(store.Row{Key: r.key, ETag: r.etag(), Columns: r.columns.unpack()}, nil) {
 				return
 			}
 		}
 	}
 }
 
-// snapshot returns the selected rows, sorted. Their columns are still shared
-// with the store.
-func (s *Store) snapshot(filter store.Filter) []store.Row {
+// selected is a row that a query selects.
+type selected struct {
+	key store.Key
+	entry
+}
+
+// snapshot returns the selected rows, sorted.
+func (s *Store) snapshot(filter store.Filter) []selected {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var rows []store.Row
-	if filter.Prefix == "" {
-		rows = s.selected(nil, filter, filter.Partition)
-	} else {
-		for partition := range s.partitions {
-			if strings.HasPrefix(partition, filter.Prefix) {
-				rows = s.selected(rows, filter, partition)
+	var rows []selected
+	gather := func(name string, p partition) {
+		for row, e := range p.all {
+			if key := (store.Key{Partition: name, Row: row}); filter.Selects(key) {
+				rows = append(rows, selected{key, e})
 			}
 		}
 	}
-	slices.SortFunc(rows, func(a, b store.Row) int {
-		return cmp.Or(strings.Compare(a.Partition, b.Partition), strings.Compare(a.Row, b.Row))
+	if filter.Prefix == "" {
+		gather(filter.Partition, s.partitions[filter.Partition])
+	} else {
+		for name, p := range s.partitions {
+			if strings.HasPrefix(name, filter.Prefix) {
+				gather(name, p)
+			}
+		}
+	}
+	slices.SortFunc(rows, func(a, b selected) int {
+		return cmp.Or(strings.Compare(a.key.Partition, b.key.Partition), strings.Compare(a.key.Row, b.key.Row))
 	})
 	return rows
 }
 
-// selected appends the selected rows of one partition. The caller holds mu.
-func (s *Store) selected(rows []store.Row, filter store.Filter, partition string) []store.Row {
-	for name, e := range s.partitions[partition] {
-		if key := (store.Key{Partition: partition, Row: name}); filter.Selects(key) {
-			rows = append(rows, store.Row{Key: key, ETag: e.etag, Columns: e.columns})
-		}
-	}
-	return rows
-}
-
-// put writes the row under a new ETag. The caller holds mu.
-func (s *Store) put(key store.Key, e entry) string {
+// put writes the row under a new ETag, and returns that. The caller holds mu.
+func (s *Store) put(key store.Key, columns packed) string {
 	s.writes++
-	e.etag = strconv.FormatUint(s.writes, 10)
-	rows := s.partitions[key.Partition]
-	if rows == nil {
-		rows = make(map[string]entry)
-		s.partitions[key.Partition] = rows
-	}
-	rows[key.Row] = e
-	return e.etag
+	e := entry{version: s.writes, columns: columns}
+	s.partitions[key.Partition] = s.partitions[key.Partition].with(key.Row, e)
+	return e.etag()
 }
 
 // match tells whether the row still has the ETag. The caller holds mu.
@@ -168,26 +158,25 @@ func (s *Store) match(key store.Key, etag string) error {
 	if !store.ValidETag(etag) {
 		return fmt.Errorf("%w: no etag", store.ErrInvalid)
 	}
-	e, exists := s.partitions[key.Partition][key.Row]
+	e, exists := s.partitions[key.Partition].get(key.Row)
 	switch {
 	case !exists:
 		return store.ErrNotFound
-	case e.etag != etag:
+	case !e.has(etag):
 		return store.ErrConflict
 	}
 	return nil
 }
 
-// prepare checks a write and copies its columns.
-func prepare(ctx context.Context, key store.Key, columns store.Columns) (entry, error) {
+// prepare checks a write and packs its columns.
+func prepare(ctx context.Context, key store.Key, columns store.Columns) (packed, error) {
 	if len(key.Partition) > maxKey || len(key.Row) > maxKey {
-		return entry{}, fmt.Errorf("memory: %w: key too long", store.ErrInvalid)
+		return "", fmt.Errorf("memory: %w: key too long", store.ErrInvalid)
 	}
-	kept, err := columns.Copy()
-	if err != nil {
-		return entry{}, fmt.Errorf("memory: %w", err)
+	if err := columns.Validate(); err != nil {
+		return "", fmt.Errorf("memory: %w", err)
 	}
-	return entry{columns: kept}, reachable(ctx)
+	return pack(columns), reachable(ctx)
 }
 
 // reachable is an error once the context has ended, as for a store behind a
