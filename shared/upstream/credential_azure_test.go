@@ -1,10 +1,12 @@
 package upstream_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -191,8 +193,12 @@ func (w way) start(t *testing.T) (*entra.Server, azcore.TokenCredential) {
 	return service, source
 }
 
-// scopeOf is a scope of each test's own: the SDK keeps the tokens of managed
-// identities for the whole process.
+// scopes counts the scopes that tests were given.
+var scopes atomic.Int64
+
+// scopeOf is a scope of each run's own of each test: the SDK keeps the tokens of
+// managed identities for the whole process.
 func scopeOf(t *testing.T) string {
-	return "https://" + strings.NewReplacer("/", ".", " ", "-", "_", "-", ",", "").Replace(t.Name()) + "/.default"
+	name := strings.NewReplacer("/", ".", " ", "-", "_", "-", ",", "").Replace(t.Name())
+	return fmt.Sprintf("https://%s.%d/.default", name, scopes.Add(1))
 }
