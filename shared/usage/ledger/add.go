@@ -71,12 +71,26 @@ func (l *Ledger) counter(d usage.Dimensions) *counter {
 	d = l.bound(l.boundTags(cleanDimensions(d)))
 	c := l.counters[d]
 	if c == nil {
+		d = l.unify(d)
 		c = &counter{Dimensions: d, page: l.pageFor(d)}
 		c.page.counters = append(c.page.counters, c)
 		l.counters[d] = c
 		l.noteTags(d.Consumer, d.Tags)
 	}
 	return c
+}
+
+// unify puts the same texts in place of names that other counters have as well: many
+// consumers call few models. The caller holds mu.
+func (l *Ledger) unify(d usage.Dimensions) usage.Dimensions {
+	for _, name := range []*string{&d.Model, &d.Deployment, &d.Backend, &d.Region, &d.Status} {
+		if known, ok := l.names[*name]; ok {
+			*name = known
+		} else {
+			l.names[*name] = *name
+		}
+	}
+	return d
 }
 
 // boundTags keeps the number of a consumer's tags bounded. The caller holds mu.
@@ -137,6 +151,7 @@ func (l *Ledger) roll(hour time.Time) {
 	l.open, l.bounded = nil, false
 	clear(l.counters)
 	clear(l.tags)
+	clear(l.names)
 	var unsent []*page
 	kept := l.pages[:0]
 	for _, p := range l.pages {

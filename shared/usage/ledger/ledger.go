@@ -180,6 +180,7 @@ type Ledger struct {
 	hourEnd  int64                         // Its end, in Unix seconds. Guarded by mu.
 	counters map[usage.Dimensions]*counter // Of this hour. Guarded by mu.
 	tags     map[string]map[string]bool    // Of this hour: those of each consumer that are told apart. Guarded by mu.
+	names    map[string]string             // Of this hour: what counters have in common, once. Guarded by mu.
 	open     *page                         // The page that takes new counters. Guarded by mu.
 	pages    []*page                       // All that are not done with, oldest first. Guarded by mu.
 	named    int                           // Pages so far. Guarded by mu.
@@ -200,7 +201,7 @@ func New(o Options) (*Ledger, error) {
 	}
 	l := &Ledger{
 		o: o, share: foldShare, wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
-		counters: make(map[usage.Dimensions]*counter), tags: make(map[string]map[string]bool),
+		counters: make(map[usage.Dimensions]*counter), tags: make(map[string]map[string]bool), names: make(map[string]string),
 	}
 	l.boot = l.newBoot()
 	l.roll(hourOf(o.Clock.Now()))
