@@ -27,8 +27,8 @@ type flight struct {
 	limit   *Limit
 	tries   int          // Failures since the last success.
 	fresh   bool         // A row was read or written in this flight; cached, if set, is that row.
-	cached  *stored      // A row and its ETag as last seen; nil: read it.
-	settled quota.Row    // Shard 0 as last stored: how many shards there are.
+	cached  stored       // A row as last seen, unsigned; without an ETag: read it.
+	settled quota.Shards // How many shards there are, by shard 0 as last stored.
 	pending *plan        // A write whose answer was lost.
 	joined  quota.Window // The last window in which this instance holds of its home shard.
 	visited quota.Window // The last window in which it holds of another shard.
@@ -158,11 +158,10 @@ func (f *flight) giveUp(unusable bool) {
 		w.resolve(r, v)
 		total += unmetered
 	}
-	clear(s.waiters)
-	s.waiters = s.waiters[:0]
+	s.waiters = nil
 	s.probe, s.prefetch, s.ahead = false, false, false
 	if unusable {
-		f.cached = nil
+		f.cached = stored{}
 		s.unusable = now.Until(now.Time().Add(pause))
 	}
 	s.land()
@@ -188,7 +187,7 @@ func (f *flight) work(what task, window quota.Window, in setting) error {
 		return f.carryOut(p)
 	}
 	if p.short && !f.fresh {
-		f.cached = nil // Nobody is refused by a row that was not read for it.
+		f.cached = stored{} // Nobody is refused by a row that was not read for it.
 		return nil
 	}
 	if p.short && shards > 1 {

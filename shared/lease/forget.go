@@ -6,11 +6,16 @@ package lease
 // is asked for again before it was dropped stays. It does no I/O, and whoever still
 // has a limit may go on to use it; a limit of another engine is none of its business.
 func (e *Engine) Forget(limits ...*Limit) {
+	e.mu.Lock()
 	for _, l := range limits {
 		l.mu.Lock()
 		l.forgotten = true
 		l.mu.Unlock()
+		if e.limits[l.id()] == l {
+			e.forgotten[l.id()] = l
+		}
 	}
+	e.mu.Unlock()
 	e.drop()
 }
 
@@ -18,25 +23,29 @@ func (e *Engine) Forget(limits ...*Limit) {
 func (e *Engine) drop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for id, l := range e.limits {
-		if l.dispensable() {
+	for id, l := range e.forgotten {
+		forgotten, dispensable := l.dispensable()
+		if dispensable {
 			delete(e.limits, id)
+		}
+		if dispensable || !forgotten {
+			delete(e.forgotten, id)
 		}
 	}
 }
 
-// dispensable tells whether the limit is forgotten and has nothing to give back, to pay
-// or to wait for. It takes mu.
-func (l *Limit) dispensable() bool {
+// dispensable tells whether the limit is still forgotten and, if so, whether it has
+// nothing to give back, to pay or to wait for. It takes mu.
+func (l *Limit) dispensable() (forgotten, dispensable bool) {
 	now := l.engine.clock.Read()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.forgotten {
-		return false
+		return false, false
 	}
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
 	s := l.supply
-	return s == nil || l.remaining == 0 && s.next.units == 0 && !s.flying
+	return true, s == nil || l.remaining == 0 && s.next.units == 0 && !s.flying
 }

@@ -148,8 +148,9 @@ type Engine struct {
 	boot     string        // Tells this run of the process from all others.
 	writes   atomic.Uint64 // Numbers the nonces.
 
-	mu     sync.RWMutex
-	limits map[limitKey]*Limit // Guarded by mu.
+	mu        sync.RWMutex
+	limits    map[limitKey]*Limit // Guarded by mu.
+	forgotten map[limitKey]*Limit // Those of limits that Forget was told of, and maybe some that were asked for again. Guarded by mu.
 }
 
 type limitKey struct {
@@ -170,6 +171,8 @@ func New(o Options) (*Engine, error) {
 		events:   o.Events,
 		random:   o.Random,
 		limits:   make(map[limitKey]*Limit),
+
+		forgotten: make(map[limitKey]*Limit),
 	}
 	if e.clock == nil {
 		e.clock = new(clock.Clock)
@@ -232,8 +235,8 @@ func (e *Engine) limit(key string, period quota.Period, told setting) *Limit {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if l = e.limits[id]; l == nil {
-		l = &Limit{engine: e, key: key, period: period}
-		e.limits[id] = l
+		l = newLimit(e, id)
+		e.limits[l.id()] = l
 	}
 	l.configure(told)
 	return l

@@ -8,6 +8,7 @@ import (
 
 	"spillway/shared/clock"
 	"spillway/shared/quota"
+	"spillway/shared/store"
 )
 
 // never is a wall time that does not come.
@@ -19,9 +20,10 @@ const never = math.MaxInt64
 // Exported methods take mu; unexported ones expect the caller to hold it, unless
 // they say otherwise.
 type Limit struct {
-	engine *Engine
-	key    string
-	period quota.Period
+	engine    *Engine
+	partition string // Of the row of shard 0.
+	key       string // A part of partition, so that there is one text of a limit.
+	period    quota.Period
 
 	mu         sync.Mutex
 	configured setting // As told to the engine, or later by a row. Guarded by mu, as all below.
@@ -52,6 +54,22 @@ type Limit struct {
 	early    int64 // Wall time from which to take units of the next window.
 
 	supply *supply // nil until the first acquisition.
+}
+
+func newLimit(e *Engine, id limitKey) *Limit {
+	partition := quota.Partition(id.key, id.period, 0)
+	key := partition[len(quota.Prefix):][:len(id.key)]
+	return &Limit{engine: e, partition: partition, key: key, period: id.period}
+}
+
+func (l *Limit) id() limitKey { return limitKey{key: l.key, period: l.period} }
+
+// row is the key of the row of a shard. It does not need mu.
+func (l *Limit) row(shard int64) store.Key {
+	if shard == 0 {
+		return store.Key{Partition: l.partition, Row: quota.RowKey}
+	}
+	return store.Key{Partition: quota.Partition(l.key, l.period, shard), Row: quota.RowKey}
 }
 
 // Reserve sets n units aside. While the lease has room it does no I/O and does

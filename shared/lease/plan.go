@@ -73,10 +73,10 @@ func (f *flight) rolled(before stored, window quota.Window, in setting) quota.Ro
 	}
 	row = in.apply(row, p)
 	if before.shard != 0 {
-		if n, ok := f.settled.ShardsAt(p, window); ok {
+		if n, ok := f.settled.At(p, window); ok {
 			row.Shards = n
 		}
-		if n, ok := f.settled.ShardsAt(p, p.Next(window)); ok {
+		if n, ok := f.settled.At(p, p.Next(window)); ok {
 			row.NextShards = n
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // may grant more than the amount in force, by what others of them had granted beyond
 // their share before the cut.
 func (f *flight) recheck(window quota.Window, in setting) error {
-	f.cached = nil // What others have taken since counts as well.
+	f.cached = stored{} // What others have taken since counts as well.
 	home, _, err := f.homeRow(window, window, in)
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func (s stored) carries(wrote quota.Row) bool {
 // has to ask first is ahead of the window, it returns that one.
 func (f *flight) homeRow(window, target quota.Window, in setting) (stored, int64, error) {
 	p := f.limit.period
-	if shards, ok := f.settled.ShardsAt(p, target); ok && shards > 0 {
+	if shards, ok := f.settled.At(p, target); ok {
 		if home := f.home(shards); home != 0 {
 			row, err := f.load(home)
 			return row, shards, err
@@ -44,7 +44,7 @@ func (f *flight) homeRow(window, target quota.Window, in setting) (stored, int64
 	if target != window {
 		shards = rolled.NextShards
 	}
-	f.settled = zero.row // Also for a visit to another shard.
+	f.settled = zero.row.Settled() // Also for a visit to another shard.
 	home := f.home(shards)
 	if home == 0 {
 		return zero, shards, nil
@@ -71,7 +71,7 @@ func (f *flight) touch(zero stored, row quota.Row) error {
 	if err := f.write(zero, row); err != nil {
 		return err
 	}
-	f.settled = row
+	f.settled = row.Settled()
 	return nil
 }
 
@@ -101,10 +101,10 @@ func (f *flight) trim(shards int64, window quota.Window, in setting) error {
 // alone with it, or has just seen it), else reads it. A write tells.
 func (f *flight) load(shard int64) (stored, error) {
 	c := f.cached
-	if c == nil || c.shard != shard || f.probing() || !f.fresh && c.row.Sharers() > 1 {
+	if c.etag == "" || c.shard != shard || f.probing() || !f.fresh && c.row.Sharers() > 1 {
 		return f.read(shard)
 	}
-	return *c, nil
+	return c, nil
 }
 
 // probing tells whether this flight has to find out if the store answers.
@@ -118,8 +118,8 @@ func (f *flight) probing() bool {
 // read reads a row.
 func (f *flight) read(shard int64) (stored, error) {
 	l := f.limit
-	f.cached = nil
-	key := store.Key{Partition: quota.Partition(l.key, l.period, shard), Row: quota.RowKey}
+	f.cached = stored{}
+	key := l.row(shard)
 	var got store.Row
 	err := f.call(reading, func(ctx context.Context) (err error) {
 		got, err = l.engine.store.Get(ctx, key)
@@ -139,15 +139,22 @@ func (f *flight) read(shard int64) (stored, error) {
 	if time.UnixMicro(row.LimitSince).Sub(l.engine.clock.Read().Time()) > maxAhead {
 		row.LimitSince = 0 // By a clock that was wrong; it would rule until that moment comes.
 	}
-	f.cached, f.fresh = &stored{shard: shard, row: row, etag: got.ETag}, true
-	return *f.cached, nil
+	seen := stored{shard: shard, row: row, etag: got.ETag}
+	f.keep(seen)
+	return seen, nil
+}
+
+// keep keeps a row as it was just seen.
+func (f *flight) keep(seen stored) {
+	seen.row = seen.row.Unsigned()
+	f.cached, f.fresh = seen, true
 }
 
 // write replaces a row as it was read, or creates it.
 func (f *flight) write(before stored, row quota.Row) error {
 	l := f.limit
-	f.cached = nil
-	key := store.Key{Partition: quota.Partition(l.key, l.period, before.shard), Row: quota.RowKey}
+	f.cached = stored{}
+	key := l.row(before.shard)
 	var etag string
 	err := f.call(writing, func(ctx context.Context) (err error) {
 		if before.etag == "" {
@@ -159,7 +166,7 @@ func (f *flight) write(before stored, row quota.Row) error {
 	})
 	switch {
 	case err == nil:
-		f.cached, f.fresh = &stored{shard: before.shard, row: row, etag: etag}, true
+		f.keep(stored{shard: before.shard, row: row, etag: etag})
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		// Swept away since it was read.

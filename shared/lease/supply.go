@@ -15,17 +15,17 @@ import (
 // acquisition on. Guarded by the limit's mu, except own and calling.
 type supply struct {
 	waiters    []*waiter     // First come, first served.
-	flying     bool          // The flight slot is taken.
 	landed     chan struct{} // Closed when the slot is free again; nil: nobody waits for that.
+	flying     bool          // The flight slot is taken.
 	conflicted bool          // The last write met a conflict.
 	conflicts  uint64        // Writes that did, ever. Only differences count.
 
 	seen      bool      // The home row was seen in this window: home, shard and far hold.
+	visited   bool      // Another row was, in this window. Till then far is what a row starts with.
+	exhausted bool      // The rows could not serve a request: in this window they have no more than left.
 	home      quota.Row // The home row as last seen, by the amount in force now.
 	shard     int64     // Its shard.
 	far       int64     // Units that another row had left, the most of those visited last.
-	visited   bool      // One was, in this window. Till then far is what a row starts with.
-	exhausted bool      // The rows could not serve a request: in this window they have no more than left.
 	sharers   int64     // Instances that share the limit, when last seen; 0: never.
 	peers     int64     // Those of them that share the home row.
 
@@ -85,7 +85,7 @@ func (s *supply) saw(row quota.Row, shard int64, guest bool) {
 		s.far = max(s.far, row.Left(shard))
 		return
 	}
-	s.home, s.shard = row, shard
+	s.home, s.shard = row.Unsigned(), shard
 	if !s.visited && row.Shards > 1 {
 		s.far = quota.Share(row.Limit, row.Shards, 0)
 	}
@@ -325,7 +325,9 @@ func (l *Limit) serve(now clock.Instant) {
 		}
 	}
 	clear(s.waiters[len(kept):])
-	s.waiters = kept
+	if s.waiters = kept; len(kept) == 0 {
+		s.waiters = nil // Most limits have nobody waiting, and nothing to keep for that.
+	}
 }
 
 // replenish decides, in passing, on units that no request waits for: a chunk

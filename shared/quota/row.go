@@ -208,17 +208,43 @@ func (r Row) Sharers() int64 {
 	return max(r.Holders, r.PrevHolders, 1)
 }
 
-// ShardsAt returns how many shards the limit has in window w, as far as this row,
-// which must be shard 0 as it is stored, has settled it for good.
-func (r Row) ShardsAt(p Period, w Window) (int64, bool) {
-	switch w {
-	case r.Window:
-		return r.Shards, true
-	case p.Next(r.Window):
-		return r.NextShards, true
+// Unsigned returns the row without the marks of its writer, Nonce and By. Who keeps many
+// rows in memory needs them only of a row that it has just read.
+func (r Row) Unsigned() Row {
+	r.Nonce, r.By = "", ""
+	return r
+}
+
+// Shards is how many shards a limit has in a window and in the one after it. The zero
+// value knows of none.
+type Shards struct {
+	window        Window
+	present, next int64
+}
+
+// Settled returns how many shards the limit has as far as this row, which must be
+// shard 0 as it is stored, has settled it for good.
+func (r Row) Settled() Shards {
+	return Shards{window: r.Window, present: r.Shards, next: r.NextShards}
+}
+
+// At returns how many shards there are in window w, if that is settled.
+func (s Shards) At(p Period, w Window) (int64, bool) {
+	switch {
+	case s.present == 0:
+		return 0, false
+	case w == s.window:
+		return s.present, true
+	case w == p.Next(s.window):
+		return s.next, true
 	default:
 		return 0, false
 	}
+}
+
+// ShardsAt is At of Settled.
+func (r Row) ShardsAt(p Period, w Window) (int64, bool) {
+	return r.Settled().At(p, w)
 }
 
 // Reshard sets WantShards of shard 0 by the load: before is the row as it was
