@@ -36,3 +36,31 @@ func TestOneLargeRequest(t *testing.T) {
 		}
 	})
 }
+
+// TestLittleIsTakenAtOnce: who asks for little of a large limit, now and then, takes what
+// nobody misses, and does not write for each request. Of a limit whose window lasts a day
+// or longer that is less: what a crash strands is missed for that long.
+func TestLittleIsTakenAtOnce(t *testing.T) {
+	for _, test := range []struct {
+		period quota.Period
+		most   int64 // The share of the amount that may be granted beyond what was asked for.
+	}{{quota.Minute, 256}, {quota.Hour, 256}, {quota.Day, 1024}, {quota.Month, 1024}} {
+		t.Run(test.period.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const amount, size = 10_000_000, 100
+				w := newWorld(t)
+				l := w.engine(lease.Deny, nil).Limit("k", amount, test.period)
+				for range 5 {
+					reserve(t, l, size, lease.Granted)
+					pass(10 * time.Second)
+				}
+				if n := w.store.count(); n > 2 {
+					t.Errorf("%d store calls for 5 requests within a minute, want a read and a write", n)
+				}
+				if got := w.row("k", test.period, 0).Granted; got < 5*size || got > amount/test.most {
+					t.Errorf("%d units are granted, want at most %d", got, amount/test.most)
+				}
+			})
+		})
+	}
+}

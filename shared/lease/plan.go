@@ -140,9 +140,10 @@ func (f *flight) planAhead(p *plan) {
 // chunk is how much to take where want is needed and left is left. The floor is what
 // the instance spends in a second, at most a quarter of an even share: it keeps the
 // last units of a window from being fetched one request at a time by everyone at
-// once, and is spent before it could be stranded. What goes beyond want is a multiple
-// of the usual request, so that equal requests leave no remainder behind with each
-// instance. The caller holds the limit's mu.
+// once, and is spent before it could be stranded. It is no less than what nobody
+// misses, so that who asks for little, now and then, does not write each time. What
+// goes beyond want is a multiple of the usual request, so that equal requests leave no
+// remainder behind with each instance. The caller holds the limit's mu.
 func (f *flight) chunk(row quota.Row, want, left int64) int64 {
 	l := f.limit
 	now := l.engine.clock.Read()
@@ -150,10 +151,23 @@ func (f *flight) chunk(row quota.Row, want, left int64) int64 {
 	sharers := row.Sharers()
 	units := quota.Chunk(quota.Ask{
 		Want:    want,
-		Floor:   min(row.Limit/row.Shards/(4*sharers), second),
+		Floor:   max(min(row.Limit/row.Shards/(4*sharers), second), left/(spareParts(l.period)*sharers)),
 		Demand:  l.supply.demand.expect(horizon(l.period), l.offered, now),
 		Left:    left,
 		Holders: sharers,
 	})
 	return units - max(units-want, 0)%max(l.typical, 1)
+}
+
+// spareParts says what nobody misses: of so many parts of the units that a shard has
+// left one, divided among all who share it. Together they then hold one part at most, a
+// sixteenth of what idle limits may keep (see idleShares). Where what a crash strands
+// stays stranded for a day or more the parts are smaller: a thousand instances that crash
+// one after the other strand a hundredth of the limit, since each shares its part with
+// all of those before.
+func spareParts(p quota.Period) int64 {
+	if p >= quota.Day {
+		return 1024
+	}
+	return 256
 }
