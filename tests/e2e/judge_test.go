@@ -114,8 +114,9 @@ func (f *fleet) slow(since time.Time) bool {
 }
 
 // awaitFull asserts that a window of metered or of paced is used up before it
-// ends, unless the table was too slow for that. A twentieth may be left: what one of
-// many instances gives back late, the others do not look for any more.
+// ends, unless the table was too slow for that. A twentieth may be left: an instance
+// whose row had no room for a request asks it no more in that window, and so does not
+// see what another, that fell idle, has given back since.
 func (f *fleet) awaitFull(t *testing.T, name string, at time.Time) {
 	t.Helper()
 	length, most := time.Minute, int64(minuteTokens)
