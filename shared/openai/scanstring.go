@@ -1,10 +1,6 @@
 package openai
 
-import (
-	"encoding/binary"
-	"math/bits"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // token is a string of the text: its raw bytes between the quotes, and the characters it decodes to.
 type token struct {
@@ -22,14 +18,8 @@ func (t token) decoded(max int) []byte {
 	return appendDecoded(nil, t.raw, max)
 }
 
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
-// str reads a string. Plain ASCII goes by eight bytes at a time: a byte has its high bit set in special if it is below
-// 0x20, a quote, a backslash or not ASCII; the lowest such bit is never false, because borrows only travel upward from
-// a byte that is special itself (Bit Twiddling Hacks, "Determine if a word has a zero byte").
+// str reads a string. Plain text, escapes of one letter, and characters that are not ASCII are each read by a run of
+// their kind; the counts are those of the whole string.
 func (s *scanner) str() token {
 	if s.peek() != '"' {
 		s.failHere()
@@ -38,22 +28,8 @@ func (s *scanner) str() token {
 	buf, start := s.buf, s.pos+1
 	i := start
 	var t token
-	taken := 0 // bytes of escapes and of characters that are not ASCII
-	for {
-		for i+8 <= len(buf) {
-			x := binary.LittleEndian.Uint64(buf[i:])
-			special := (x | (x - ones*' ') | ((x ^ ones*'"') - ones) | ((x ^ ones*'\\') - ones)) & highs
-			if special != 0 {
-				i += bits.TrailingZeros64(special) >> 3
-				break
-			}
-			i += 8
-		}
-		if i >= len(buf) {
-			s.pos = len(buf)
-			s.fail("unexpected end")
-			return token{}
-		}
+	taken := 0 // bytes beyond one for each ASCII character
+	for i < len(buf) {
 		switch c := buf[i]; {
 		case c == '"':
 			t.raw = buf[start:i]
@@ -71,44 +47,33 @@ func (s *scanner) str() token {
 			t.text.add(r)
 			taken += size
 			i += size
+			if size == len(`\n`) { // it seldom comes alone
+				run, escapes := escapedRun(buf[i:])
+				taken += escapes
+				i += run
+			}
 		case c >= utf8.RuneSelf:
-			size, runes := wideRun(buf[i:])
+			size, wide, runes := wideRun(buf[i:])
 			if size == 0 {
 				s.pos = i
 				s.fail("invalid UTF-8")
 				return token{}
 			}
 			t.text.Other += int64(runes)
-			taken += size
-			s.wide += size - runes
+			taken += wide
+			s.wide += wide - runes
 			i += size
 		case c < ' ':
 			s.pos = i
 			s.fail("control character in a string")
 			return token{}
-		default: // the last bytes of the text, too few for a word
-			i++
+		default:
+			i += max(1, plainRun(buf[i:]))
 		}
 	}
-}
-
-// wideRun measures the run of characters that are not ASCII at the beginning of buf; size 0 if the first is invalid.
-func wideRun(buf []byte) (size, runes int) {
-	for size < len(buf) && buf[size] >= utf8.RuneSelf {
-		// Most of them, CJK above all, have three bytes; 0xE0 and 0xED have stricter rules.
-		if b := buf[size:]; len(b) >= 3 && b[0]&0xF0 == 0xE0 && b[0] != 0xE0 && b[0] != 0xED && b[1]&0xC0 == 0x80 && b[2]&0xC0 == 0x80 {
-			size += 3
-			runes++
-			continue
-		}
-		r, n := utf8.DecodeRune(buf[size:])
-		if r == utf8.RuneError && n <= 1 {
-			return size, runes // the caller meets the bad byte again, as the first
-		}
-		size += n
-		runes++
-	}
-	return size, runes
+	s.pos = len(buf)
+	s.fail("unexpected end")
+	return token{}
 }
 
 // unescape decodes the escape at the beginning of buf, a backslash; size 0 if it is none. Half a surrogate pair is
