@@ -145,6 +145,21 @@ func BenchmarkParseRoute(b *testing.B) {
 	}
 }
 
+func BenchmarkURL(b *testing.B) {
+	endpoint, err := url.Parse("https://contoso.openai.azure.com")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, d := range []Dialect{Azure, AzureV1, OpenAI} {
+		b.Run(d.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = URL(endpoint, d, Target{Operation: ChatCompletions, Deployment: "gpt-4o"}).RequestURI()
+			}
+		})
+	}
+}
+
 func BenchmarkAppendDelta(b *testing.B) {
 	data := []byte(contentChunk)
 	var dst []byte
@@ -158,19 +173,25 @@ func BenchmarkAppendDelta(b *testing.B) {
 }
 
 func BenchmarkAnswerScanner(b *testing.B) {
-	answer := embeddingsAnswer()
-	b.SetBytes(int64(len(answer)))
-	b.ReportAllocs()
-	for b.Loop() {
-		var s AnswerScanner
-		for rest := answer; len(rest) > 0; {
-			n := min(len(rest), 32<<10)
-			_, _ = s.Write(rest[:n])
-			rest = rest[n:]
-		}
-		if _, ok := s.Usage(); !ok {
-			b.Fatal("not found")
-		}
+	for _, c := range []struct {
+		name   string
+		answer []byte
+	}{{"chat", []byte(chatAnswer)}, {"embeddings", embeddingsAnswer()}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(c.answer)))
+			b.ReportAllocs()
+			for b.Loop() {
+				var s AnswerScanner
+				for rest := c.answer; len(rest) > 0; {
+					n := min(len(rest), 32<<10)
+					_, _ = s.Write(rest[:n])
+					rest = rest[n:]
+				}
+				if _, ok := s.Usage(); !ok {
+					b.Fatal("not found")
+				}
+			}
+		})
 	}
 }
 
@@ -187,6 +208,9 @@ func embeddingsAnswer() []byte {
 	b.WriteString(`],"model":"text-embedding-3-small","usage":{"prompt_tokens":80,"total_tokens":80}}`)
 	return b.Bytes()
 }
+
+// chatAnswer is the answer to a chat request as Azure writes it.
+const chatAnswer = `{"choices":[{"content_filter_results":{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"}},"finish_reason":"stop","index":0,"logprobs":null,"message":{"annotations":[],"content":"A gateway stands between the clients and the backends, and passes each request on to one that has \"room\".\n\nAsk again for more.","refusal":null,"role":"assistant"}}],"created":1718345600,"id":"chatcmpl-9abcdefghijklmnopqrstuvwxyz12","model":"gpt-4o-2024-08-06","object":"chat.completion","system_fingerprint":"fp_abc1234567","usage":{"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":0},"prompt_tokens":19,"prompt_tokens_details":{"cached_tokens":0},"total_tokens":28}}`
 
 // contentChunk is a content chunk as Azure writes it.
 const contentChunk = `{"id":"chatcmpl-9abcdefghijklmnopqrstuvwxyz12","object":"chat.completion.chunk","created":1718345600,"model":"gpt-4o-2024-08-06","system_fingerprint":"fp_abc1234567","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"}}}],"usage":null}`

@@ -79,6 +79,9 @@ func ParseRequest(op Operation, body []byte) (*Request, *Error) {
 	return r, nil
 }
 
+// Bytes is the request's body as the client sent it; it must not be changed. It is empty if the body is a form.
+func (r *Request) Bytes() []byte { return r.body }
+
 // requestParser reads the members of a request's body.
 type requestParser struct {
 	promptReader

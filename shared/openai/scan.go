@@ -32,7 +32,7 @@ func (s *scanner) stop() { s.fail("stopped") }
 
 // space skips white space.
 func (s *scanner) space() {
-	for s.pos < len(s.buf) {
+	for s.pos < len(s.buf) && s.buf[s.pos] <= ' ' { // one comparison where there is none
 		switch s.buf[s.pos] {
 		case ' ', '\n', '\t', '\r':
 			s.pos++

@@ -18,15 +18,25 @@ func (t token) decoded(max int) []byte {
 	return appendDecoded(nil, t.raw, max)
 }
 
-// str reads a string. Plain text, escapes of one letter, and characters that are not ASCII are each read by a run of
-// their kind; the counts are those of the whole string.
+// str reads a string. Most are plain from quote to quote.
 func (s *scanner) str() token {
 	if s.peek() != '"' {
 		s.failHere()
 		return token{}
 	}
-	buf, start := s.buf, s.pos+1
-	i := start
+	start := s.pos + 1
+	end := start + plainRun(s.buf[start:])
+	if end < len(s.buf) && s.buf[end] == '"' {
+		s.pos = end + 1
+		return token{raw: s.buf[start:end], text: Text{ASCII: int64(end - start)}}
+	}
+	return s.mixed(start, end)
+}
+
+// mixed reads on in a string that begins at start and is plain up to i. Plain text, escapes of one letter, and
+// characters that are not ASCII are each read by a run of their kind.
+func (s *scanner) mixed(start, i int) token {
+	buf := s.buf
 	var t token
 	taken := 0 // bytes beyond one for each ASCII character
 	for i < len(buf) {

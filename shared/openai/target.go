@@ -19,8 +19,6 @@ type Target struct {
 // mean the same), and the deployment and the id are escaped as one path segment each. Azure without an APIVersion gets
 // the operation's DefaultAPIVersion; AzureV1 passes on only the versions it knows (see IsDated); OpenAI has none.
 func URL(endpoint *url.URL, d Dialect, t Target) *url.URL {
-	path := strings.TrimRight(endpoint.Path, "/")
-	escaped := strings.TrimRight(endpoint.EscapedPath(), "/")
 	u := &url.URL{Scheme: endpoint.Scheme, User: endpoint.User, Host: endpoint.Host}
 	var prefix, version string
 	switch d {
@@ -40,9 +38,12 @@ func URL(endpoint *url.URL, d Dialect, t Target) *url.URL {
 		return u
 	}
 	own := strings.TrimSuffix(prefix, "/")
-	plain, quoted := t.path(d)
-	u.Path = strings.TrimSuffix(path, own) + prefix + plain
-	u.RawPath = strings.TrimSuffix(escaped, own) + prefix + quoted
+	base := func(path string) string { return strings.TrimSuffix(strings.TrimRight(path, "/"), own) }
+	plain, escaped := t.path(d)
+	u.Path = base(endpoint.Path) + prefix + plain
+	if endpoint.RawPath != "" || escaped != plain { // else the path's usual escapes are right
+		u.RawPath = base(endpoint.EscapedPath()) + prefix + escaped
+	}
 	u.RawQuery = t.Query
 	if version != "" {
 		u.RawQuery = "api-version=" + url.QueryEscape(version)
@@ -66,7 +67,13 @@ func (t Target) path(d Dialect) (plain, escaped string) {
 		plain, escaped = before+id+after, before+url.PathEscape(id)+after
 	}
 	if d == Azure && t.Operation.known() && operations[t.Operation].model == inDeployment {
-		plain, escaped = "deployments/"+t.Deployment+"/"+plain, "deployments/"+url.PathEscape(t.Deployment)+"/"+escaped
+		same := plain == escaped
+		plain = "deployments/" + t.Deployment + "/" + plain
+		if name := url.PathEscape(t.Deployment); same && name == t.Deployment {
+			escaped = plain
+		} else {
+			escaped = "deployments/" + name + "/" + escaped
+		}
 	}
 	return plain, escaped
 }

@@ -34,14 +34,13 @@ func (s *sample) other() int64 { return s[narrow] + s[wide] }
 // little else than text, which takes the same time for any length; else at the
 // beginning of the text.
 func sampleOf(r *openai.Request) (s sample) {
-	body := r.Body(openai.Patch{})
-	if text := r.Text.ASCII + 3*r.Text.Other; len(body.Segments) != 1 || text < body.Length/4*3 {
+	raw := r.Bytes()
+	if text := r.Text.ASCII + 3*r.Text.Other; len(raw) == 0 || text < int64(len(raw))/4*3 {
 		for text := range r.PromptText(sampleBytes) {
 			s.take(text)
 		}
 		return s
 	}
-	raw := body.Segments[0]
 	if len(raw) <= sampleBytes {
 		s.takeEscaped(raw)
 		return s
