@@ -172,6 +172,19 @@ func BenchmarkAppendDelta(b *testing.B) {
 	}
 }
 
+func BenchmarkAppendText(b *testing.B) {
+	data := []byte(contentChunk)
+	c := ParseChunk(ChatCompletions, Event{Data: data})
+	var dst []byte
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if dst = c.AppendText(dst[:0], data, 1<<10); len(dst) == 0 {
+			b.Fatal("nothing")
+		}
+	}
+}
+
 func BenchmarkAnswerScanner(b *testing.B) {
 	for _, c := range []struct {
 		name   string

@@ -52,6 +52,10 @@ type Chunk struct {
 	// half-open range of offsets [0], [1]. Services send it to those who asked for usage. Zeros: there is none, or
 	// it is the first member.
 	NullUsage [2]int
+
+	// Delta is where in the event's data the text that Text counts stands, between its quotes and not yet decoded, as
+	// the half-open range of offsets [0], [1]. Zeros: there is none, or it stands in several places. See AppendText.
+	Delta [2]int
 }
 
 // ParseChunk reads an event of the stream that answers a request for the operation. It allocates nothing but the error
@@ -61,21 +65,26 @@ func ParseChunk(op Operation, ev Event) Chunk {
 	if string(ev.Name) == "error" {
 		return Chunk{Kind: Failure, Err: ParseError(0, ev.Data)}
 	}
-	switch data := bytes.Trim(ev.Data, " \t\r\n"); { // The white space of JSON, and no other.
+	const white = " \t\r\n" // the white space of JSON, and no other
+	left := bytes.TrimLeft(ev.Data, white)
+	lead := len(ev.Data) - len(left)
+	var c Chunk
+	switch data := bytes.TrimRight(left, white); {
 	case len(data) == 0:
 		return Chunk{Kind: Empty}
 	case string(data) == "[DONE]":
 		return Chunk{Kind: Done}
 	case typed.has(op):
-		return parseTyped(ev.Name, data)
+		c = parseTyped(ev.Name, data)
 	default:
-		c := parseChunk(data)
-		if c.NullUsage[1] > 0 {
-			lead := len(ev.Data) - len(bytes.TrimLeft(ev.Data, " \t\r\n"))
-			c.NullUsage[0], c.NullUsage[1] = c.NullUsage[0]+lead, c.NullUsage[1]+lead
-		}
-		return c
+		c = parseChunk(data)
 	}
+	for _, r := range []*[2]int{&c.NullUsage, &c.Delta} {
+		if r[1] > 0 {
+			r[0], r[1] = r[0]+lead, r[1]+lead
+		}
+	}
+	return c
 }
 
 // parseChunk reads a chunk's JSON.
@@ -111,12 +120,27 @@ func parseChunk(data []byte) Chunk {
 		return Chunk{Kind: Failure, Err: ParseError(0, data)}
 	case choices > 0:
 		c.Kind, c.Text = Content, d.text
+		if d.texts == 1 {
+			c.Delta = d.last
+		}
 	case c.HasUsage:
 		c.Kind = UsageOnly
 	default:
 		c.Kind = Preamble
 	}
 	return c
+}
+
+// AppendText appends what AppendDelta does, without reading all of the data again where its text stands in one place.
+// The chunk must have been parsed of this data.
+func (c *Chunk) AppendText(dst, data []byte, max int) []byte {
+	switch {
+	case len(dst) >= max || c.Text.Characters() == 0:
+		return dst
+	case c.Delta[1] == 0:
+		return AppendDelta(dst, data, max)
+	}
+	return appendDecoded(dst, data[c.Delta[0]:c.Delta[1]], max-len(dst))
 }
 
 // AppendDelta appends the generated text of a chunk's data to dst: content, reasoning, refusal, text, and the names
@@ -163,7 +187,9 @@ const (
 // deltaReader walks the choices of a chunk, and counts or collects the generated text.
 type deltaReader struct {
 	scanner
-	text Text
+	text  Text
+	texts int    // that are not empty
+	last  [2]int // where the last of them stands
 
 	collect bool
 	dst     []byte
@@ -231,10 +257,14 @@ func memberPlace(at deltaPlace, name []byte) deltaPlace {
 	return inOther
 }
 
-// take counts or collects a text.
+// take counts or collects the text that was just read.
 func (d *deltaReader) take(t token) {
 	if !d.collect {
-		d.text = d.text.Plus(t.text)
+		if len(t.raw) > 0 {
+			d.text = d.text.Plus(t.text)
+			d.texts++
+			d.last = d.placeOf(t)
+		}
 		return
 	}
 	d.dst = appendDecoded(d.dst, t.raw, d.max-len(d.dst))

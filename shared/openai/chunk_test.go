@@ -41,7 +41,7 @@ func TestParseChunk(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := ParseChunk(ChatCompletions, Event{Name: []byte(c.event), Data: []byte(c.data)})
-			got.NullUsage = c.want.NullUsage // has a test of its own
+			got.NullUsage, got.Delta = c.want.NullUsage, c.want.Delta // have tests of their own
 			if got != c.want {
 				t.Errorf("%s\n got %+v\nwant %+v", c.data, got, c.want)
 			}
@@ -101,6 +101,36 @@ func TestAppendDelta(t *testing.T) {
 	}
 	if got := string(AppendDelta([]byte("full"), []byte(contentChunk), 2)); got != "full" {
 		t.Errorf("%q after it was full", got)
+	}
+}
+
+// A chunk knows where its text stands, if that is one place, and appends it as AppendDelta does from anywhere.
+func TestAppendText(t *testing.T) {
+	for _, test := range []struct {
+		op          Operation
+		data, place string // as the data has it
+	}{
+		{ChatCompletions, contentChunk, " word"},
+		{ChatCompletions, ` {"choices":[{"delta":{"role":"assistant","content":"\"a\u00e9\"","refusal":null}}]} `, `\"a\u00e9\"`},
+		{ChatCompletions, `{"choices":[{"delta":{"content":"","reasoning":"漢字"}}]}`, "漢字"},
+		{ChatCompletions, `{"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}}]}`, ""},
+		{ChatCompletions, `{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}}]}`, ""},
+		{ChatCompletions, `{"choices":[{"delta":{"role":"assistant","content":""}}]}`, ""},
+		{Completions, `{"choices":[{"text":"a","index":0}]}`, "a"},
+		{Responses, deltaEvent, " word"},
+		{Responses, ` {"delta":"a","type":"response.output_text.delta","delta":"b\n"}`, `b\n`},
+		{Responses, `{"type":"response.audio.delta","delta":"AAAA"}`, ""},
+	} {
+		data := []byte(test.data)
+		c := ParseChunk(test.op, Event{Data: data})
+		if got := test.data[c.Delta[0]:c.Delta[1]]; got != test.place {
+			t.Errorf("%s: text %q, want %q", data, got, test.place)
+		}
+		for most := range 12 {
+			if got, want := c.AppendText([]byte("> "), data, most), AppendDelta([]byte("> "), data, most); string(got) != string(want) {
+				t.Errorf("%s: appended up to %d: %q, want %q", data, most, got, want)
+			}
+		}
 	}
 }
 
@@ -188,6 +218,8 @@ func FuzzParseChunk(f *testing.F) {
 		}
 		if text := AppendDelta(nil, data, 1<<20); c.Kind == Content && !ambiguous(op, data) && int64(utf8.RuneCount(text)) != c.Text.Characters() {
 			t.Fatalf("%q: counted %+v in %q", data, c.Text, text)
+		} else if got := c.AppendText(nil, data, 1<<20); c.Kind == Content && !ambiguous(op, data) && string(got) != string(text) {
+			t.Fatalf("%q: appended %q, want %q", data, got, text)
 		}
 	})
 }

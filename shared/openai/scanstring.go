@@ -33,6 +33,16 @@ func (s *scanner) str() token {
 	return s.mixed(start, end)
 }
 
+// placeOf is where t, the string that was just read, stands between its quotes: a half-open range of offsets, zeros if
+// it is empty.
+func (s *scanner) placeOf(t token) [2]int {
+	if len(t.raw) == 0 {
+		return [2]int{}
+	}
+	end := s.pos - len(`"`)
+	return [2]int{end - len(t.raw), end}
+}
+
 // mixed reads on in a string that begins at start and is plain up to i. Plain text, escapes of one letter, and
 // characters that are not ASCII are each read by a run of their kind.
 func (s *scanner) mixed(start, i int) token {

@@ -33,7 +33,7 @@ func parseTyped(name, data []byte) Chunk {
 		c.Last = true
 	default:
 		if carriesText(own) { // AppendDelta sees only the JSON
-			c.Text = t.delta.text
+			c.Text, c.Delta = t.delta.text, t.place
 		}
 	}
 	return c
@@ -58,6 +58,7 @@ func carriesText(kind []byte) bool {
 type typedReader struct {
 	scanner
 	kind, delta token
+	place       [2]int // of delta
 	fault       []byte // the error of the response, null included; nil if there is none
 	failed      bool   // the event itself has an error
 	usage       Usage
@@ -73,6 +74,7 @@ func (t *typedReader) read() {
 			t.kind = t.str()
 		case c == '"' && string(name) == "delta":
 			t.delta = t.str()
+			t.place = t.placeOf(t.delta)
 		case c == '{' && string(name) == "response":
 			t.response()
 		case c == '{' && string(name) == "usage":
