@@ -18,11 +18,12 @@ const (
 )
 
 // plainRun is how many bytes at the beginning of buf are plain: ASCII but for control characters, quotes and
-// backslashes. It may stop short of the last seven bytes of buf.
+// backslashes.
 //
 // Most strings are short, and read by words. A long one is read in blocks that stay in the processor's nearest cache:
-// quotes and backslashes are searched at the speed of bytes.IndexByte, and the rest is quickly asked of what lies
-// before. Blocks begin small, so that little is searched in vain where the text is interrupted often.
+// a quote or a backslash is found at the speed of bytes.IndexByte, and what lies before it need only be asked for control
+// characters and bytes beyond ASCII. Blocks begin small, so that little is searched in vain where the text is
+// interrupted often.
 func plainRun(buf []byte) int {
 	const (
 		short        = 256
@@ -32,7 +33,8 @@ func plainRun(buf []byte) int {
 	i := 0
 	for head := buf[:min(len(buf), short)]; len(head)-i >= 8; i += 8 {
 		x := word(head[i:])
-		// x^2 makes a quote 0x20 and only exchanges control characters, so both are below 0x21.
+		// x^2 makes a quote 0x20 and only exchanges control characters, so both are below 0x21 (Lemire, "Detect control
+		// characters, quotes and backslashes efficiently using SWAR").
 		if special := (x | ((x ^ ones*2) - ones*0x21) | ((x ^ ones*'\\') - ones)) & highs; special != 0 {
 			return i + bits.TrailingZeros64(special)>>3
 		}

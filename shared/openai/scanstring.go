@@ -88,7 +88,7 @@ func (s *scanner) mixed(start, i int) token {
 			s.fail("control character in a string")
 			return token{}
 		default:
-			i += max(1, plainRun(buf[i:]))
+			i += plainRun(buf[i:]) // at least one
 		}
 	}
 	s.pos = len(buf)
