@@ -207,7 +207,7 @@ func (s *relay) inspect(ev openai.Event) (gap, bool) {
 	if chunk.Kind == openai.Content {
 		s.complete = s.complete || streamsChoices(s.r.op) && finishes(ev.Data)
 		if !s.d.HasUsage && chunk.Text.Characters() > 0 {
-			s.collect(ev.Data, chunk.Text)
+			s.collect(&chunk, ev.Data)
 		}
 	}
 	if !s.r.dropUsage {
@@ -274,14 +274,14 @@ func finishes(data []byte) bool {
 	}
 }
 
-// collect keeps generated text, and counts what there is no room for.
-func (s *relay) collect(data []byte, size openai.Text) {
+// collect keeps the text of a chunk, and counts what there is no room for.
+func (s *relay) collect(chunk *openai.Chunk, data []byte) {
 	if s.text == nil {
 		s.text = make([]byte, 0, firstText)
 	}
-	before := len(s.text)
+	size, before := chunk.Text, len(s.text)
 	if before < maxText {
-		s.text = openai.AppendDelta(s.text, data, maxText)
+		s.text = chunk.AppendText(s.text, data, maxText)
 		if len(s.text) <= maxText-utf8.UTFMax {
 			return
 		}
