@@ -126,6 +126,16 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// Half load is where the processors are half busy with all that takes part.
+func TestHalfBusy(t *testing.T) {
+	turn := load.Turn{Seconds: 2, Contender: 800 * time.Millisecond, Generator: 600 * time.Millisecond, Upstream: 200 * time.Millisecond}
+	for processors, want := range map[int]float64{1: 625, 2: 1250, 8: 5000} {
+		if got := halfBusy(1000, turn, processors); got != want {
+			t.Errorf("%d processors: %v requests/s, want %v", processors, got, want)
+		}
+	}
+}
+
 // The section latency shows each contender's times, and by how much they exceed those
 // without anybody between, at both loads. One that is void at a load is void there only.
 func TestLatencyRows(t *testing.T) {
@@ -155,11 +165,14 @@ func TestLatencyRows(t *testing.T) {
 	}
 }
 
-// A turn that others have disturbed is taken again until it is not, or so often that the
-// machine must be busy with something else; an error ends it at once.
+// A turn that others have disturbed, or whose generator was late, is taken again until it
+// is not, or so often that the machine must be busy with something else; an error ends it
+// at once.
 func TestUndisturbed(t *testing.T) {
 	disturbed := turnWith(10)
 	disturbed.Foreign = time.Second
+	late := turnWith(10)
+	late.Lag = 0.0003
 	broken := errors.New("broken")
 	for _, test := range []struct {
 		name  string
@@ -170,6 +183,7 @@ func TestUndisturbed(t *testing.T) {
 	}{
 		{"at once", []load.Turn{turnWith(10)}, nil, 1, false},
 		{"the third time", []load.Turn{disturbed, disturbed, turnWith(10)}, nil, 3, false},
+		{"after a late generator", []load.Turn{late, turnWith(10)}, nil, 2, false},
 		{"never", slices.Repeat([]load.Turn{disturbed}, 9), nil, 5, true},
 		{"an error", []load.Turn{disturbed}, broken, 1, true},
 	} {

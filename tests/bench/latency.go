@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
+	"runtime"
 	"time"
 
 	"spillway/tests/bench/load"
@@ -12,8 +14,8 @@ import (
 	"spillway/tests/bench/wrk"
 )
 
-// latency measures what a request waits longer with Spillway between, at half of the
-// load that Spillway can carry on this machine, and at a tenth of that.
+// latency measures what a request waits longer with Spillway between, at a load that keeps
+// the machine half busy, and at a tenth of that.
 type latency struct {
 	*traffic
 	rounds int
@@ -47,7 +49,10 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 	if err != nil {
 		return report.Result{}, err
 	}
-	half := full / 2
+	half, err := l.halfLoad(ctx, folder, upstream, entries[len(entries)-1].contender, full)
+	if err != nil {
+		return report.Result{}, err
+	}
 	under := func(rate float64) *contest {
 		turns := make(map[string]uint64)
 		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
@@ -55,29 +60,59 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 			t, err := l.undisturbed(func() (load.Turn, error) {
 				return l.paced(ctx, folder, upstream, c, pace{rate: rate, connections: 100, long: l.each, seed: turns[c.Name]})
 			})
-			return t, load.Rules{Rate: rate, Quiet: true, Lag: addedP99 / 5}, err
+			return t, load.Rules{Rate: rate, Quiet: true, Lag: mostLag}, err
 		})
 		return &c
 	}
 	r := latencyResult(under(half), under(half*tenth))
-	r.Title = fmt.Sprintf("%.0f requests/s, half of what Spillway carries here, and a tenth of that, where hardly any request waits for another.\n"+
+	r.Title = fmt.Sprintf("%.0f requests/s, at which load, Spillway and upstream together keep the processors half busy, and a tenth of that, where hardly any request waits for another.\n"+
 		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered.\n"+
-		"Load, contender and upstream share the processors, and a request that comes alone wakes each of them up, which costs processor time, too; %d rounds of %v, in turns", half, l.rounds, l.each)
+		"Load, contender and upstream share the processors, and a request that comes alone wakes each of them up, which costs processor time, too (of clients that wait, Spillway carries %.0f requests/s here); %d rounds of %v, in turns", half, full, l.rounds, l.each)
 	return r, nil
 }
 
+// mostLag is how late the generator may be, in seconds: a fifth of what is measured.
+const mostLag = addedP99 / 5
+
 // undisturbed takes a turn again, a few times at most, if other processes have disturbed
-// it: whether they have says nothing about the contender.
+// it, or its generator was late: neither says anything about the contender.
 func (latency) undisturbed(turn func() (load.Turn, error)) (t load.Turn, err error) {
 	for range 5 {
-		if t, err = turn(); err != nil || !t.Disturbed() {
+		if t, err = turn(); err != nil || !t.Disturbed() && t.Lag <= mostLag {
 			break
 		}
 	}
 	return t, err
 }
 
-// saturation is how many requests a second Spillway carries.
+// halfLoad is how many requests a second keep the processors half busy with Spillway, its
+// load and its upstream. It is sought from half of what that should be on, a few times
+// nearer: the more requests there are, the less each of them costs.
+func (l latency) halfLoad(ctx context.Context, folder string, u *stand.Upstream, c *stand.Contender, full float64) (float64, error) {
+	rate := full / 4
+	for range 3 {
+		t, err := l.undisturbed(func() (load.Turn, error) {
+			return l.paced(ctx, folder, u, c, pace{rate: rate, connections: 100, long: time.Second, seed: 1})
+		})
+		if err != nil {
+			return 0, err
+		}
+		if voids := t.Voids(load.Rules{Rate: rate, Quiet: true}); len(voids) > 0 {
+			return 0, fmt.Errorf("half load: %s", voids[0])
+		}
+		rate = halfBusy(rate, t, runtime.NumCPU())
+	}
+	return rate, nil
+}
+
+// halfBusy is the rate at which so many processors would be half busy if each request
+// went on to cost what it did in a turn at the given rate.
+func halfBusy(rate float64, t load.Turn, processors int) float64 {
+	busy := (t.Contender + t.Generator + t.Upstream).Seconds() / t.Seconds / float64(processors)
+	return math.Round(rate * 0.5 / busy)
+}
+
+// saturation is how many requests a second Spillway carries, of clients that wait.
 func (l latency) saturation(ctx context.Context, u *stand.Upstream, entries []entry) (float64, error) {
 	last := entries[len(entries)-1]
 	if last.err != nil {
