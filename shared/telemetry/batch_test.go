@@ -48,6 +48,9 @@ func (s *sink) lines() []string {
 	return strings.SplitAfter(strings.TrimSuffix(strings.Join(s.writes, ""), "\n"), "\n")
 }
 
+// pass lets so much virtual time pass.
+func pass(d time.Duration) { <-time.After(d) }
+
 // Lines wait for 100 ms from the first of them, and go out in one write.
 func TestBatchAfterItsDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -55,17 +58,17 @@ func TestBatchAfterItsDelay(t *testing.T) {
 		log := telemetry.NewLogger(telemetry.NewBatch(to))
 		for round := 1; round <= 3; round++ {
 			log.Info().Msg("one")
-			time.Sleep(60 * time.Millisecond)
+			pass(60 * time.Millisecond)
 			log.Info().Msg("two")
-			time.Sleep(39 * time.Millisecond)
+			pass(39 * time.Millisecond)
 			if synctest.Wait(); to.count() != round-1 {
 				t.Fatalf("%d writes 99 ms after the first line of round %d, want %d", to.count(), round, round-1)
 			}
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 			if synctest.Wait(); to.count() != round || strings.Count(to.writes[round-1], "\n") != 2 {
 				t.Fatalf("%q are the writes after round %d, want two lines more", to.writes, round)
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 	})
 }
@@ -87,7 +90,7 @@ func TestBatchOfLevels(t *testing.T) {
 				if to.count() != want {
 					t.Errorf("%d writes at once, want %d", to.count(), want)
 				}
-				time.Sleep(time.Second)
+				pass(time.Second)
 				if synctest.Wait(); to.count() != 1 || to.writes[0] != "waits\nline\n" {
 					t.Errorf("%q are the writes, want one of both lines", to.writes)
 				}
@@ -116,7 +119,7 @@ func TestBatchThatIsFull(t *testing.T) {
 		if to.count() != 2 || len(to.writes[1]) != 1<<20 {
 			t.Fatalf("%d writes after a line of 1 MiB, want two", to.count())
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if synctest.Wait(); to.count() != 2 {
 			t.Errorf("%d writes in the end, want two: nothing was left", to.count())
 		}
@@ -215,7 +218,7 @@ func TestBatchTellsErrors(t *testing.T) {
 		if _, err := b.WriteLevel(zerolog.InfoLevel, []byte("waits\n")); err != nil {
 			t.Errorf("a line that waits: error %v", err)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		synctest.Wait()
 		if _, err := b.WriteLevel(zerolog.InfoLevel, []byte("next\n")); !errors.Is(err, full) {
 			t.Errorf("the line after the timer's write: error %v, want %v", err, full)
