@@ -336,7 +336,7 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// keptByServer is as much of a body as net/http's server writes nothing of before its
+// keptByServer is as much of a body as our server and net/http's write nothing of before the
 // handler has returned: no client can make such an answer wait.
 const keptByServer = 2 << 10
 
