@@ -35,11 +35,11 @@ type exchange struct {
 	unsent  *unsent // guarded by mu; nil: nothing is held back
 }
 
-// newExchange begins to serve a request, which it completes.
 // usualFields is room for the fields of an answer of a cloud's service and for those of a
 // gateway before it: to make room one by one costs twice as much.
 const usualFields = 24
 
+// newExchange begins to serve a request, which it completes.
 func newExchange(c *conn, r *http.Request) *exchange {
 	x := &exchange{conn: c, header: make(http.Header, usualFields), head: r.Method == http.MethodHead, last: r.Close, length: -1}
 	ctx, cancel := context.WithCancel(c.ctx)
