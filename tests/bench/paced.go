@@ -14,6 +14,7 @@ import (
 
 	"spillway/tests/bench/load"
 	"spillway/tests/bench/openloop/seen"
+	"spillway/tests/bench/post"
 	"spillway/tests/bench/stand"
 )
 
@@ -32,13 +33,8 @@ func (t *traffic) paced(ctx context.Context, folder string, u *stand.Upstream, c
 	if err := os.WriteFile(body, stand.Short, 0o600); err != nil {
 		return load.Turn{}, err
 	}
-	args := []string{
-		"--url", c.URL(), "--body", body, "--rate", strconv.FormatFloat(p.rate, 'f', -1, 64), "--for", p.long.String(),
-		"--connections", strconv.Itoa(p.connections), "--seed", strconv.FormatUint(p.seed, 10),
-	}
-	for name, value := range c.Header {
-		args = append(args, "--header", name+": "+value)
-	}
+	args := append(post.Args(c.URL(), body, c.Header), "--rate", strconv.FormatFloat(p.rate, 'f', -1, 64), "--for", p.long.String(),
+		"--connections", strconv.Itoa(p.connections), "--seed", strconv.FormatUint(p.seed, 10))
 	return u.Measure(ctx, c, func(ctx context.Context) (load.Turn, error) {
 		command := exec.CommandContext(ctx, t.tools.openloop.Path, args...)
 		var out, failed bytes.Buffer

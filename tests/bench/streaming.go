@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"spillway/tests/bench/load"
+	"spillway/tests/bench/post"
 	"spillway/tests/bench/report"
 	"spillway/tests/bench/stand"
 	"spillway/tests/bench/streams/seen"
@@ -108,10 +110,7 @@ func (t *traffic) opens(ctx context.Context, folder string, c *stand.Contender, 
 	if err := os.WriteFile(body, streamed, 0o600); err != nil {
 		return nil, err
 	}
-	args := []string{"--url", c.URL(), "--body", body, "--count", fmt.Sprint(count), "--over", over.String()}
-	for name, value := range c.Header {
-		args = append(args, "--header", name+": "+value)
-	}
+	args := append(post.Args(c.URL(), body, c.Header), "--count", strconv.Itoa(count), "--over", over.String())
 	g := &generator{command: exec.CommandContext(ctx, t.tools.streams.Path, args...), errors: new(strings.Builder)}
 	g.command.Stderr = g.errors
 	out, err := g.command.StdoutPipe()
