@@ -215,7 +215,7 @@ func TestLedgerIsExact(t *testing.T) {
 		return c.next.Load() > c.requests/2 || time.Since(began) > 25*time.Second
 	})
 	killed := time.Now()
-	f.instances[victim].signal(os.Kill)
+	f.instances[victim].Signal(os.Kill)
 	f.instances[victim].exitCode(t)
 	c.killed.Store(true)
 	all.Wait()

@@ -30,7 +30,7 @@ func TestKilledInstance(t *testing.T) {
 		return len(seen) == len(f.instances)
 	})
 	killed := time.Now()
-	victim.signal(os.Kill)
+	victim.Signal(os.Kill)
 	victim.exitCode(t)
 	l.aim(others...)
 

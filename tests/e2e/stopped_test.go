@@ -12,8 +12,8 @@ import (
 // of the test at the latest.
 func pause(t *testing.T, p *process) {
 	t.Helper()
-	p.signal(syscall.SIGSTOP)
-	t.Cleanup(func() { p.signal(syscall.SIGCONT) })
+	p.Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { p.Signal(syscall.SIGCONT) })
 }
 
 // An instance that was stopped for longer than a window, while it held units of
@@ -56,7 +56,7 @@ func TestStoppedInstance(t *testing.T) {
 	}
 	full := time.Now().Truncate(slice)
 	f.awaitFull(t, "paced", full)
-	frozen.signal(syscall.SIGCONT)
+	frozen.Signal(syscall.SIGCONT)
 	f.backends["frail"].Clear()
 	var burst []sent
 	for range 10 {
@@ -127,7 +127,7 @@ func TestStoppedOwnerOfATrial(t *testing.T) {
 		return false
 	})
 	frail.Remove(hang)
-	owner.signal(syscall.SIGCONT)
+	owner.Signal(syscall.SIGCONT)
 	l.aim(f.instances...)
 	for _, p := range f.instances {
 		if late := f.ask(t.Context(), p, "frail", false); !late.good() || late.header.Get("X-Spillway-Backend") != "payg" {

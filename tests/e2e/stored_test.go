@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 
@@ -39,9 +40,7 @@ func TestStoredResponseOutlivesItsProcess(t *testing.T) {
 		id, backend := responseID(t, a), a.header.Get("X-Spillway-Backend")
 		made[id] = backend
 	}
-	if err := first.command.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	first.Signal(os.Kill)
 	for id, backend := range made {
 		a := second.send(t, call{method: http.MethodGet, path: "/v1/responses/" + id})
 		if got := a.header.Get("X-Spillway-Backend"); a.status != http.StatusOK || got != backend {
