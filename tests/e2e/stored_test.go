@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/azurite"
 )
@@ -66,7 +67,7 @@ func TestBackgroundResponseIsChargedOnce(t *testing.T) {
 	}
 	var clients sync.WaitGroup
 	asked := 0
-	eventually(t, "the response is complete", func() bool {
+	await.That(t, "the response is complete", func() bool {
 		for i := asked; i < asked+8; i++ {
 			clients.Go(func() { ask(i) })
 		}
