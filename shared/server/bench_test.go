@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
@@ -34,6 +35,31 @@ func BenchmarkRequest(b *testing.B) {
 				n, err := c.Read(answer[:cap(answer)])
 				if err != nil || n < len(body) {
 					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRead is to read a usual request's header, here and by net/http.
+func BenchmarkRead(b *testing.B) {
+	text := "POST /v1/chat/completions HTTP/1.1\r\nhost: contoso.test\r\naccept: application/json\r\nauthorization: Bearer key\r\n" +
+		"x-stainless-lang: js\r\ncontent-type: application/json\r\ncontent-length: 150\r\n\r\n"
+	for name, read := range map[string]func(*bufio.Reader) *http.Request{
+		"server": readPlain,
+		"net/http": func(r *bufio.Reader) *http.Request {
+			request, _ := http.ReadRequest(r)
+			return request
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			source, reader := strings.NewReader(""), bufio.NewReader(nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				source.Reset(text)
+				reader.Reset(source)
+				if _, err := reader.Peek(len(text)); err != nil || read(reader) == nil {
+					b.Fatal(err)
 				}
 			}
 		})

@@ -101,12 +101,14 @@ func (c *conn) next() *http.Request {
 	if c.method != "" && !c.begins() {
 		return nil
 	}
-	c.readBy(c.server.headerEnd())
-	for {
+	for bounded := false; ; bounded = true {
 		header, _ := c.reader.Peek(c.reader.Buffered())
 		switch judge(header) {
 		case ordinary:
-			// What it reads stays in the buffer.
+			// What is read stays in the buffer.
+			if r := readPlain(c.reader); r != nil {
+				return r
+			}
 			if r, err := http.ReadRequest(c.reader); err == nil {
 				return r
 			}
@@ -115,6 +117,9 @@ func (c *conn) next() *http.Request {
 		case odd:
 			c.leave(header)
 			return nil
+		}
+		if !bounded {
+			c.readBy(c.server.headerEnd())
 		}
 		_, err := c.reader.Peek(len(header) + 1)
 		if err == io.EOF && len(header) > 0 || err == bufio.ErrBufferFull {
@@ -130,7 +135,7 @@ func (c *conn) next() *http.Request {
 // begins waits for the next request to begin. After a POST it may do so with an
 // empty line or two, which old clients add to a body.
 func (c *conn) begins() bool {
-	c.readBy(c.server.idleEnd())
+	c.readAbout(c.server.idleEnd())
 	b, err := c.reader.Peek(4)
 	if err == nil && c.method == http.MethodPost {
 		_, _ = c.reader.Discard(len(b) - len(bytes.TrimLeft(b, "\r\n")))
@@ -224,6 +229,16 @@ func (c *conn) readBy(t time.Time) {
 	defer c.mu.Unlock()
 	c.reads.want(t)
 }
+
+// readAbout is readBy for a time that a little less will do for as well.
+func (c *conn) readAbout(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reads.about(t, c.server.settings.IdleTimeout/idleSlack)
+}
+
+// idleSlack is the part of the idle time that a client may lose.
+const idleSlack = 100
 
 // lingering is how long a client may go on to send what nobody reads. If the
 // connection were closed under it, it might not get to read the answer.

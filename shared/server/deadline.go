@@ -20,6 +20,15 @@ func (d *deadline) want(t time.Time) {
 	}
 }
 
+// about wants a deadline that may as well pass earlier by the slack: one that does, and
+// is set, stays as it is. Requests that follow each other closely share theirs.
+func (d *deadline) about(t time.Time, slack time.Duration) {
+	if early := t.Sub(d.current); early >= 0 && early <= slack {
+		t = d.current
+	}
+	d.want(t)
+}
+
 // begin is called before something is read or written, and end after it.
 func (d *deadline) begin() {
 	d.busy = true

@@ -39,9 +39,13 @@ type exchange struct {
 // gateway before it: to make room one by one costs twice as much.
 const usualFields = 24
 
+// headers recycles the handlers' headers, each of which is larger than all else that is
+// made for a usual request.
+var headers = sync.Pool{New: func() any { return make(http.Header, usualFields) }}
+
 // newExchange begins to serve a request, which it completes.
 func newExchange(c *conn, r *http.Request) *exchange {
-	x := &exchange{conn: c, header: make(http.Header, usualFields), head: r.Method == http.MethodHead, last: r.Close, length: -1}
+	x := &exchange{conn: c, header: headers.Get().(http.Header), head: r.Method == http.MethodHead, last: r.Close, length: -1}
 	ctx, cancel := context.WithCancel(c.ctx)
 	x.cancel = cancel
 	*r = *r.WithContext(ctx) // in place, for its body knows it
@@ -59,7 +63,12 @@ func newExchange(c *conn, r *http.Request) *exchange {
 
 // Header is the header that is sent with the first bytes of the answer, or when
 // WriteHeader is called, and the trailer after them.
-func (x *exchange) Header() http.Header { return x.header }
+func (x *exchange) Header() http.Header {
+	if x.header == nil { // the handler has returned
+		x.header = make(http.Header)
+	}
+	return x.header
+}
 
 // WriteHeader fixes the answer's status and header; one of status 1xx is sent
 // before the answer.
@@ -212,7 +221,17 @@ func (x *exchange) finish() bool {
 		x.conn.linger()
 	}
 	x.conn.begin(nil)
+	x.releaseHeader()
 	return good && whole
+}
+
+// releaseHeader gives the handler's header back, unless it has become large.
+func (x *exchange) releaseHeader() {
+	if len(x.header) <= usualFields {
+		clear(x.header)
+		headers.Put(x.header)
+	}
+	x.header = nil
 }
 
 // end sends the rest of the answer, and tells whether another one may follow it.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -39,6 +40,7 @@ func TestUseAfterReturn(t *testing.T) {
 			if !errors.Is(read, http.ErrBodyReadAfterClose) {
 				t.Errorf("Read: %v", read)
 			}
+			old.w.Header().Set("X-Late", "x")
 			old.w.WriteHeader(http.StatusTeapot)
 			old.w.(http.Flusher).Flush()
 			body, err := io.ReadAll(r.Body)
@@ -50,7 +52,28 @@ func TestUseAfterReturn(t *testing.T) {
 		c.send("POST /first HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 4\r\n\r\nbody")
 		c.receive("")
 		c.send("POST /second HTTP/1.1\r\nHost: contoso.test\r\nContent-Length: 4\r\n\r\nbody")
-		c.receive("second")
+		if answer := c.receive("second"); answer.Header["X-Late"] != nil {
+			t.Errorf("the answer's header is %v", answer.Header)
+		}
+	})
+}
+
+// Nothing of an answer's header is left in the next one's, be there few fields or many.
+func TestFreshHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, func(w http.ResponseWriter, r *http.Request) {
+			if len(w.Header()) != 0 {
+				t.Errorf("the header begins with %v", w.Header())
+			}
+			for i := range len(r.URL.Path) {
+				w.Header().Set(fmt.Sprintf("X-%d", i), "x")
+			}
+		}).dial()
+		for _, n := range []int{1, usualFields, usualFields + 1, 100, 1} {
+			if answer := c.ask(at("/"+strings.Repeat("x", n-1)), ""); len(answer.Header) != n+2 { // Date and Content-Length
+				t.Errorf("%d fields, want %d", len(answer.Header), n+2)
+			}
+		}
 	})
 }
 

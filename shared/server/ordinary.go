@@ -97,7 +97,25 @@ func ordinaryField(line []byte, seen *special) bool {
 
 func is(b []byte, word string) bool { return len(b) == len(word) && bytes.EqualFold(b, []byte(word)) }
 
-func trim(value []byte) []byte { return bytes.Trim(value, " \t") }
+// trim takes the blanks around a value away.
+func trim(value []byte) []byte {
+	from, to := trimmed(value)
+	return value[from:to]
+}
+
+// trimmed tells where in a value the blanks before it end, and those after it begin.
+func trimmed(value []byte) (from, to int) {
+	to = len(value)
+	for from < to && blank(value[from]) {
+		from++
+	}
+	for from < to && blank(value[to-1]) {
+		to--
+	}
+	return from, to
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\t' }
 
 // plainHost tells whether a host is a name or an address, maybe with a port.
 func plainHost(host []byte) bool {

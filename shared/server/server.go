@@ -29,6 +29,9 @@ import (
 //     written; a read deadline does not concern the watch.
 //   - A ResponseWriter does nothing, and returns an error, once its handler has
 //     returned. It is neither an http.Hijacker nor an io.ReaderFrom.
+//   - The header of a ResponseWriter is used again once its handler has returned: who
+//     keeps it changes another answer.
+//   - An idle connection is closed up to a hundredth of IdleTimeout early.
 //   - A connection that is left to net/http in the middle of a header gets
 //     ReadHeaderTimeout once more.
 //   - http.MaxBytesReader does not end the connection by itself; an unread rest

@@ -26,15 +26,17 @@ func TestPatience(t *testing.T) {
 		steps []step
 		want  time.Duration // from the beginning
 	}{
-		"silent":                {nil, 10 * time.Second},
-		"half a header":         {[]step{{9 * time.Second, "GET / HT"}}, 10 * time.Second},
-		"byte by byte":          {[]step{{4 * time.Second, "GET /"}, {4 * time.Second, " HTTP/1.1\r\n"}}, 10 * time.Second},
-		"idle":                  {[]step{{9 * time.Second, at("/")}}, 109 * time.Second},
-		"idle again":            {[]step{{0, at("/")}, {99 * time.Second, at("/")}}, 199 * time.Second},
-		"half a second header":  {[]step{{0, at("/")}, {50 * time.Second, "GET / "}, {9 * time.Second, "HTTP"}}, 60 * time.Second},
-		"a second byte by byte": {[]step{{0, at("/")}, {99 * time.Second, "G"}}, 100 * time.Second},
-		"body in time":          {[]step{{0, post("", "body")}}, 100 * time.Second},
-		"left to net/http":      {[]step{{0, odds("/")}}, 100 * time.Second},
+		"silent":                  {nil, 10 * time.Second},
+		"half a header":           {[]step{{9 * time.Second, "GET / HT"}}, 10 * time.Second},
+		"byte by byte":            {[]step{{4 * time.Second, "GET /"}, {4 * time.Second, " HTTP/1.1\r\n"}}, 10 * time.Second},
+		"idle":                    {[]step{{9 * time.Second, at("/")}}, 109 * time.Second},
+		"idle again":              {[]step{{0, at("/")}, {99 * time.Second, at("/")}}, 199 * time.Second},
+		"idle after two requests": {[]step{{0, at("/")}, {2 * time.Second, at("/")}}, 102 * time.Second},
+		"idle after close ones":   {[]step{{0, at("/")}, {time.Second, at("/")}}, 100 * time.Second}, // which share a deadline
+		"half a second header":    {[]step{{0, at("/")}, {50 * time.Second, "GET / "}, {9 * time.Second, "HTTP"}}, 60 * time.Second},
+		"a second byte by byte":   {[]step{{0, at("/")}, {99 * time.Second, "G"}}, 100 * time.Second},
+		"body in time":            {[]step{{0, post("", "body")}}, 100 * time.Second},
+		"left to net/http":        {[]step{{0, odds("/")}}, 100 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
