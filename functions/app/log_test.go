@@ -3,7 +3,9 @@ package app
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"spillway/shared/telemetry"
 	"spillway/shared/usage"
@@ -42,5 +44,43 @@ func TestLineOfARequest(t *testing.T) {
 				t.Errorf("%d fields, want %d: %s", len(line), len(test.want), out.String())
 			}
 		})
+	}
+}
+
+// Whatever a text is, and however long a duration, a line says it as JSON does.
+func TestValuesOfALine(t *testing.T) {
+	type attempt struct {
+		Deployment, Reason string
+		Duration           float64 `json:"duration_ms"`
+		Prompt             *int64  `json:"tokens_prompt"`
+	}
+	type line struct {
+		Consumer string
+		Duration float64 `json:"duration_ms"`
+		Attempts []attempt
+	}
+	for _, text := range []string{"team-search", `"a"`, `a\b`, "a\nb", "\x00\x7f", "Größe", "\u2028", "<&>", "a\xffb", "👍"} {
+		for took, want := range map[time.Duration]float64{
+			0: 0, 999: 0, time.Microsecond: 0.001, 10 * time.Microsecond: 0.01, 120 * time.Microsecond: 0.12, 305 * time.Microsecond: 0.305, 300 * time.Microsecond: 0.3,
+			1020 * time.Microsecond: 1.02, 70 * time.Millisecond: 70, 1234567 * time.Microsecond: 1234.567, 240 * time.Hour: 864e6, -1500 * time.Microsecond: -1.5, -time.Microsecond: -0.001,
+		} {
+			record := usage.Record{Consumer: text, Duration: took, Attempts: []usage.Attempt{
+				{Deployment: text, Reason: "failed", Duration: took}, {Deployment: "a/b", Reason: text, Prompt: 7},
+			}}
+			var out bytes.Buffer
+			logRequest(telemetry.NewLogger(&out), &record)
+			var got line
+			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+				t.Fatalf("%v: %s", err, out.String())
+			}
+			said := strings.ToValidUTF8(text, "\ufffd")
+			if got.Consumer != said || got.Duration != want || len(got.Attempts) != 2 {
+				t.Fatalf("%q, %v: %s", text, took, out.String())
+			}
+			first, last := got.Attempts[0], got.Attempts[1]
+			if first.Deployment != said || first.Duration != want || first.Prompt != nil || last.Reason != said || last.Prompt == nil || *last.Prompt != 7 {
+				t.Errorf("%q, %v: %s", text, took, out.String())
+			}
+		}
 	}
 }
