@@ -12,7 +12,8 @@ import (
 // told is what a handler's header says about how the answer is sent.
 type told struct {
 	connection []string
-	encoding   string // its Transfer-Encoding
+	encoding   string   // its Transfer-Encoding
+	encodings  []string // all of them
 	length     bool   // it has a Content-Length
 	kind       bool   // it has a Content-Type, or a body that should not be looked at for one
 	date       bool
@@ -33,7 +34,7 @@ func (x *exchange) tell(status int) {
 			x.length = x.lengthOf(values)
 			continue
 		case "Transfer-Encoding":
-			x.told.encoding = first(values)
+			x.told.encoding, x.told.encodings = first(values), slices.Clone(values)
 			continue
 		case "Connection":
 			x.told.connection = slices.Clone(values)
@@ -117,8 +118,8 @@ func (x *exchange) begin(p []byte) {
 		x.last = true // its end is that of the body
 	default:
 		x.chunked = true
-		if t.encoding != "" && t.encoding != "chunked" {
-			out = appendField(out, "Transfer-Encoding", t.encoding)
+		if t.encoding != "chunked" {
+			out = appendFields(out, "Transfer-Encoding", t.encodings)
 		}
 		out = append(out, "Transfer-Encoding: chunked\r\n"...)
 	}

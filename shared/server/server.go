@@ -19,8 +19,8 @@ import (
 
 // Server serves HTTP. It is safe for concurrent use; make it with New.
 //
-// It answers as http.Server does, with the same parser of requests, and differs
-// from it in this:
+// It reads requests as http.Server does, answers as that does, and differs from it
+// in this:
 //
 //   - The fields of an answer's header are in no order.
 //   - Whether a client has left is watched once its request has been read to the
