@@ -59,6 +59,9 @@ func (b *body) Close() error {
 	}
 	b.closed = true
 	_, err := b.skip()
+	if err == io.ErrUnexpectedEOF {
+		_, _ = b.skip() // which ends a body of a known length that was cut, as in net/http
+	}
 	return err
 }
 

@@ -123,6 +123,8 @@ var sent = map[string]string{
 	"body, cut":                  "POST /?read&say=ok HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhello",
 	"body, cut and unread":       "POST /?say=ok HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhello",
 	"body, cut before it":        "POST /?read&say=ok HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+	"body, cut and closed":       "POST /?close&say=ok HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhello",
+	"chunks, cut and closed":     "POST /?close&say=ok HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
 	"duplex, long":               post("duplex&say=ok&flush&read", large) + get("say=more"),
 	"duplex":                     post("duplex&some=2&say=ok&flush&read", "hello") + get("say=more"),
 	"chunks":                     chunked("read&say=ok", "hello", "you") + get("say=more"),
