@@ -14,8 +14,8 @@ type told struct {
 	connection []string
 	encoding   string   // its Transfer-Encoding
 	encodings  []string // all of them
-	length     bool   // it has a Content-Length
-	kind       bool   // it has a Content-Type, or a body that should not be looked at for one
+	length     bool     // it has a Content-Length
+	kind       bool     // it has a Content-Type, or a body that should not be looked at for one
 	date       bool
 	trailers   bool
 	names      []string // of the trailers that it declares
