@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"shared/breaker/rule": {},
 	"shared/form":         {},
 	"shared/server":       {},
+	"shared/rawconn":      {},
 	// telemetry
 	"shared/telemetry/meter":  {"shared/quota", "shared/store", "shared/usage"},
 	"shared/telemetry/tracer": {"shared/telemetry/meter", "shared/usage"},
@@ -34,7 +35,7 @@ var allowed = map[string][]string{
 	"shared/auth":          {"shared/config"},
 	"shared/tokens":        {"shared/openai"},
 	"shared/upstream":      {"shared/upstream/wire", "shared/openai"},
-	"shared/upstream/wire": {},
+	"shared/upstream/wire": {"shared/rawconn"},
 	"shared/lease":         {"shared/quota", "shared/store", "shared/clock"},
 	"shared/breaker":       {"shared/breaker/rule", "shared/store", "shared/clock"},
 	"shared/usage":         {},

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"spillway/shared/rawconn"
 )
 
 // unlimited is what may come of an answer's body.
@@ -18,6 +20,7 @@ const unlimited = math.MaxInt64
 // be called by anybody at any time.
 type conn struct {
 	net.Conn           // what is written to: the network's connection, or TLS over it
+	direct   io.Writer // the same, for short messages
 	from     io.Reader // what is read from: the socket, or TLS over it
 	socket   *socket
 	to       endpoint
@@ -40,8 +43,8 @@ type conn struct {
 
 // newConn makes a conn of a socket.
 func newConn(plain net.Conn, to endpoint) *conn {
-	c := &conn{Conn: plain, socket: &socket{Conn: plain}, to: to}
-	c.from = c.socket
+	c := &conn{Conn: plain, socket: &socket{Conn: rawconn.New(plain)}, to: to}
+	c.direct, c.from = c.socket, c.socket
 	c.abort = func() { _ = plain.Close() }
 	if s, ok := plain.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {

@@ -66,6 +66,6 @@ func (t *Transport) handshake(ctx context.Context, c *conn, host string) error {
 		return err
 	}
 	state := secured.ConnectionState()
-	c.Conn, c.from, c.state = secured, secured, &state
+	c.Conn, c.direct, c.from, c.state = secured, secured, secured, &state
 	return nil
 }

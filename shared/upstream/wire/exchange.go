@@ -85,7 +85,7 @@ func afterFunc(ctx context.Context, f func()) (stop func() bool) {
 // send writes the message, or begins to.
 func (x *exchange) send(m *message) {
 	if m.body == nil && len(m.bytes) <= maxDirect {
-		n, err := m.writeTo(x.conn.Conn)
+		n, err := m.writeTo(x.conn.direct)
 		m.free()
 		x.sendErr, x.unsent = err, err != nil && n == 0
 		return

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"spillway/shared/rawconn"
 )
 
 // canPeek says that a kept connection can be looked at before it is used.
@@ -15,7 +17,7 @@ const canPeek = true
 // peek looks for bytes or an end without waiting for them and without taking
 // them. It has always done all that it can.
 func (c *conn) peek(fd uintptr) (done bool) {
-	_, _, err := syscall.Recvfrom(int(fd), c.seen[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	_, err := rawconn.Peek(fd, c.seen[:])
 	c.quiet = err == syscall.EAGAIN
 	return true
 }
@@ -24,10 +26,7 @@ func (c *conn) peek(fd uintptr) (done bool) {
 // It needs a buffer only if there is.
 func (s *socket) fill(fd uintptr) (done bool) {
 	b := aheads.Get().(*[readerSize]byte)
-	n, err := syscall.Read(int(fd), b[:])
-	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), b[:])
-	}
+	n, err := rawconn.Receive(fd, b[:])
 	if n > 0 {
 		s.ahead, s.at, s.end = b, 0, n
 		return true
