@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"spillway/shared/rawconn"
 )
 
 // The states of a connection.
@@ -25,6 +27,7 @@ const (
 // retire may be called by anybody at any time.
 type conn struct {
 	net.Conn
+	stream net.Conn // the same, as it is read and written
 	server *Server
 	ctx    context.Context // what the contexts of its requests are made of
 	left   *handover
@@ -47,7 +50,7 @@ type conn struct {
 }
 
 func newConn(s *Server, plain net.Conn, base context.Context, left *handover) *conn {
-	c := &conn{Conn: plain, server: s, left: left}
+	c := &conn{Conn: plain, stream: rawconn.New(plain), server: s, left: left}
 	c.ctx = context.WithValue(base, http.LocalAddrContextKey, plain.LocalAddr())
 	c.remote = plain.RemoteAddr().String()
 	c.reads.set, c.writes.set = plain.SetReadDeadline, plain.SetWriteDeadline
@@ -191,7 +194,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	c.reads.begin()
 	c.mu.Unlock()
-	n, err := c.Conn.Read(p)
+	n, err := c.stream.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads.end()
@@ -208,7 +211,7 @@ func (c *conn) send(first []byte, more ...[]byte) (err error) {
 	c.writes.begin()
 	c.mu.Unlock()
 	if len(more) == 0 {
-		_, err = c.Conn.Write(first)
+		_, err = c.stream.Write(first)
 	} else {
 		pieces := append(net.Buffers{first}, more...)
 		_, err = pieces.WriteTo(c.Conn)

@@ -43,7 +43,7 @@ func (c *conn) watchClient() {
 	c.reads.force(time.Time{})
 	c.mu.Unlock()
 
-	n, err := c.Conn.Read(c.ahead[:])
+	n, err := c.stream.Read(c.ahead[:])
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

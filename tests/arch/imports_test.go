@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"shared/telemetry":    {},
 	"shared/breaker/rule": {},
 	"shared/form":         {},
-	"shared/server":       {},
+	"shared/server":       {"shared/rawconn"},
 	"shared/rawconn":      {},
 	// telemetry
 	"shared/telemetry/meter":  {"shared/quota", "shared/store", "shared/usage"},
