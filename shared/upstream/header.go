@@ -6,28 +6,36 @@ import (
 	"strings"
 )
 
-// notSent are the fields of a client's request that a backend does not get,
+// notSent tells the fields of a client's request that a backend does not get,
 // beside those that Connection names: the hop-by-hop fields of RFC 9110, section
 // 7.6.1, what the transport writes itself, and credentials, which are not the
 // backend's business even if whoever called Do forgot to remove them.
-var notSent = map[string]bool{
-	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
-	"Transfer-Encoding": true, "Upgrade": true, "Http2-Settings": true, "Proxy-Authenticate": true,
-	"Proxy-Authorization": true, "Proxy-Authentication-Info": true,
-	"Host": true, "Content-Length": true, "Expect": true, "Accept-Encoding": true,
-	"Authorization": true, "Api-Key": true, "Cookie": true,
+func notSent(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer",
+		"Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Authenticate",
+		"Proxy-Authorization", "Proxy-Authentication-Info",
+		"Host", "Content-Length", "Expect", "Accept-Encoding",
+		"Authorization", "Api-Key", "Cookie":
+		return true
+	}
+	return false
 }
 
 // ours begins the fields by which a client steers the gateway and the gateway tells what
 // it did. No backend gets one, for they may name others, and none can forge one.
 const ours = "X-Spillway-"
 
-// notReturned are the fields of a backend's answer that a client does not get.
+// notReturned tells the fields of a backend's answer that a client does not get.
 // A backend's cookie would be sent to every other backend.
-var notReturned = map[string]bool{
-	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
-	"Transfer-Encoding": true, "Upgrade": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
-	"Set-Cookie": true, "Alt-Svc": true,
+func notReturned(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer",
+		"Transfer-Encoding", "Upgrade", "Proxy-Authenticate", "Proxy-Authorization",
+		"Set-Cookie", "Alt-Svc":
+		return true
+	}
+	return false
 }
 
 var (
@@ -57,12 +65,12 @@ func requestHeader(client http.Header) http.Header {
 // those that are the gateway's own. Values in dst are replaced.
 func CopyHeaders(dst, src http.Header) { copyExcept(dst, src, notReturned) }
 
-// copyExcept copies the fields but for those named, the gateway's own, and those that
+// copyExcept copies the fields but for the exceptions, the gateway's own, and those that
 // Connection names.
-func copyExcept(dst, src http.Header, except map[string]bool) {
+func copyExcept(dst, src http.Header, except func(name string) bool) {
 	connection := src["Connection"]
 	for name, values := range src {
-		if !except[name] && !strings.HasPrefix(name, ours) && !namedBy(connection, name) {
+		if !except(name) && !strings.HasPrefix(name, ours) && !namedBy(connection, name) {
 			dst[name] = values
 		}
 	}

@@ -36,7 +36,7 @@ var (
 
 // receive judges the answer.
 func (r *Result) receive(response *http.Response, wantStream bool) {
-	r.Unread = packed(response.Header)
+	r.Unread, r.announced = packed(response.Header), response.ContentLength
 	outcome := byStatus(r.Status)
 	switch {
 	case r.Status == http.StatusNotFound, outcome == ClientFault:
@@ -328,5 +328,7 @@ func (r *Result) ready(whole bool) {
 		delete(r.Header, "Content-Length") // as RFC 9110, section 8.6, says
 		return
 	}
-	r.Header["Content-Length"] = []string{strconv.Itoa(r.filled)}
+	if r.announced != int64(r.filled) || r.Header["Content-Length"] == nil {
+		r.Header["Content-Length"] = []string{strconv.Itoa(r.filled)}
+	}
 }

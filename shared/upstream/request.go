@@ -36,12 +36,8 @@ func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
 	})
 	request := &http.Request{Method: call.Operation.Method(), URL: url, Host: url.Host, Header: header}
 	if call.Body != nil {
-		r.sent = &requestBody{body: call.Body, started: time.Now()}
-		first, err := r.sent.open()
-		if err != nil {
-			return nil, err
-		}
-		request.Body, request.ContentLength, request.GetBody = first, call.Body.Size(), r.sent.open
+		r.sent = &requestBody{body: call.Body}
+		request.Body, request.ContentLength, request.GetBody = r.sent.first(), call.Body.Size(), r.sent.open
 	}
 	return request.WithContext(r.ctx), nil
 }
@@ -108,12 +104,13 @@ var errNotStale = errors.New("the connection was lost while the request was bein
 // is safe for concurrent use.
 type requestBody struct {
 	body    Body
-	started time.Time
+	started time.Time   // when it was first sent
 	read    atomic.Bool // whether a transport has read any of it
 
 	mu       sync.Mutex
-	readers  []io.Closer // guarded by mu; all that were handed out
-	detached bool        // guarded by mu
+	readers  []io.Closer  // guarded by mu; all that were handed out
+	array    [1]io.Closer // guarded by mu; nearly always enough for them
+	detached bool         // guarded by mu
 }
 
 // detach ends all reading: when it has returned, the bytes are the caller's.
@@ -127,20 +124,32 @@ func (b *requestBody) detach() {
 	b.readers = nil
 }
 
-// open is called for the first sending, and by a transport that found its
-// connection closed.
+// first is called for the first sending.
+func (b *requestBody) first() io.ReadCloser {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readers = b.array[:0]
+	return b.hand()
+}
+
+// open is called by a transport that found its connection closed.
 func (b *requestBody) open() (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.detached || len(b.readers) > maxReplays || time.Since(b.started) > staleWithin {
 		return nil, errNotStale
 	}
+	return b.hand(), nil
+}
+
+// hand hands out one more reader. It is called under mu.
+func (b *requestBody) hand() io.ReadCloser {
 	reader := b.body.NewReader()
 	b.readers = append(b.readers, reader)
 	if inMemory, ok := b.body.(*openai.Body); ok {
-		return &memoryReader{bodyReader{reader, &b.read}, inMemory.Segments}, nil
+		return &memoryReader{bodyReader{reader, &b.read}, inMemory.Segments}
 	}
-	return &bodyReader{reader, &b.read}, nil
+	return &bodyReader{reader, &b.read}
 }
 
 // bodyReader notes that it was read from.

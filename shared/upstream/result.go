@@ -147,6 +147,8 @@ type Result struct {
 	sent *requestBody
 	body io.ReadCloser // the backend's answer; nil once it is read or given up
 
+	announced int64 // the length of the answer, −1 if its header does not tell
+
 	// What has been read of the answer and not been relayed: (*buf)[:filled].
 	buf     *[]byte
 	filled  int
@@ -154,6 +156,8 @@ type Result struct {
 	unended bool  // the last event lacks its blank line
 	readErr error // how reading ended, nil if it has not
 	relayed bool
+
+	released bool // nothing of the exchange goes on
 }
 
 // CountsOnBreaker tells whether the attempt is a failure to a circuit breaker.
@@ -203,8 +207,13 @@ func (r *Result) Close() {
 	r.filled = 0
 }
 
-// release ends the exchange with the backend and keeps what was read of it.
+// release ends the exchange with the backend and keeps what was read of it. It is
+// called at each end that an attempt may have.
 func (r *Result) release() {
+	if r.released {
+		return
+	}
+	r.released = true
 	r.end()
 	if r.body != nil {
 		_ = r.body.Close()

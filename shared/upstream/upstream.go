@@ -150,6 +150,9 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 		return r.fail(Broken, ReasonCredential, err)
 	}
 	started := time.Now()
+	if r.sent != nil {
+		r.sent.started = started
+	}
 	response, err := r.send(cmp.Or(b.Transport, c.options.Transport), req)
 	r.TimeToFirstByte = time.Since(started)
 	r.rest()

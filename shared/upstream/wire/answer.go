@@ -48,10 +48,15 @@ func readCommon(r *bufio.Reader, req *http.Request) *http.Response {
 		return nil
 	}
 	_, _ = r.Discard(end + len(headerEnd)) // which is buffered
-	return &http.Response{
+	answer := &struct {
+		http.Response
+		body lengthBody
+	}{body: lengthBody{reader: r, left: length}}
+	answer.Response = http.Response{
 		Status: status, StatusCode: code, Proto: proto[:len(proto)-1], ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, ContentLength: length, Body: &lengthBody{reader: r, left: length}, Request: req,
+		Header: header, ContentLength: length, Body: &answer.body, Request: req,
 	}
+	return &answer.Response
 }
 
 // statusCode is the code of a status such as "200 OK", 0 if it has another form.

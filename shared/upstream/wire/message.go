@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -101,7 +102,7 @@ func (m *message) writeTo(w io.Writer) (int64, error) {
 func appendHeader(b []byte, r *http.Request) []byte {
 	b = append(b, cmp.Or(r.Method, http.MethodGet)...)
 	b = append(b, ' ')
-	b = append(b, r.URL.RequestURI()...)
+	b = appendTarget(b, r.URL)
 	b = append(b, " HTTP/1.1\r\n"...)
 	b = appendField(b, "Host", cmp.Or(r.Host, r.URL.Host))
 	agent := "Go-http-client/1.1"
@@ -126,6 +127,15 @@ func appendHeader(b []byte, r *http.Request) []byte {
 		}
 	}
 	return append(b, "\r\n"...)
+}
+
+// appendTarget appends what url.URL's RequestURI returns for an ordinary request.
+func appendTarget(b []byte, u *url.URL) []byte {
+	b = append(b, cmp.Or(u.EscapedPath(), "/")...)
+	if u.ForceQuery || u.RawQuery != "" {
+		b = append(append(b, '?'), u.RawQuery...)
+	}
+	return b
 }
 
 func appendField(b []byte, name, value string) []byte {
