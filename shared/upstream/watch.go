@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"spillway/shared/lifetime"
 )
 
 // watch ends an attempt that makes no progress, by ending its context. One
 // timer serves all phases of the attempt; the phase that it interrupts knows
 // what it was waiting for.
 type watch struct {
-	ctx   *lifetime // the attempt's
+	ctx   *lifetime.Lifetime // the attempt's
 	timer *time.Timer
 	limit time.Time // the latest moment for the answer to begin; zero: none
 }
@@ -21,12 +23,13 @@ var errStalled = errors.New("no progress in time")
 // start begins to watch an attempt under ctx: its first phase may last patience,
 // and the start of the answer may take within, if that is positive.
 func (w *watch) start(ctx context.Context, patience, within time.Duration) {
-	w.ctx = live(ctx)
+	w.ctx = new(lifetime.Lifetime)
+	w.ctx.Begin(ctx)
 	if within > 0 {
 		w.limit = time.Now().Add(within)
 		patience = min(patience, within)
 	}
-	w.timer = time.AfterFunc(patience, func() { w.ctx.end(errStalled) })
+	w.timer = time.AfterFunc(patience, func() { w.ctx.End(context.Canceled, errStalled) })
 }
 
 // expect starts a phase that may last patience.
@@ -44,12 +47,12 @@ func (w *watch) rest() { w.timer.Stop() }
 func (w *watch) committed() { w.limit = time.Time{} }
 
 // stalled tells whether the watch has ended the attempt.
-func (w *watch) stalled() bool { return w.ctx != nil && w.ctx.stalled() }
+func (w *watch) stalled() bool { return w.ctx != nil && w.ctx.Cause() == errStalled }
 
 // end stops the watch and ends whatever of the attempt still goes on.
 func (w *watch) end() {
 	if w.ctx != nil {
 		w.timer.Stop()
-		w.ctx.end(context.Canceled)
+		w.ctx.End(context.Canceled, nil)
 	}
 }

@@ -22,7 +22,8 @@ var allowed = map[string][]string{
 	"shared/telemetry":    {},
 	"shared/breaker/rule": {},
 	"shared/form":         {},
-	"shared/server":       {"shared/rawconn"},
+	"shared/server":       {"shared/lifetime", "shared/rawconn"},
+	"shared/lifetime":     {},
 	"shared/rawconn":      {},
 	// telemetry
 	"shared/telemetry/meter":  {"shared/quota", "shared/store", "shared/usage"},
@@ -34,7 +35,7 @@ var allowed = map[string][]string{
 	// steps
 	"shared/auth":          {"shared/config"},
 	"shared/tokens":        {"shared/openai"},
-	"shared/upstream":      {"shared/upstream/wire", "shared/openai"},
+	"shared/upstream":      {"shared/upstream/wire", "shared/openai", "shared/lifetime"},
 	"shared/upstream/wire": {"shared/rawconn"},
 	"shared/lease":         {"shared/quota", "shared/store", "shared/clock"},
 	"shared/breaker":       {"shared/breaker/rule", "shared/store", "shared/clock"},
@@ -45,7 +46,7 @@ var allowed = map[string][]string{
 	// handlers
 	"functions/gateway": {
 		"shared/auth", "shared/tokens", "shared/lease", "shared/breaker", "shared/pool", "shared/upstream",
-		"shared/usage", "shared/openai", "shared/clock", "shared/store", "shared/form", "shared/objects",
+		"shared/usage", "shared/openai", "shared/clock", "shared/store", "shared/form", "shared/objects", "shared/lifetime",
 	},
 	"functions/console":          {"functions/console/activity", "shared/auth", "shared/config", "shared/consumers", "shared/usage", "shared/openai"},
 	"functions/console/activity": {"shared/usage"},
