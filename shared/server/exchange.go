@@ -8,16 +8,18 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"spillway/shared/lifetime"
 )
 
 var errOver = errors.New("server: the handler has returned")
 
 // exchange is a request and its answer. It is the handler's http.ResponseWriter.
 type exchange struct {
-	conn   *conn
-	cancel context.CancelFunc // ends the request's context
-	body   body
-	head   bool // only the answer's header is asked for
+	conn *conn
+	life lifetime.Lifetime // the request's context
+	body body
+	head bool // only the answer's header is asked for
 
 	mu         sync.Mutex
 	header     http.Header // the handler's
@@ -46,9 +48,8 @@ var headers = sync.Pool{New: func() any { return make(http.Header, usualFields) 
 // newExchange begins to serve a request, which it completes.
 func newExchange(c *conn, r *http.Request) *exchange {
 	x := &exchange{conn: c, header: headers.Get().(http.Header), head: r.Method == http.MethodHead, last: r.Close, length: -1}
-	ctx, cancel := context.WithCancel(c.ctx)
-	x.cancel = cancel
-	*r = *r.WithContext(ctx) // in place, for its body knows it
+	x.life.Begin(c.ctx)
+	*r = *r.WithContext(&x.life) // in place, for its body knows it
 	r.RemoteAddr = c.remote
 	c.begin(x)
 	x.body.conn = c
@@ -60,6 +61,9 @@ func newExchange(c *conn, r *http.Request) *exchange {
 	}
 	return x
 }
+
+// cancel ends the request's context.
+func (x *exchange) cancel() { x.life.End(context.Canceled, nil) }
 
 // Header is the header that is sent with the first bytes of the answer, or when
 // WriteHeader is called, and the trailer after them.
