@@ -46,7 +46,7 @@ var (
 // requestHeader is what of a client's header goes to a backend. The values are
 // shared with client, the map is not.
 func requestHeader(client http.Header) http.Header {
-	header := make(http.Header, len(client)+4)
+	header := make(http.Header, len(client)+2) // a credential and a length go, and four come
 	copyExcept(header, client, notSent)
 	header["Accept-Encoding"] = identity
 	if _, ok := header["User-Agent"]; !ok {
