@@ -136,8 +136,10 @@ type Status struct {
 }
 
 // Status returns the amount, the headroom and the window's end. It does no I/O.
-func (l *Limit) Status() Status {
-	now := l.engine.clock.Read()
+func (l *Limit) Status() Status { return l.StatusAt(l.engine.clock.Read()) }
+
+// StatusAt is Status at an instant that the engine's clock has just read.
+func (l *Limit) StatusAt(now clock.Instant) Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	remaining := l.headroom(now)
