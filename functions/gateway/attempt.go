@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"spillway/shared/breaker"
-	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/openai"
 	"spillway/shared/upstream"
@@ -51,16 +50,16 @@ func (c *charge) cancel() {
 }
 
 // charge is what the request costs on a deployment that has a token limit.
-func (t *turn) charge(d *Deployment, now clock.Instant) int64 {
+func (t *turn) charge(d *Deployment) int64 {
 	if d.Accounting == Azure {
 		return t.req.azure
 	}
-	return t.gateway.need(t.req, d.Tokens, t.req.estimate.Output, now)
+	return t.gateway.need(t.req, d.Tokens, t.req.estimate.Output, t.now)
 }
 
 // spillNeed is what the request may count against the consumer's cap on spillover.
-func (t *turn) spillNeed(now clock.Instant) int64 {
-	return t.gateway.need(t.req, t.consumer.Spillover, t.consumer.possibleOutput(t.req.estimate.Output), now)
+func (t *turn) spillNeed() int64 {
+	return t.gateway.need(t.req, t.consumer.Spillover, t.consumer.possibleOutput(t.req.estimate.Output), t.now)
 }
 
 // reserve takes the request's tokens, and one request, from the deployment's
@@ -69,7 +68,7 @@ func (t *turn) spillNeed(now clock.Instant) int64 {
 func (t *turn) reserve(ctx context.Context, d *Deployment) (charge, skip) {
 	c := charge{accounting: d.Accounting}
 	if d.Tokens != nil {
-		reservation, verdict := d.Tokens.Reserve(ctx, t.charge(d, t.gateway.Clock.Read()))
+		reservation, verdict := d.Tokens.Reserve(ctx, t.charge(d))
 		if !verdict.OK() {
 			return c, shortOf(quota, verdict)
 		}
@@ -117,7 +116,8 @@ func (t *turn) attempt(ctx context.Context, m *Member, f field, door admit) (*an
 		t.trail.note(m.Deployment, skip{open, m.Breaker.View().ReadyAt(t.gateway.Clock.Now())})
 		return nil, nil
 	}
-	a := &answer{member: m, pool: t.pool, charge: charge, spill: spill, spillover: t.whySpilled(m, f)}
+	a := &t.req.space.answer
+	*a = answer{member: m, pool: t.pool, charge: charge, spill: spill, spillover: t.whySpilled(m, f)}
 	a.member.inFlight.Add(1)
 	defer func() {
 		if a.result == nil { // a panic is passing through
@@ -157,7 +157,7 @@ func (t *turn) reserveSpill(ctx context.Context, m *Member) (lease.Reservation, 
 	if t.consumer.Spillover == nil || !t.spills(m) {
 		return lease.Reservation{}, true
 	}
-	reservation, verdict := t.consumer.Spillover.Reserve(ctx, t.spillNeed(t.gateway.Clock.Read()))
+	reservation, verdict := t.consumer.Spillover.Reserve(ctx, t.spillNeed())
 	if verdict.OK() {
 		return reservation, true
 	}
@@ -227,11 +227,12 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 		call.Within = max(time.Millisecond, deadline.Sub(start))
 	}
 	result := t.gateway.Upstream.Do(ctx, m.Backend, call)
+	t.answered = t.gateway.Clock.Now()
 	t.record.Attempts = append(t.record.Attempts, usage.Attempt{
 		Deployment: m.ID,
 		Status:     result.Status,
 		Reason:     cmp.Or(result.Reason, "ok"),
-		Duration:   t.gateway.Clock.Now().Sub(start),
+		Duration:   t.answered.Sub(start),
 		Spilled:    t.spills(m),
 		Region:     m.Backend.Region,
 	})
@@ -242,7 +243,7 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 // client's.
 func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
 	g, m, result := t.gateway, a.member, a.result
-	now := g.Clock.Now()
+	now := t.answered
 	if a.charge.tokens.Current() {
 		m.correct(result.RateLimit, now)
 	}

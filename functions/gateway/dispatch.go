@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/openai"
 	"spillway/shared/pool"
@@ -76,6 +77,8 @@ type turn struct {
 	req      *request
 	record   *usage.Record
 	trail    *trail
+	now      clock.Instant // when the members were looked at
+	answered time.Time     // when the last attempt ended
 
 	surveyed field // the last survey of the pool: its memory serves the next
 }
@@ -86,8 +89,9 @@ type turn struct {
 func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *request, record *usage.Record) (*answer, *openai.Error) {
 	g.Breakers.Refresh(ctx)
 	g.RetryBudget.Request(record.Start)
-	trail := new(trail)
-	turns := g.turns(c, first, req, record, trail)
+	tried := &req.space.trail
+	*tried = trail{}
+	turns := g.turns(c, first, req, record, tried)
 	giveUp := record.Start.Add(first.MaxWait)
 	if late := req.asked.deadline; !late.IsZero() && late.Before(giveUp) {
 		giveUp = late
@@ -103,13 +107,13 @@ func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *r
 		if !g.await(ctx, short, giveUp, record) {
 			return nil, g.unserved(ctx, first, req, short)
 		}
-		trail.forgive(g.Clock.Now())
+		tried.forgive(g.Clock.Now())
 	}
 }
 
 // turns are the pools to try, in order: the model's own, then its fallbacks.
 func (g *Gateway) turns(c *Consumer, first *Pool, req *request, record *usage.Record, trail *trail) []turn {
-	turns := make([]turn, 0, 1+len(first.Fallbacks))
+	turns := req.space.turns[:0]
 	add := func(p *Pool) {
 		turns = append(turns, turn{gateway: g, consumer: c, pool: p, req: req, record: record, trail: trail})
 	}
@@ -130,7 +134,8 @@ func (g *Gateway) turns(c *Consumer, first *Pool, req *request, record *usage.Re
 // opened first is asked all the same.
 func (t *turn) run(ctx context.Context, short *shortage) (*answer, *openai.Error) {
 	for {
-		m, f := t.pick(t.gateway.Clock.Now())
+		t.now = t.gateway.Clock.Read()
+		m, f := t.pick()
 		last := m == nil && !t.trail.exhausted
 		if last {
 			m = t.leastOpen(f)
@@ -151,13 +156,13 @@ func (t *turn) run(ctx context.Context, short *shortage) (*answer, *openai.Error
 }
 
 // pick chooses a member that may serve, or returns nil and why none may.
-func (t *turn) pick(now time.Time) (*Member, field) {
-	if m := t.draw(now); m != nil {
+func (t *turn) pick() (*Member, field) {
+	if m := t.draw(); m != nil {
 		return m, field{}
 	}
-	f := t.survey(now, false)
+	f := t.survey(false)
 	if len(f.candidates) == 0 {
-		f = t.survey(now, true)
+		f = t.survey(true)
 	}
 	if t.trail.exhausted {
 		return nil, f
@@ -175,12 +180,12 @@ func (t *turn) pick(now time.Time) (*Member, field) {
 // its members that may serve. One of these, of weight w, is drawn with the probability
 // w/W. Where the draw misses, which has the probability 1 − C/W, the survey follows and
 // chooses it with w/C. Together that is w/W + (1 − C/W)·w/C = w/C, as by the survey alone.
-func (t *turn) draw(now time.Time) *Member {
+func (t *turn) draw() *Member {
 	if t.pool.Strategy != pool.Weighted || t.trail.exhausted {
 		return nil
 	}
 	m := &t.pool.Members[t.pool.best[t.pool.shares.Draw(t.gateway.Random)]]
-	if k := t.consider(m, now, t.gateway.Clock.Read(), false); k.reason != "" {
+	if k := t.consider(m, t.now.Time(), false); k.reason != "" {
 		return nil
 	}
 	return m

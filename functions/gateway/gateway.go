@@ -17,7 +17,6 @@ import (
 	"spillway/shared/objects"
 	"spillway/shared/openai"
 	"spillway/shared/pool"
-	"spillway/shared/store"
 	"spillway/shared/tokens"
 	"spillway/shared/upstream"
 	"spillway/shared/usage"
@@ -51,7 +50,8 @@ type Options struct {
 	// Folder is where forms are kept that are too large for memory, while they are
 	// sent; empty: the system's folder for temporary files.
 	Folder string
-	// Record is given each finished request, exactly once.
+	// Record is given each finished request, exactly once. The record is the next
+	// request's when it returns; what it refers to stays as it is.
 	Record func(*usage.Record)
 	// Trace begins to trace a request, or returns nil if it is not to be traced. The
 	// record is the request's, and may be told the id of the trace. Nil: no request is
@@ -74,7 +74,8 @@ type Options struct {
 // concurrent use.
 type Gateway struct {
 	Options
-	bodies bodyPool
+	bodies     bodyPool
+	workspaces workspaces
 }
 
 // New makes a Gateway of its parts.
@@ -99,11 +100,14 @@ func New(o Options) (*Gateway, error) {
 // 500: a Functions host would otherwise run the request again, and a Lambda
 // process would end.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := &response{ResponseWriter: w, clock: g.Clock}
-	record := g.open(out, r)
+	space := g.workspaces.take()
+	out, record := &space.response, &space.record
+	*out = response{ResponseWriter: w, clock: g.Clock}
+	g.open(record, r)
 	var span Span // nil: the request is not traced
 	defer func() {
 		if fault := recover(); fault != nil {
+			space.spoiled = true
 			g.Fault(fault, debug.Stack())
 			if out.started {
 				out.broken = true
@@ -121,11 +125,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if out.broken {
 			panic(http.ErrAbortHandler) // net/http's way to end a connection early
 		}
+		g.workspaces.give(space)
 	}()
 	if g.Trace != nil {
 		span = g.Trace(r.Header, record)
 	}
-	if refused := g.serve(out, r, record, span); refused != nil {
+	if refused := g.serve(out, r, space, span); refused != nil {
 		g.refuse(out, record, refused)
 	}
 }
@@ -136,7 +141,8 @@ type visit struct {
 	route    openai.Route
 	asked    controls
 	record   *usage.Record
-	span     Span // nil: the request is not traced
+	span     Span       // nil: the request is not traced
+	space    *workspace // that of the request itself and of its record
 }
 
 // serve finds out who asks for what, and has it served. It returns why the request is
@@ -145,8 +151,8 @@ type visit struct {
 // While an answer streams, for minutes, this and all that it calls is on the stack of a
 // goroutine, and the runtime gives a stack back only as far as little of it is used. So
 // what is done before is done in functions of its own.
-func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span Span) *openai.Error {
-	v, refused := g.admit(w, r, record)
+func (g *Gateway) serve(w *response, r *http.Request, space *workspace, span Span) *openai.Error {
+	v, refused := g.admit(w, r, space)
 	if refused != nil {
 		return refused
 	}
@@ -163,7 +169,7 @@ func (g *Gateway) serve(w *response, r *http.Request, record *usage.Record, span
 }
 
 // admit finds out who asks for what.
-func (g *Gateway) admit(w *response, r *http.Request, record *usage.Record) (*visit, *openai.Error) {
+func (g *Gateway) admit(w *response, r *http.Request, space *workspace) (*visit, *openai.Error) {
 	route, refused := findRoute(r)
 	if refused != nil {
 		return nil, refused
@@ -172,7 +178,7 @@ func (g *Gateway) admit(w *response, r *http.Request, record *usage.Record) (*vi
 	if refused != nil {
 		return nil, refused
 	}
-	consumer := caller.Consumer
+	consumer, record := caller.Consumer, &space.record
 	record.Consumer, record.Credential = consumer.Name, caller.Credential
 	record.Operation = route.Operation.String()
 	w.limits = consumer.Limits
@@ -181,7 +187,8 @@ func (g *Gateway) admit(w *response, r *http.Request, record *usage.Record) (*vi
 		return nil, refused
 	}
 	record.Tags = asked.tags
-	return &visit{consumer: consumer, route: route, asked: asked, record: record}, nil
+	space.visit = visit{consumer: consumer, route: route, asked: asked, record: record, space: space}
+	return &space.visit, nil
 }
 
 // generate is the path of a request that a model answers.
@@ -191,8 +198,8 @@ func (g *Gateway) generate(w *response, r *http.Request, v *visit) *openai.Error
 		return refused
 	}
 	defer g.leave(req)
-	ctx, cancel := g.bounded(r.Context(), &v.asked)
-	defer cancel()
+	ctx := g.bound(r.Context(), v)
+	defer v.space.unbind()
 	first, refused := g.choose(ctx, w, req)
 	if refused != nil {
 		return refused
@@ -243,21 +250,6 @@ func (g *Gateway) obtain(ctx context.Context, first *Pool, req *request, hold *h
 	}
 	return answer, refused
 }
-
-// bounded is the context of a request: it ends after Options.Total, or when the client
-// wants no answer any more.
-func (g *Gateway) bounded(ctx context.Context, asked *controls) (context.Context, context.CancelFunc) {
-	most, cause := g.Total, errTotal
-	if rest := asked.deadline.Sub(g.Clock.Now()); !asked.deadline.IsZero() && rest < most {
-		most, cause = rest, errDeadline
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, most, cause)
-	return store.WithPatience(ctx, storePatience), cancel
-}
-
-// storePatience is how long one request waits for a store that is slow or down,
-// over all limits and breakers that it meets.
-const storePatience = 150 * time.Millisecond
 
 // The causes of a request that took longer than Options.Total, or than its client
 // had time for.

@@ -69,17 +69,19 @@ func levelOf(s lease.Status) Level {
 
 // notice tells of the limits that have come to a level.
 func (g *Gateway) notice(consumer string, limits []Limit) {
-	if g.Notice == nil {
+	if g.Notice == nil || len(limits) == 0 {
 		return
 	}
-	for _, l := range limits {
-		status := l.Status()
+	now := g.Clock.Read()
+	for i := range limits {
+		l := &limits[i]
+		status := l.StatusAt(now)
 		g.tell(consumer, l, levelOf(status), status)
 	}
 }
 
 // tell tells of one limit, if it is news.
-func (g *Gateway) tell(consumer string, l Limit, level Level, status lease.Status) {
+func (g *Gateway) tell(consumer string, l *Limit, level Level, status lease.Status) {
 	if g.Notice != nil && level > 0 && l.mark != nil && l.mark.raise(level, status.ResetAt) {
 		g.Notice(Notice{Level: level, Consumer: consumer, Limit: l.title(), Status: status})
 	}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 
@@ -11,23 +10,26 @@ import (
 // showLimits adds the x-ratelimit headers of the consumer's own limits, in
 // place of the backend's. Of several limits of a kind the one is told that has
 // the least left. Quotas are not told: they are no rates.
-func showLimits(header http.Header, limits []Limit, now time.Time) {
+func (w *response) showLimits() {
+	if len(w.limits) == 0 {
+		return
+	}
 	var tokens, requests scarcest
-	for _, limit := range limits {
-		switch {
+	now := w.clock.Read()
+	for i := range w.limits {
+		switch limit := &w.limits[i]; {
 		case limit.Quota:
 		case limit.Requests:
-			requests.consider(limit.Status())
+			requests.consider(limit.StatusAt(now))
 		default:
-			tokens.consider(limit.Status())
+			tokens.consider(limit.StatusAt(now))
 		}
 	}
-	// The names are in canonical form.
 	if tokens.found {
-		tokens.show(header, now, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens")
+		tokens.show(w, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens")
 	}
 	if requests.found {
-		requests.show(header, now, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests")
+		requests.show(w, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests")
 	}
 }
 
@@ -43,10 +45,11 @@ func (s *scarcest) consider(status lease.Status) {
 	}
 }
 
-func (s *scarcest) show(header http.Header, now time.Time, amount, remaining, reset string) {
+func (s *scarcest) show(w *response, amount, remaining, reset string) {
 	digits := strconv.AppendInt(make([]byte, 0, 40), s.Amount, 10)
 	first := len(digits)
 	text := string(strconv.AppendInt(digits, max(0, s.Remaining), 10))
-	values := [...]string{text[:first], text[first:], max(time.Millisecond, s.ResetAt.Sub(now)).Round(time.Millisecond).String()}
-	header[amount], header[remaining], header[reset] = values[0:1:1], values[1:2:2], values[2:3:3]
+	w.set(amount, text[:first])
+	w.set(remaining, text[first:])
+	w.set(reset, max(time.Millisecond, s.ResetAt.Sub(w.begun)).Round(time.Millisecond).String())
 }

@@ -47,9 +47,18 @@ func (r *request) release() {
 	r.wire.Release(r.memory.release)
 }
 
+// headerValue is a header's first value, or "". The name is in canonical form, of which
+// http.Header.Get would first make sure.
+func headerValue(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
 // findRoute finds the operation that a path names.
 func findRoute(r *http.Request) (openai.Route, *openai.Error) {
-	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+	if strings.EqualFold(headerValue(r.Header, "Upgrade"), "websocket") {
 		return openai.Route{}, openai.NotImplemented("This gateway has no websockets; the realtime API is not served.")
 	}
 	return openai.ParseRoute(r.Method, r.URL)
@@ -88,15 +97,18 @@ func (g *Gateway) understand(v *visit, r *http.Request, wire *openai.Request) (*
 	if model == "" {
 		return nil, openai.InvalidRequest("model", "you must provide a model parameter")
 	}
-	return &request{
+	writes := v.span != nil || v.route.Operation.BodyKind() == openai.BodyForm // a traceparent, or the form's type
+	req := &v.space.request
+	*req = request{
 		visit:    v,
 		only:     v.asked.backend,
 		wire:     wire,
 		model:    model,
-		header:   forwardable(r.Header),
+		header:   forwardable(r.Header, writes),
 		estimate: g.Estimator.Estimate(model, wire),
 		azure:    tokens.AzureCharge(wire),
-	}, nil
+	}
+	return req, nil
 }
 
 // ownHeaders are not a backend's business: those that the platform in front of
@@ -110,18 +122,34 @@ var ownHeaders = map[string]bool{
 	"X-Site-Deployment-Id": true, "X-Waws-Unencoded-Url": true, "Client-Ip": true, "Max-Forwards": true,
 }
 
-// forwardable is a copy of the client's headers without its credentials.
-func forwardable(client http.Header) http.Header {
+// forwardable are the client's headers without its credentials and without what is no
+// backend's business. It is the client's own map, which must not be changed, unless
+// something has to be taken out of it, or is to be written into it.
+func forwardable(client http.Header, written bool) http.Header {
+	if !written && !hasWithheld(client) {
+		return client
+	}
 	header := maps.Clone(client) // the values are only read
 	auth.Strip(header, nil)
 	maps.DeleteFunc(header, func(name string, _ []string) bool { return ownHeaders[name] })
 	return header
 }
 
+// hasWithheld tells whether the headers have more to be taken out of them than the
+// credentials that nearly every request has, which package upstream never sends on.
+func hasWithheld(header http.Header) bool {
+	for name := range header {
+		if name != "Authorization" && name != "Api-Key" && (ownHeaders[name] || auth.IsSecretHeader(name)) {
+			return true
+		}
+	}
+	return false
+}
+
 // body is a request body in a pooled buffer.
 type body struct {
-	bytes []byte
-	pool  *bodyPool
+	bytes   []byte
+	release func() // gives it back to its pool
 }
 
 // maxPooledBody keeps huge requests from pinning their memory: longer ones are rare.
@@ -134,7 +162,8 @@ type bodyPool struct{ sync.Pool }
 func (p *bodyPool) take(n int64) *body {
 	b, _ := p.Get().(*body)
 	if b == nil {
-		b = &body{pool: p}
+		b = new(body)
+		b.release = func() { p.put(b) }
 	}
 	if int64(cap(b.bytes)) < n {
 		b.bytes = make([]byte, 0, n)
@@ -143,9 +172,9 @@ func (p *bodyPool) take(n int64) *body {
 	return b
 }
 
-func (b *body) release() {
+func (p *bodyPool) put(b *body) {
 	if cap(b.bytes) <= maxPooledBody {
-		b.pool.Put(b)
+		p.Put(b)
 	}
 }
 

@@ -63,12 +63,16 @@ func (g *Gateway) unserved(ctx context.Context, p *Pool, req *request, short sho
 // ended is the answer to a request whose client has left or whose time is up,
 // or nil if it may go on.
 func (g *Gateway) ended(ctx context.Context) *openai.Error {
+	var cause error
+	if b, ok := ctx.(*bounded); ok {
+		cause = b.Cause()
+	}
 	switch {
 	case ctx.Err() == nil:
 		return nil
-	case errors.Is(context.Cause(ctx), errTotal):
+	case errors.Is(cause, errTotal):
 		return tooLong(g.Total.String())
-	case errors.Is(context.Cause(ctx), errDeadline):
+	case errors.Is(cause, errDeadline):
 		e := tooLong("its deadline allows")
 		e.Code, e.NoRetry = "deadline", true
 		return e

@@ -3,7 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	mathrand "math/rand/v2"
@@ -48,17 +48,16 @@ func (g *Gateway) begin(ctx context.Context, w *response, req *request, bill *bi
 		bill.settle(tokensOf(a.result.Usage), true)
 	}
 	w.within = g.Total + lastWords
-	header := w.Header()
-	upstream.CopyHeaders(header, a.result.Header)
-	decorate(header, req, record)
+	upstream.CopyHeaders(w.Header(), a.result.Header)
+	decorate(w, req, record)
 	if record.Measured {
-		header.Set(headerConsumed, bill.consumed())
+		w.set(headerConsumed, bill.consumed())
 	}
 	if !a.result.Stream {
 		remembered() // the next request may ask another instance
 	}
 	w.WriteHeader(a.result.Status)
-	record.FirstByte = g.Clock.Now().Sub(record.Start)
+	record.FirstByte = w.begun.Sub(record.Start)
 	return remembered
 }
 
@@ -182,18 +181,17 @@ const (
 	headerConsumed   = "X-Spillway-Tokens-Consumed"
 )
 
-// decorate adds the headers that tell how the request was served. Their names are in
-// canonical form.
-func decorate(header http.Header, req *request, record *usage.Record) {
-	values := [...]string{record.RequestID, record.Backend, record.Deployment, strconv.Itoa(len(record.Attempts))}
-	for i, name := range [...]string{headerRequestID, headerBackend, headerDeployment, headerAttempts} {
-		header[name] = values[i : i+1 : i+1]
-	}
+// decorate adds the headers that tell how the request was served.
+func decorate(w *response, req *request, record *usage.Record) {
+	w.set(headerRequestID, record.RequestID)
+	w.set(headerBackend, record.Backend)
+	w.set(headerDeployment, record.Deployment)
+	w.set(headerAttempts, strconv.Itoa(len(record.Attempts)))
 	if record.Spillover != "" {
-		header.Set(headerSpillover, record.Spillover)
+		w.set(headerSpillover, record.Spillover)
 	}
 	if req.afresh {
-		header.Set(controlFreshRoute, "true")
+		w.set(controlFreshRoute, "true")
 	}
 }
 
@@ -214,9 +212,9 @@ const spilledByService = "service"
 
 // handedOn is the deployment that served in place of the one that was asked, or "".
 func handedOn(h http.Header) string {
-	by := h.Get("X-Ms-Deployment-Name")
+	by := headerValue(h, "X-Ms-Deployment-Name")
 	const longest = 64
-	if h.Get("X-Ms-Spillover-From-Deployment") == "" || len(by) > longest || !plain(by) {
+	if headerValue(h, "X-Ms-Spillover-From-Deployment") == "" || len(by) > longest || !plain(by) {
 		return ""
 	}
 	return by
@@ -225,7 +223,7 @@ func handedOn(h http.Header) string {
 // regionOf is the region that a backend says it is in, as Azure writes names of
 // regions in settings: "East US 2" is eastus2. Empty if it says nothing sensible.
 func regionOf(h http.Header) string {
-	name := strings.ToLower(strings.ReplaceAll(h.Get("X-Ms-Region"), " ", ""))
+	name := strings.ToLower(strings.ReplaceAll(headerValue(h, "X-Ms-Region"), " ", ""))
 	const longest = 40
 	if len(name) > longest || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 		return ""
@@ -252,12 +250,12 @@ func (g *Gateway) refuse(w *response, record *usage.Record, e *openai.Error) {
 }
 
 // open starts the record of a request.
-func (g *Gateway) open(w *response, r *http.Request) *usage.Record {
-	id := r.Header.Get(headerRequestID)
+func (g *Gateway) open(record *usage.Record, r *http.Request) {
+	id := headerValue(r.Header, headerRequestID)
 	if !plain(id) {
 		id = newRequestID()
 	}
-	return &usage.Record{Start: g.Clock.Now(), RequestID: id, TraceID: traceID(r.Header.Get("Traceparent"))}
+	*record = usage.Record{Start: g.Clock.Now(), RequestID: id, TraceID: traceID(headerValue(r.Header, "Traceparent"))}
 }
 
 // plain tells whether a caller's id may be repeated in headers and logs.
@@ -273,10 +271,12 @@ func plain(id string) bool {
 	return true
 }
 
+// newRequestID is unique, and no secret.
 func newRequestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: it ends the process rather
-	return "req_" + hex.EncodeToString(b[:])
+	b := make([]byte, 0, 16)
+	b = binary.BigEndian.AppendUint64(b, mathrand.Uint64())
+	b = binary.BigEndian.AppendUint64(b, mathrand.Uint64())
+	return string(hex.AppendEncode(append(make([]byte, 0, 36), "req_"...), b))
 }
 
 // traceID is the trace-id of a W3C traceparent, or "".
@@ -291,7 +291,7 @@ func traceID(traceparent string) string {
 
 func backendID(h http.Header) string {
 	for _, name := range []string{"Apim-Request-Id", headerRequestID} {
-		if id := h.Get(name); plain(id) {
+		if id := headerValue(h, name); plain(id) {
 			return id
 		}
 	}
@@ -304,10 +304,12 @@ func backendID(h http.Header) string {
 type response struct {
 	http.ResponseWriter
 	clock   *clock.Clock
-	limits  []Limit // of the consumer, once it is known
+	limits  []Limit  // of the consumer, once it is known
+	values  []string // of the fields that were set, in one piece of memory
 	status  int
 	started bool
-	broken  bool // the answer ended early and must not look complete
+	begun   time.Time // when it was started
+	broken  bool      // the answer ended early and must not look complete
 	// within bounds the time that a backend's answer may take to send: a client that
 	// reads no more must not hold its backend for ever. 0: it is not bound.
 	within time.Duration
@@ -315,13 +317,24 @@ type response struct {
 	sent   int64 // bytes of the body
 }
 
+// set sets a field of the header. The name is in canonical form.
+func (w *response) set(name, value string) {
+	if len(w.values) == cap(w.values) {
+		const usual = 12 // fields that the gateway adds
+		w.values = make([]string, 0, usual)
+	}
+	w.values = append(w.values, value)
+	n := len(w.values)
+	w.Header()[name] = w.values[n-1 : n : n]
+}
+
 // WriteHeader sends the status once.
 func (w *response) WriteHeader(status int) {
 	if w.started {
 		return
 	}
-	w.started, w.status = true, status
-	showLimits(w.Header(), w.limits, w.clock.Now())
+	w.started, w.status, w.begun = true, status, w.clock.Now()
+	w.showLimits()
 	w.ResponseWriter.WriteHeader(status)
 }
 

@@ -35,12 +35,12 @@ type hold struct {
 // changes no counter. A limit in shadow that has no room lets the request pass
 // and does not count it.
 func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold, *openai.Error) {
-	h := &hold{consumer: c, limits: c.limits(req.model), tokens: req.estimate.Total()}
+	h := &req.space.hold
+	*h = hold{consumer: c, limits: c.limits(req.model), tokens: req.estimate.Total(), reservations: req.space.reservations[:0]}
 	if len(h.limits) == 0 {
 		return h, nil
 	}
 	h.tokens = g.consumerNeed(h, req)
-	h.reservations = make([]lease.Reservation, 0, len(h.limits))
 	for _, limit := range h.limits {
 		n := h.tokens
 		if limit.Requests {
@@ -53,7 +53,7 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 				return nil, g.ended(ctx)
 			}
 			if verdict.Outcome == lease.Full {
-				g.tell(c.Name, limit, Reached, limit.Status())
+				g.tell(c.Name, &limit, Reached, limit.Status())
 			}
 			refused := g.overLimit(limit, n, verdict)
 			if !c.Shadow {
@@ -88,9 +88,10 @@ func (g *Gateway) insist(ctx context.Context, limit Limit, n int64) (lease.Reser
 
 // consumerNeed is the number of tokens to reserve on each of a consumer's limits.
 func (g *Gateway) consumerNeed(h *hold, req *request) int64 {
+	now := g.Clock.Read()
 	prompt, output := req.estimate.Prompt, h.consumer.possibleOutput(req.estimate.Output)
 	for _, limit := range h.limits {
-		if !limit.Requests && req.straddles(limit.Limit, output, g.Clock.Read()) {
+		if !limit.Requests && req.straddles(limit.Limit, output, now) {
 			prompt = g.exactPrompt(req)
 			break
 		}

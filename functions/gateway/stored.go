@@ -46,9 +46,9 @@ type errand struct {
 
 // serveStored serves a request about something stored.
 func (g *Gateway) serveStored(w *response, r *http.Request, from *visit) *openai.Error {
-	ctx, cancel := g.bounded(r.Context(), &from.asked)
-	defer cancel()
-	v := errand{visit: from, kind: storedKinds[from.route.Operation], header: forwardable(r.Header)}
+	ctx := g.bound(r.Context(), from)
+	defer from.space.unbind()
+	v := errand{visit: from, kind: storedKinds[from.route.Operation], header: forwardable(r.Header, true)}
 	v.query, _ = url.ParseQuery(v.route.Query) // what cannot be read is left out
 	auth.Strip(nil, v.query)
 	if refused := g.locate(ctx, &v); refused != nil {
@@ -231,7 +231,7 @@ func (g *Gateway) answerStored(ctx context.Context, w *response, v *errand, resu
 		g.amend(ctx, w, v, result)
 	} else {
 		w.WriteHeader(result.Status)
-		record.FirstByte = g.Clock.Now().Sub(record.Start)
+		record.FirstByte = w.begun.Sub(record.Start)
 		delivery = result.Relay(w, w.flush)
 	}
 	if delivery.HasUsage && !result.HasUsage && v.object.Pending {
@@ -285,6 +285,6 @@ func (g *Gateway) amend(ctx context.Context, w *response, v *errand, result *ups
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(result.Status)
-	v.record.FirstByte = g.Clock.Now().Sub(v.record.Start)
+	v.record.FirstByte = w.begun.Sub(v.record.Start)
 	_, _ = w.Write(text) // the client may have left
 }

@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/pool"
 )
@@ -67,15 +66,15 @@ type field struct {
 // survey asks of each member whether it may serve the request now. Members
 // whose headroom is below SpillBelow are left out unless relaxed: the setting
 // prefers other members, it does not refuse what still fits.
-func (t *turn) survey(now time.Time, relaxed bool) field {
+func (t *turn) survey(relaxed bool) field {
 	if t.surveyed.skips == nil {
 		t.surveyed = field{make([]pool.Candidate, 0, len(t.pool.Members)), make([]skip, len(t.pool.Members))}
 	}
 	f := field{candidates: t.surveyed.candidates[:0], skips: t.surveyed.skips}
-	instant := t.gateway.Clock.Read() // once: a pool may have a hundred members
+	now := t.now.Time() // once: a pool may have a hundred members
 	for i := range t.pool.Members {
 		m := &t.pool.Members[i]
-		f.skips[i] = t.consider(m, now, instant, relaxed)
+		f.skips[i] = t.consider(m, now, relaxed)
 		if f.skips[i].reason != "" {
 			continue
 		}
@@ -83,7 +82,7 @@ func (t *turn) survey(now time.Time, relaxed bool) field {
 			Index:    i,
 			Priority: m.Priority,
 			Weight:   m.Weight,
-			Headroom: t.headroom(m, instant),
+			Headroom: t.headroom(m),
 			Latency:  m.Latency.Value(now),
 			InFlight: m.InFlight(),
 		})
@@ -94,7 +93,7 @@ func (t *turn) survey(now time.Time, relaxed bool) field {
 // consider returns why a member may not serve the request now; the zero skip
 // says that it may. A member that is to be left alone for now and that has no
 // room either is ready when both have ended.
-func (t *turn) consider(m *Member, now time.Time, instant clock.Instant, relaxed bool) skip {
+func (t *turn) consider(m *Member, now time.Time, relaxed bool) skip {
 	switch {
 	case !t.req.permits(m.Backend.Name):
 		return skip{reason: chosen}
@@ -103,7 +102,7 @@ func (t *turn) consider(m *Member, now time.Time, instant clock.Instant, relaxed
 	case t.req.tooLate(m, now):
 		return skip{reason: late}
 	}
-	return t.barred(m, now).and(t.full(m, instant, relaxed))
+	return t.barred(m, now).and(t.full(m, relaxed))
 }
 
 // tooLate tells whether a member, as fast as it has been, would begin its answer after
@@ -145,15 +144,16 @@ func (t *turn) barred(m *Member, now time.Time) skip {
 
 // full tells whether the request has no room in the consumer's spillover, where
 // the member is that, or in the member's own limits.
-func (t *turn) full(m *Member, now clock.Instant, relaxed bool) skip {
+func (t *turn) full(m *Member, relaxed bool) skip {
+	now := t.now
 	var k skip
 	if most := t.consumer.Spillover; most != nil && t.spills(m) && !t.consumer.Shadow {
-		if v := most.PeekAt(t.spillNeed(now), now); !v.OK() {
+		if v := most.PeekAt(t.spillNeed(), now); !v.OK() {
 			k = shortOf(capped, v)
 		}
 	}
 	if m.Tokens != nil {
-		need := t.charge(m.Deployment, now)
+		need := t.charge(m.Deployment)
 		if !relaxed {
 			need = max(need, m.SpillBelow)
 		}
@@ -179,9 +179,9 @@ func shortOf(why reason, v lease.Verdict) skip {
 
 // headroom is the number of tokens that a member can still take in this window, where
 // the strategy asks for it.
-func (t *turn) headroom(m *Member, now clock.Instant) int64 {
+func (t *turn) headroom(m *Member) int64 {
 	if m.Tokens == nil || t.pool.Strategy != pool.MostHeadroom {
 		return math.MaxInt64
 	}
-	return m.Tokens.HeadroomAt(now)
+	return m.Tokens.HeadroomAt(t.now)
 }

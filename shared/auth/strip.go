@@ -41,7 +41,7 @@ var secretQueries = map[string]bool{
 // request that is to be forwarded. Everything else stays. Either may be nil.
 func Strip(h http.Header, q url.Values) {
 	for name := range h {
-		if isSecretHeader(http.CanonicalHeaderKey(name)) {
+		if IsSecretHeader(http.CanonicalHeaderKey(name)) {
 			delete(h, name)
 		}
 	}
@@ -52,7 +52,9 @@ func Strip(h http.Header, q url.Values) {
 	}
 }
 
-func isSecretHeader(canonical string) bool {
+// IsSecretHeader tells whether a header carries a credential of the caller. The name is in
+// canonical form.
+func IsSecretHeader(canonical string) bool {
 	if secretHeaders[canonical] {
 		return true
 	}

@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"spillway/shared/lease"
+	"spillway/shared/lifetime"
+	"spillway/shared/store"
+	"spillway/shared/usage"
+)
+
+// workspace is the memory for what lives as long as a request does. It serves one request
+// after another: made anew, this would be a sixth of the bytes that a request allocates.
+type workspace struct {
+	response response
+	record   usage.Record
+	visit    visit
+	request  request
+	hold     hold
+	turns    [1]turn // more, where there are fallbacks, are made anew
+	trail    trail
+	answer   answer // of the last attempt
+
+	reservations [4]lease.Reservation // of hold, where they suffice
+
+	alarm alarm
+	// spoiled: something may hold on to a part of it.
+	spoiled bool
+}
+
+// workspaces are those that no request uses.
+type workspaces struct{ sync.Pool }
+
+func (p *workspaces) take() *workspace {
+	if s, ok := p.Get().(*workspace); ok {
+		return s
+	}
+	return new(workspace)
+}
+
+// give takes a workspace back. The request has ended, and been recorded.
+func (p *workspaces) give(s *workspace) {
+	if s.spoiled {
+		return
+	}
+	*s = workspace{alarm: alarm{timer: s.alarm.timer}}
+	p.Put(s)
+}
+
+// bounded is the context of a request. It ends with the host's, or when the request's time
+// is up, or when the request has ended.
+type bounded struct {
+	lifetime.Lifetime
+	values   context.Context // the host's, with what is the request's own
+	deadline time.Time
+	cause    error // of its end, if its time is up
+}
+
+// Deadline implements context.Context.
+func (b *bounded) Deadline() (time.Time, bool) {
+	if hosts, ok := b.Lifetime.Deadline(); ok && hosts.Before(b.deadline) {
+		return hosts, true
+	}
+	return b.deadline, true
+}
+
+// Value implements context.Context.
+func (b *bounded) Value(key any) any { return b.values.Value(key) }
+
+// bound begins the context of a request: it ends after Options.Total, or when the client
+// wants no answer any more. The workspace's unbind must follow.
+func (g *Gateway) bound(host context.Context, v *visit) *bounded {
+	most, cause := g.Total, errTotal
+	if late := v.asked.deadline; !late.IsZero() {
+		if rest := late.Sub(g.Clock.Now()); rest < most {
+			most, cause = rest, errDeadline
+		}
+	}
+	b := &bounded{values: store.WithPatience(host, storePatience), deadline: time.Now().Add(most), cause: cause}
+	b.Begin(host)
+	v.space.alarm.set(b, most)
+	return b
+}
+
+// unbind ends the context of the workspace's request.
+func (s *workspace) unbind() {
+	s.spoiled = s.spoiled || !s.alarm.stop()
+	s.alarm.of.End(context.Canceled, nil)
+}
+
+// alarm ends the context of a request when its time is up. Its one timer serves one
+// request after another.
+type alarm struct {
+	timer *time.Timer // nil before the first
+	of    *bounded
+}
+
+func (a *alarm) set(of *bounded, after time.Duration) {
+	a.of = of
+	if after <= 0 {
+		of.timeUp()
+	}
+	if a.timer == nil {
+		a.timer = time.AfterFunc(after, func() { a.of.timeUp() })
+	} else {
+		a.timer.Reset(after)
+	}
+}
+
+// stop tells whether the alarm may be set again: its timer has not gone off.
+func (a *alarm) stop() bool { return a.timer.Stop() }
+
+func (b *bounded) timeUp() { b.End(context.DeadlineExceeded, b.cause) }
+
+// storePatience is how long one request waits for a store that is slow or down,
+// over all limits and breakers that it meets.
+const storePatience = 150 * time.Millisecond
