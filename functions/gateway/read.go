@@ -111,15 +111,19 @@ func (g *Gateway) understand(v *visit, r *http.Request, wire *openai.Request) (*
 	return req, nil
 }
 
-// ownHeaders are not a backend's business: those that the platform in front of
-// the gateway adds, and those that choose among the accounts of a caller's own
+// notForwarded tells the headers that are not a backend's business: those that the platform
+// in front of the gateway adds, and those that choose among the accounts of a caller's own
 // OpenAI key, which is not the key that the backend gets.
-var ownHeaders = map[string]bool{
-	"Openai-Organization": true, "Openai-Project": true,
-	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Prefix": true,
-	"X-Azure-Functions-Hostversion": true, "X-Azure-Functions-Invocationid": true, "X-Ms-Invocation-Id": true,
-	"X-Original-Url": true, "X-Arr-Log-Id": true, "X-Arr-Ssl": true, "Disguised-Host": true, "Was-Default-Hostname": true,
-	"X-Site-Deployment-Id": true, "X-Waws-Unencoded-Url": true, "Client-Ip": true, "Max-Forwards": true,
+func notForwarded(name string) bool {
+	switch name {
+	case "Openai-Organization", "Openai-Project",
+		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix",
+		"X-Azure-Functions-Hostversion", "X-Azure-Functions-Invocationid", "X-Ms-Invocation-Id",
+		"X-Original-Url", "X-Arr-Log-Id", "X-Arr-Ssl", "Disguised-Host", "Was-Default-Hostname",
+		"X-Site-Deployment-Id", "X-Waws-Unencoded-Url", "Client-Ip", "Max-Forwards":
+		return true
+	}
+	return false
 }
 
 // forwardable are the client's headers without its credentials and without what is no
@@ -131,7 +135,7 @@ func forwardable(client http.Header, written bool) http.Header {
 	}
 	header := maps.Clone(client) // the values are only read
 	auth.Strip(header, nil)
-	maps.DeleteFunc(header, func(name string, _ []string) bool { return ownHeaders[name] })
+	maps.DeleteFunc(header, func(name string, _ []string) bool { return notForwarded(name) })
 	return header
 }
 
@@ -139,7 +143,7 @@ func forwardable(client http.Header, written bool) http.Header {
 // credentials that nearly every request has, which package upstream never sends on.
 func hasWithheld(header http.Header) bool {
 	for name := range header {
-		if name != "Authorization" && name != "Api-Key" && (ownHeaders[name] || auth.IsSecretHeader(name)) {
+		if name != "Authorization" && name != "Api-Key" && (notForwarded(name) || auth.IsSecretHeader(name)) {
 			return true
 		}
 	}
