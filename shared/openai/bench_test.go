@@ -43,11 +43,13 @@ const (
 	prose    = `The quick brown fox jumps over the lazy dog, and then it says: \"good night\".\n`
 	japanese = `吾輩は猫である。名前はまだ無い。`
 	escaped  = `\u543e\u8f29\u306f\u732b\u3067\u3042\u308b\ud83d\ude00` // as Python's json.dumps writes it
+	question = `{"role":"user","content":"What is it?\nThis."},`
+	picture  = "iVBORw0KGgoAAAANSUhEUgAA"
 )
 
 func BenchmarkParseRequest(b *testing.B) {
 	const size = 1 << 20
-	for _, c := range []struct {
+	bodies := []struct {
 		name string
 		body []byte
 	}{
@@ -55,23 +57,37 @@ func BenchmarkParseRequest(b *testing.B) {
 		{"400KB", chatBody(400<<10, prose)},
 		{"1MB plain", chatBody(size, document(size, 0, ""))},
 		{"1MB prose", chatBody(size, document(size, 0.05, `line.\n\n \"so\" \"then,\"`))},
+		{"1MB mixed", chatBody(size, document(size, 0.08, `line.\n\n \"so\" für naïve`))},
 		{"1MB code", chatBody(size, document(size, 0.25, `)\n\t\tif {\n\t\t\t \"%d\\n\",`))},
 		{"1MB JSON", chatBody(size, document(size, 0.9, `\"id\":\"x7\", },\n \"name\": \"any\" {\"text\":`))},
 		{"1MB german", chatBody(size, document(size, 0.05, "für größere Überlegungen"))},
+		{"1MB german escaped", chatBody(size, document(size, 0.05, `f\u00fcr gr\u00f6\u00dfere \u00dcberlegungen`))},
 		{"1MB russian", chatBody(size, document(size, 0.95, "шлюз принимает запросы и считает слова"))},
 		{"400KB japanese", chatBody(400<<10, japanese)},
 		{"400KB escaped", chatBody(400<<10, escaped)},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			b.SetBytes(int64(len(c.body)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := ParseRequest(ChatCompletions, c.body); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		{"1MB short messages", []byte(`{"model":"gpt-4o","messages":[` + strings.Repeat(question, size/len(question)) + `{}]}`)},
+		{"1MB picture", []byte(`{"model":"gpt-4o","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` +
+			strings.Repeat(picture, size/len(picture)) + `"}}]}]}`)},
 	}
+	parse := func(b *testing.B) {
+		for _, c := range bodies {
+			b.Run(c.name, func(b *testing.B) {
+				b.SetBytes(int64(len(c.body)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := ParseRequest(ChatCompletions, c.body); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	if hasBlocks {
+		b.Run("by blocks", parse)
+		hasBlocks = false
+		defer func() { hasBlocks = true }()
+	}
+	b.Run("by words", parse)
 }
 
 func BenchmarkPatch(b *testing.B) {

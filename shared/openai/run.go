@@ -17,11 +17,25 @@ const (
 	highs = 0x8080808080808080
 )
 
-// plainRun is how many bytes at the beginning of buf are plain: ASCII but for control characters, quotes and
-// backslashes.
+// plainWords is how many bytes at the beginning of buf are plain: ASCII but for control characters, quotes and
+// backslashes. It stops before a word that is not whole, and ended is false.
+func plainWords(buf []byte) (size int, ended bool) {
+	i := 0
+	for ; len(buf)-i >= 8; i += 8 {
+		x := word(buf[i:])
+		// x^2 makes a quote 0x20 and only exchanges control characters, so both are below 0x21 (Lemire, "Detect control
+		// characters, quotes and backslashes efficiently using SWAR").
+		if special := (x | ((x ^ ones*2) - ones*0x21) | ((x ^ ones*'\\') - ones)) & highs; special != 0 {
+			return i + bits.TrailingZeros64(special)>>3, true
+		}
+	}
+	return i, false
+}
+
+// plainRun is how many bytes at the beginning of buf are plain, however many.
 //
-// Most strings are short, and read by words. A long one is read in blocks that stay in the processor's nearest cache:
-// a quote or a backslash is found at the speed of bytes.IndexByte, and what lies before it need only be asked for control
+// It reads words first, as text is often interrupted soon, and then blocks that stay in the processor's nearest cache: a
+// quote or a backslash is found at the speed of bytes.IndexByte, and what lies before it need only be asked for control
 // characters and bytes beyond ASCII. Blocks begin small, so that little is searched in vain where the text is
 // interrupted often.
 func plainRun(buf []byte) int {
@@ -30,14 +44,9 @@ func plainRun(buf []byte) int {
 		firstBlock   = 512
 		largestBlock = 4 << 10
 	)
-	i := 0
-	for head := buf[:min(len(buf), short)]; len(head)-i >= 8; i += 8 {
-		x := word(head[i:])
-		// x^2 makes a quote 0x20 and only exchanges control characters, so both are below 0x21 (Lemire, "Detect control
-		// characters, quotes and backslashes efficiently using SWAR").
-		if special := (x | ((x ^ ones*2) - ones*0x21) | ((x ^ ones*'\\') - ones)) & highs; special != 0 {
-			return i + bits.TrailingZeros64(special)>>3
-		}
+	i, ended := plainWords(buf[:min(len(buf), short)])
+	if ended {
+		return i
 	}
 	for block := firstBlock; i < len(buf); block = min(2*block, largestBlock) {
 		text := buf[i:min(i+block, len(buf))]

@@ -49,15 +49,29 @@ func readString(s *scanner) token {
 	return fail(len(s.buf), "unexpected end")
 }
 
-// checkString compares the reading of a string by runs with that by characters: counts, faults and where they are.
+// checkString compares the reading of a string by runs with that by characters: counts, faults and where they are. Where
+// strings are read by blocks, they are read without too, as on other processors.
 func checkString(t *testing.T, text string) {
 	t.Helper()
-	got, want := scanner{buf: []byte(text)}, scanner{buf: []byte(text)}
+	checkStringAt(t, 0, text)
+	if hasBlocks {
+		checkStringAt(t, utf8.UTFMax, text) // a block begins with the text, where there is something before it
+		hasBlocks = false
+		defer func() { hasBlocks = true }()
+		checkStringAt(t, 0, text)
+	}
+}
+
+// checkStringAt checks the reading of a string that stands at a place of a buffer.
+func checkStringAt(t *testing.T, at int, text string) {
+	t.Helper()
+	buf := []byte(strings.Repeat(" ", at) + text)
+	got, want := scanner{buf: buf, pos: at}, scanner{buf: buf, pos: at}
 	gotToken, wantToken := got.str(), readString(&want)
 	if !reflect.DeepEqual(gotToken, wantToken) || !reflect.DeepEqual(got, want) {
-		at := max(0, want.at-20)
-		t.Fatalf("%.60q… (%d bytes, %q at %d):\n got %+v, %d wide, %q at %d, ends at %d\nwant %+v, %d wide, %q at %d, ends at %d",
-			text, len(text), text[at:min(len(text), at+40)], at,
+		from := max(0, want.at-20)
+		t.Fatalf("%.60q… (%d bytes at %d, %q at %d; by blocks %v):\n got %+v, %d wide, %q at %d, ends at %d\nwant %+v, %d wide, %q at %d, ends at %d",
+			text, len(text), at, buf[from:min(len(buf), from+40)], from, hasBlocks,
 			gotToken.text, got.wide, got.fault, got.at, got.pos, wantToken.text, want.wide, want.fault, want.at, want.pos)
 	}
 }
@@ -89,6 +103,56 @@ func TestSpecialBytesInLongStrings(t *testing.T) {
 		for offset := 0; offset < 9000; offset += 1 + offset/700 {
 			checkString(t, `"`+strings.Repeat("a", offset)+special+strings.Repeat("z", 100)+`"`)
 		}
+	}
+}
+
+// Sequences of four bytes, all that differ in what UTF-8 allows, are judged as utf8.Valid does, at any place of a block.
+func TestSequencesOfBytes(t *testing.T) {
+	edges := []byte("a\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xe1\xec\xed\xee\xef\xf0\xf1\xf3\xf4\xf5\xff")
+	place := 0
+	for _, first := range edges {
+		for _, second := range edges {
+			for _, third := range edges {
+				for _, fourth := range edges {
+					if first < 0xE0 && fourth != 'a' {
+						continue // no character of four bytes
+					}
+					place = (place + 1) % (2 * 64)
+					checkString(t, `"`+strings.Repeat("é", place/2)+string([]byte{first, second, third, fourth})+strings.Repeat("z", 2*64)+`"`)
+				}
+			}
+		}
+	}
+}
+
+// Rows of backslashes of any length escape what follows or not, wherever they begin in a block and wherever it ends.
+func TestRowsOfBackslashes(t *testing.T) {
+	for before := range 64 {
+		for length := range 3 * 64 {
+			for _, next := range []string{`"`, `n`, `u00e9`, `x`, "é"} {
+				row := strings.Repeat("a", before) + strings.Repeat(`\`, length) + next
+				checkString(t, `"`+row+strings.Repeat("z", 64)+`"`)
+			}
+		}
+	}
+}
+
+// Every byte behind a backslash is taken as an escape or a fault.
+func TestEveryEscapeInABlock(t *testing.T) {
+	for c := range 256 {
+		checkString(t, `"`+strings.Repeat(`\n`, 40)+`\`+string([]byte{byte(c)})+strings.Repeat("z", 64)+`"`)
+	}
+}
+
+// Whatever text is mixed of, one run measures it to its end: the processor need not guess where the next kind begins.
+func TestARunOfBlocksIsLong(t *testing.T) {
+	if !hasBlocks {
+		t.Skip("this processor reads no blocks")
+	}
+	text := strings.Repeat(`Größe \"für\" слово 漢字 😀.\n\n`, 500)
+	start := strings.Repeat(" ", 64)
+	if got := blockRun([]byte(start+text+`"`+start), len(start)); got.size != len(text) {
+		t.Errorf("a run of %d bytes, want %d", got.size, len(text))
 	}
 }
 

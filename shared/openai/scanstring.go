@@ -1,6 +1,9 @@
 package openai
 
-import "unicode/utf8"
+import (
+	"unicode"
+	"unicode/utf8"
+)
 
 // token is a string of the text: its raw bytes between the quotes, and the characters it decodes to.
 type token struct {
@@ -18,14 +21,16 @@ func (t token) decoded(max int) []byte {
 	return appendDecoded(nil, t.raw, max)
 }
 
-// str reads a string. Most are plain from quote to quote.
+// str reads a string. Most are short, and plain from quote to quote.
 func (s *scanner) str() token {
 	if s.peek() != '"' {
 		s.failHere()
 		return token{}
 	}
+	const short = 64
 	start := s.pos + 1
-	end := start + plainRun(s.buf[start:])
+	plain, _ := plainWords(s.buf[start:min(len(s.buf), start+short)])
+	end := start + plain
 	if end < len(s.buf) && s.buf[end] == '"' {
 		s.pos = end + 1
 		return token{raw: s.buf[start:end], text: Text{ASCII: int64(end - start)}}
@@ -43,8 +48,7 @@ func (s *scanner) placeOf(t token) [2]int {
 	return [2]int{end - len(t.raw), end}
 }
 
-// mixed reads on in a string that begins at start and is plain up to i. Plain text, escapes of one letter, and
-// characters that are not ASCII are each read by a run of their kind.
+// mixed reads on in a string that begins at start and is plain up to i.
 func (s *scanner) mixed(start, i int) token {
 	buf := s.buf
 	var t token
@@ -56,44 +60,47 @@ func (s *scanner) mixed(start, i int) token {
 			t.text.ASCII += int64(i - start - taken)
 			s.pos = i + 1
 			return t
-		case c == '\\':
-			r, size := unescape(buf[i:])
+		case c == '\\' && i+1 < len(buf) && buf[i+1] == 'u':
+			r, size := unescapeHex(buf[i:])
 			if size == 0 {
-				s.pos = i
-				s.fail("invalid escape")
-				return token{}
+				return s.failString(i, "invalid escape")
 			}
 			t.escaped = true
 			t.text.add(r)
 			taken += size
 			i += size
-			if size == len(`\n`) { // it seldom comes alone
-				run, escapes := escapedRun(buf[i:])
-				taken += escapes
-				i += run
-			}
-		case c >= utf8.RuneSelf:
-			size, wide, runes := wideRun(buf[i:])
-			if size == 0 {
-				s.pos = i
-				s.fail("invalid UTF-8")
-				return token{}
-			}
-			t.text.Other += int64(runes)
-			taken += wide
-			s.wide += wide - runes
-			i += size
-		case c < ' ':
-			s.pos = i
-			s.fail("control character in a string")
-			return token{}
 		default:
-			i += plainRun(buf[i:]) // at least one
+			run := textRun(buf, i)
+			if run.size == 0 {
+				return s.failString(i, faultOf(c))
+			}
+			t.escaped = t.escaped || run.escapes > 0
+			t.text.Other += int64(run.runes)
+			s.wide += run.wide - run.runes
+			taken += run.escapes + run.wide
+			i += run.size
 		}
 	}
-	s.pos = len(buf)
-	s.fail("unexpected end")
+	return s.failString(i, "unexpected end")
+}
+
+// failString ends the walk at a fault of a string.
+func (s *scanner) failString(at int, fault string) token {
+	s.pos = at
+	s.fail(fault)
 	return token{}
+}
+
+// faultOf says what is wrong with text that begins with c, when no more of it can be read.
+func faultOf(c byte) string {
+	switch {
+	case c == '\\':
+		return "invalid escape"
+	case c < ' ':
+		return "control character in a string"
+	default:
+		return "invalid UTF-8"
+	}
 }
 
 // unescape decodes the escape at the beginning of buf, a backslash; size 0 if it is none. Half a surrogate pair is
@@ -141,20 +148,20 @@ func hex4(buf []byte) (rune, bool) {
 	if len(buf) < 6 || buf[0] != '\\' || buf[1] != 'u' {
 		return 0, false
 	}
-	var r rune
-	for _, c := range buf[2:6] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
+	r := hexDigit[buf[2]]<<12 | hexDigit[buf[3]]<<8 | hexDigit[buf[4]]<<4 | hexDigit[buf[5]]
+	return r, r >= 0
 }
+
+// hexDigit is the value of each hexadecimal digit, and negative for all other bytes, even when shifted.
+var hexDigit = func() (values [256]rune) {
+	for c := range values {
+		values[c] = -1
+	}
+	for i, c := range "0123456789abcdef" {
+		values[c], values[unicode.ToUpper(c)] = rune(i), rune(i)
+	}
+	return values
+}()
 
 // appendDecoded appends a token's decoded string to dst, as many whole characters as fit into max more bytes.
 func appendDecoded(dst, raw []byte, max int) []byte {
