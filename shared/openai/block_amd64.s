@@ -71,8 +71,11 @@ TEXT ·blocks(SB), NOSPLIT, $0-49
 	XORL           R14, R14             // not 0 if the last blocks had such bytes
 
 block:
-	VMOVDQU (SI), Y0
-	VMOVDQU 32(SI), Y1
+	// A body that has just arrived is no longer in the nearest cache. Read in a row it should come by itself, and on
+	// virtual machines does not: without this line it took five times as long.
+	PREFETCHT0 2048(SI)
+	VMOVDQU    (SI), Y0
+	VMOVDQU    32(SI), Y1
 
 	// Every other backslash of a row escapes. The rows that begin at odd places and those that begin at even ones come
 	// apart by the carry of a subtraction.
