@@ -10,7 +10,7 @@ import (
 // The runs of this file read the inside of a string by words of eight bytes: one operation on a word works on all its
 // bytes, and the answer for a byte is the highest bit of that byte. Sums and differences carry only upward, and only
 // out of a byte that is itself special, so the lowest byte that is marked is marked truly (Bit Twiddling Hacks,
-// "Determine if a word has a zero byte").
+// "Determine if a word has a zero byte"). Processors that read no blocks read all text so, the others what is short.
 const (
 	ones  = 0x0101010101010101
 	lows  = 0x7F7F7F7F7F7F7F7F

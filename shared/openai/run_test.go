@@ -125,12 +125,13 @@ func TestSequencesOfBytes(t *testing.T) {
 	}
 }
 
-// Rows of backslashes of any length escape what follows or not, wherever they begin in a block and wherever it ends.
+// Rows of backslashes of any length escape what follows or not, wherever they begin in a block, which itself begins where
+// text is no longer plain, and wherever it ends.
 func TestRowsOfBackslashes(t *testing.T) {
 	for before := range 64 {
 		for length := range 3 * 64 {
 			for _, next := range []string{`"`, `n`, `u00e9`, `x`, "é"} {
-				row := strings.Repeat("a", before) + strings.Repeat(`\`, length) + next
+				row := "é" + strings.Repeat("a", before) + strings.Repeat(`\`, length) + next
 				checkString(t, `"`+row+strings.Repeat("z", 64)+`"`)
 			}
 		}
@@ -149,10 +150,15 @@ func TestARunOfBlocksIsLong(t *testing.T) {
 	if !hasBlocks {
 		t.Skip("this processor reads no blocks")
 	}
-	text := strings.Repeat(`Größe \"für\" слово 漢字 😀.\n\n`, 500)
-	start := strings.Repeat(" ", 64)
-	if got := blockRun([]byte(start+text+`"`+start), len(start)); got.size != len(text) {
-		t.Errorf("a run of %d bytes, want %d", got.size, len(text))
+	const before = "   "
+	text := strings.Repeat(`Größe \"für\" слово 漢字 😀.\n\n\r\t\b\f\/\\`, 500)
+	buf := []byte(before + text + `"` + strings.Repeat(" ", 64))
+	want := run{size: len(text), escapes: 500 * 10, wide: 500 * (6 + 10 + 6 + 4), runes: 500 * (3 + 5 + 2 + 1)}
+	if got := blockRun(buf, len(before)); got != want {
+		t.Errorf("a run of %+v, want %+v", got, want)
+	}
+	if got := blockRun(buf, len(before)-1); got != (run{}) {
+		t.Errorf("a run of %+v where there are too few bytes to look back at, want none", got)
 	}
 }
 
