@@ -25,7 +25,7 @@ func blockRun(buf []byte, i int) run {
 	if n <= 0 || i < before {
 		return run{}
 	}
-	size, escapes, wide, continued, escaped := blocks(&buf[i], n)
+	size, escapes, wide, continued, escaped := blocks(&buf[i], n, &lookup)
 	if escaped { // the escape is not whole
 		size, escapes = size-1, escapes-1
 	}
@@ -54,11 +54,24 @@ func blockRun(buf []byte, i int) run {
 // (Keiser and Lemire, "Validating UTF-8 in Less Than One Instruction per Byte").
 //
 //go:noescape
-func blocks(text *byte, most int) (size, escapes, wide, continued int, escaped bool)
+func blocks(text *byte, most int, by *tables) (size, escapes, wide, continued int, escaped bool)
 
-// bytesOf are the bytes that all bytes of a block are compared with: a quote and a backslash; what is subtracted so that
-// the highest bit remains of a first byte of three bytes or more, or of four; the highest bit; the lower half of a byte.
-var bytesOf = [6]byte{'"', '\\', 0xE0 - 0x80, 0xF0 - 0x80, 0x80, 0x0F}
+// tables are what blocks compares the bytes of text with, and looks up for the upper and the lower half of a byte.
+type tables struct {
+	quote, backslash                    byte
+	triple, quadruple                   byte // subtracted, they leave the highest bit of a first byte of three bytes or more, or of four
+	highest, lower                      byte // the highest bit, the lower half
+	kindUpper, kindLower                [16]byte
+	firstUpper, firstLower, secondUpper [16]byte
+}
+
+// lookup is never changed.
+var lookup = tables{
+	quote: '"', backslash: '\\', triple: 0xE0 - 0x80, quadruple: 0xF0 - 0x80, highest: 0x80, lower: 0x0F,
+	kindUpper:  [16]byte{0x0: control, 0x1: control, 0x2: row2, 0x5: row5, 0x6: row6, 0x7: row7},
+	kindLower:  [16]byte{0x2: row2 | row6 | row7, 0x4: row7, 0x6: row6, 0xC: row5, 0xE: row6, 0xF: row2},
+	firstUpper: halves(faultsOfFirstUpper), firstLower: halves(faultsOfFirstLower), secondUpper: halves(faultsOfSecondUpper),
+}
 
 // The letters of escapes are those for which kindUpper, at the upper half of the byte, and kindLower, at the lower half,
 // have a bit in common. Control characters have the highest bit in kindUpper.
@@ -70,14 +83,8 @@ const (
 	control = 0x80
 )
 
-var (
-	kindUpper = [16]byte{0x0: control, 0x1: control, 0x2: row2, 0x5: row5, 0x6: row6, 0x7: row7}
-	kindLower = [16]byte{0x2: row2 | row6 | row7, 0x4: row7, 0x6: row6, 0xC: row5, 0xE: row6, 0xF: row2}
-)
-
-// What may be wrong with two bytes of UTF-8 in a row. Each table holds what is possible for one half of one of the bytes:
-// firstUpper and firstLower for those of the first, secondUpper for that of the second. What is possible for all three is
-// wrong.
+// What may be wrong with two bytes of UTF-8 in a row. Each of three tables holds what is possible for one half of one of
+// the bytes; what is possible for all three is wrong.
 const (
 	tooShort  = 1 << iota // a continuation is missing
 	tooLong               // a continuation follows ASCII
@@ -89,46 +96,49 @@ const (
 	continued             // a continuation follows another, as it may behind the first byte of three or four
 )
 
-var (
-	firstUpper = halves(func(half byte) byte {
-		switch {
-		case half < 0x8:
-			return tooLong
-		case half < 0xC:
-			return continued
-		}
-		return tooShort | [4]byte{overlong2, 0, overlong3 | surrogate, overlong4 | tooLarge}[half-0xC]
-	})
-	firstLower = halves(func(half byte) byte {
-		faults := byte(tooShort | tooLong | continued)
-		switch {
-		case half == 0x0:
-			faults |= overlong2 | overlong3 | overlong4
-		case half == 0x1:
-			faults |= overlong2
-		case half == 0x4:
-			faults |= tooLarge
-		case half >= 0x5:
-			faults |= tooLarge | overlong4
-		}
-		if half == 0xD {
-			faults |= surrogate
-		}
-		return faults
-	})
-	secondUpper = halves(func(half byte) byte {
-		faults := byte(tooLong | continued | overlong2)
-		switch half {
-		case 0x8:
-			return faults | overlong3 | overlong4
-		case 0x9:
-			return faults | overlong3 | tooLarge
-		case 0xA, 0xB:
-			return faults | surrogate | tooLarge
-		}
-		return tooShort
-	})
-)
+// faultsOfFirstUpper are possible behind a byte with this upper half.
+func faultsOfFirstUpper(half byte) byte {
+	switch {
+	case half < 0x8:
+		return tooLong
+	case half < 0xC:
+		return continued
+	}
+	return tooShort | [4]byte{overlong2, 0, overlong3 | surrogate, overlong4 | tooLarge}[half-0xC]
+}
+
+// faultsOfFirstLower are possible behind a byte with this lower half.
+func faultsOfFirstLower(half byte) byte {
+	faults := byte(tooShort | tooLong | continued)
+	switch {
+	case half == 0x0:
+		faults |= overlong2 | overlong3 | overlong4
+	case half == 0x1:
+		faults |= overlong2
+	case half == 0x4:
+		faults |= tooLarge
+	case half >= 0x5:
+		faults |= tooLarge | overlong4
+	}
+	if half == 0xD {
+		faults |= surrogate
+	}
+	return faults
+}
+
+// faultsOfSecondUpper are possible at a byte with this upper half, in view of the one before.
+func faultsOfSecondUpper(half byte) byte {
+	const always = tooLong | continued | overlong2
+	switch half {
+	case 0x8:
+		return always | overlong3 | overlong4
+	case 0x9:
+		return always | overlong3 | tooLarge
+	case 0xA, 0xB:
+		return always | surrogate | tooLarge
+	}
+	return tooShort
+}
 
 // halves is a table of what f says of each value of half a byte.
 func halves(f func(half byte) byte) (table [16]byte) {

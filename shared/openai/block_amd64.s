@@ -1,3 +1,4 @@
+#include "go_asm.h"
 #include "textflag.h"
 
 // HALVES sets the bytes of y to the upper four bits of those of x.
@@ -48,22 +49,23 @@
 	POPCNTQ m, R15 \
 	ADDQ    R15, n
 
-// func blocks(text *byte, most int) (size, escapes, wide, continued int, escaped bool)
-TEXT ·blocks(SB), NOSPLIT, $0-49
+// func blocks(text *byte, most int, by *tables) (size, escapes, wide, continued int, escaped bool)
+TEXT ·blocks(SB), NOSPLIT, $0-57
 	MOVQ           text+0(FP), SI
 	MOVQ           most+8(FP), CX
-	VPBROADCASTB   ·bytesOf+0(SB), Y4
-	VPBROADCASTB   ·bytesOf+1(SB), Y5
-	VBROADCASTI128 ·firstUpper(SB), Y6
-	VBROADCASTI128 ·firstLower(SB), Y7
-	VBROADCASTI128 ·secondUpper(SB), Y8
+	MOVQ           by+16(FP), DX
+	VPBROADCASTB   tables_quote(DX), Y4
+	VPBROADCASTB   tables_backslash(DX), Y5
+	VBROADCASTI128 tables_firstUpper(DX), Y6
+	VBROADCASTI128 tables_firstLower(DX), Y7
+	VBROADCASTI128 tables_secondUpper(DX), Y8
 	VPXOR          Y9, Y9, Y9
-	VPBROADCASTB   ·bytesOf+2(SB), Y10
-	VPBROADCASTB   ·bytesOf+3(SB), Y11
-	VPBROADCASTB   ·bytesOf+4(SB), Y12
-	VPBROADCASTB   ·bytesOf+5(SB), Y13
-	VBROADCASTI128 ·kindLower(SB), Y14
-	VBROADCASTI128 ·kindUpper(SB), Y15
+	VPBROADCASTB   tables_triple(DX), Y10
+	VPBROADCASTB   tables_quadruple(DX), Y11
+	VPBROADCASTB   tables_highest(DX), Y12
+	VPBROADCASTB   tables_lower(DX), Y13
+	VBROADCASTI128 tables_kindLower(DX), Y14
+	VBROADCASTI128 tables_kindUpper(DX), Y15
 	XORL           R10, R10             // 1 if the first byte of the block is escaped
 	XORL           R11, R11             // escapes
 	XORL           R12, R12             // bytes that are not ASCII
@@ -156,9 +158,9 @@ last: // Of this block only what stands before the end counts.
 done:
 	VZEROUPPER
 	SUBQ     text+0(FP), SI
-	MOVQ     SI, size+16(FP)
-	MOVQ     R11, escapes+24(FP)
-	MOVQ     R12, wide+32(FP)
-	MOVQ     R13, continued+40(FP)
-	MOVB     R10, escaped+48(FP)
+	MOVQ     SI, size+24(FP)
+	MOVQ     R11, escapes+32(FP)
+	MOVQ     R12, wide+40(FP)
+	MOVQ     R13, continued+48(FP)
+	MOVB     R10, escaped+56(FP)
 	RET
