@@ -11,9 +11,15 @@ import (
 	"spillway/shared/usage"
 )
 
-// followed is how many consumers are told apart. A further one takes the place of one
-// that has done little lately.
-const followed = 1000
+const (
+	// followed is how many consumers are told apart. A further one takes the place of
+	// one that has done little lately.
+	followed = 1000
+	// newcomers says how often it does where it has done no more itself: with one in so
+	// many requests of those that are not followed. Where many thousands take turns a
+	// place is not given away with each request.
+	newcomers = 8
+)
 
 // Usage is what was used since the instance began to count.
 type Usage struct {
@@ -48,7 +54,9 @@ const scoreHalves = 5 * time.Minute
 type consumers struct {
 	mu     sync.Mutex
 	byName map[string]*consumer // guarded by mu
-	others Usage                // guarded by mu: of those that are followed no more
+	others Usage                // guarded by mu: of those that are not followed, or no more
+	passed int                  // guarded by mu: requests of others since the last newcomer
+	least  int64                // guarded by mu: the score of who was dropped for that one
 }
 
 // add counts a request of a consumer.
@@ -57,11 +65,17 @@ func (c *consumers) add(r *usage.Record, now time.Time) {
 	defer c.mu.Unlock()
 	one := c.byName[r.Consumer]
 	if one == nil {
+		c.passed++
+		if len(c.byName) >= followed && c.passed < newcomers && scoreOf(r) <= c.least {
+			c.others.add(r)
+			return
+		}
+		c.passed = 0
 		one = c.follow(strings.Clone(r.Consumer), now)
 	}
 	one.Usage.add(r)
 	one.last = now
-	one.score = one.scoreAt(now) + r.Tokens.Total() + 1
+	one.score = one.scoreAt(now) + scoreOf(r)
 	one.halved = max(one.halved, halving(now))
 }
 
@@ -70,29 +84,34 @@ func (c *consumers) follow(name string, now time.Time) *consumer {
 	if c.byName == nil {
 		c.byName = make(map[string]*consumer)
 	}
+	one := new(consumer)
 	if len(c.byName) >= followed {
-		c.drop(now)
+		one = c.drop(now)
 	}
-	one := &consumer{halved: halving(now)}
+	*one = consumer{halved: halving(now)}
 	c.byName[name] = one
 	return one
 }
 
 // drop needs mu. It stops to follow the least active of some that the map's own order
-// picks, which is enough to keep those that matter.
-func (c *consumers) drop(now time.Time) {
-	const looked = 16
-	least, seen := "", 0
+// picks, and returns what was known of it. A few are enough to keep those that matter:
+// one that is busy goes only where all of them are busier.
+func (c *consumers) drop(now time.Time) *consumer {
+	const looked = 4
+	var least *consumer
+	whose, seen := "", 0
 	for name, one := range c.byName {
-		if seen == 0 || one.scoreAt(now) < c.byName[least].scoreAt(now) {
-			least = name
+		if least == nil || one.scoreAt(now) < least.scoreAt(now) {
+			whose, least = name, one
 		}
 		if seen++; seen == looked {
 			break
 		}
 	}
-	c.others.merge(c.byName[least].Usage)
-	delete(c.byName, least)
+	c.least = least.scoreAt(now)
+	c.others.merge(least.Usage)
+	delete(c.byName, whose)
+	return least
 }
 
 // top returns the n most active consumers, how many are followed, and what those used
@@ -120,6 +139,9 @@ func (c *consumers) top(n int, now time.Time) (most []ConsumerUsage, all int, ot
 
 // halving numbers the periods after which scores are halved.
 func halving(now time.Time) int64 { return now.Unix() / int64(scoreHalves/time.Second) }
+
+// scoreOf is what a request adds to a score.
+func scoreOf(r *usage.Record) int64 { return r.Tokens.Total() + 1 }
 
 func (c *consumer) scoreAt(now time.Time) int64 {
 	return c.score >> min(max(halving(now)-c.halved, 0), 63)
