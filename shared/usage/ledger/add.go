@@ -11,10 +11,24 @@ import (
 
 // counter is what was used in one hour under the same dimensions.
 type counter struct {
-	usage.Dimensions
+	counterKey
 	now  usage.Counts // Guarded by Ledger.mu.
 	kept usage.Counts // What the row holds, as far as is known. For the flush that runs.
 	page *page
+}
+
+// counterKey tells a counter from all others. Many consumers make few kinds of
+// requests, so that a counter is small, and soon found.
+type counterKey struct {
+	consumer string
+	kind     *usage.Dimensions // Those but for the consumer; the same for all that have the same.
+}
+
+// dimensions are those that the counter is of.
+func (k counterKey) dimensions() usage.Dimensions {
+	d := *k.kind
+	d.Consumer = k.consumer
+	return d
 }
 
 // other stands for what is not told apart any more.
@@ -45,12 +59,23 @@ func (l *Ledger) Add(r *usage.Record) {
 
 // add needs mu.
 func (l *Ledger) add(d usage.Dimensions, n usage.Counts) {
-	c := l.counters[d]
+	c := l.find(d)
 	if c == nil {
 		c = l.counter(d)
 	}
 	c.now.Add(n)
 	l.touch(c.page)
+}
+
+// find returns the counter of dimensions; nil: there is none. The caller holds mu.
+func (l *Ledger) find(d usage.Dimensions) *counter {
+	consumer := d.Consumer
+	d.Consumer = ""
+	kind := l.kinds[d]
+	if kind == nil {
+		return nil
+	}
+	return l.counters[counterKey{consumer, kind}]
 }
 
 // touch notes that a page has something to write. The caller holds mu.
@@ -69,19 +94,29 @@ func (l *Ledger) touch(p *page) {
 // caller holds mu.
 func (l *Ledger) counter(d usage.Dimensions) *counter {
 	d = l.bound(l.boundTags(cleanDimensions(d)))
-	c := l.counters[d]
+	c := l.find(d)
 	if c == nil {
-		d = l.unify(d)
-		c = &counter{Dimensions: d, page: l.pageFor(d)}
+		c = &counter{counterKey: counterKey{d.Consumer, l.kind(d)}, page: l.pageFor(d)}
 		c.page.counters = append(c.page.counters, c)
-		l.counters[d] = c
+		l.counters[c.counterKey] = c
 		l.noteTags(d.Consumer, d.Tags)
 	}
 	return c
 }
 
-// unify puts the same texts in place of names that other counters have as well: many
-// consumers call few models. The caller holds mu.
+// kind is the dimensions but for the consumer, once for all counters. The caller holds
+// mu, and makes a counter of them.
+func (l *Ledger) kind(d usage.Dimensions) *usage.Dimensions {
+	d.Consumer = ""
+	if l.kinds[d] == nil {
+		d = l.unify(d)
+		l.kinds[d] = &d
+	}
+	return l.kinds[d]
+}
+
+// unify puts the same texts in place of names that other kinds have as well: tags are
+// many, models few. The caller holds mu.
 func (l *Ledger) unify(d usage.Dimensions) usage.Dimensions {
 	for _, name := range []*string{&d.Model, &d.Deployment, &d.Backend, &d.Region, &d.Status} {
 		if known, ok := l.names[*name]; ok {
@@ -118,7 +153,7 @@ func (l *Ledger) noteTags(consumer, tags string) {
 
 // bound keeps the number of counters bounded. The caller holds mu.
 func (l *Ledger) bound(d usage.Dimensions) usage.Dimensions {
-	if len(l.counters) < l.o.MaxCounters || l.counters[d] != nil {
+	if len(l.counters) < l.o.MaxCounters || l.find(d) != nil {
 		return d
 	}
 	if !l.bounded {
@@ -126,7 +161,7 @@ func (l *Ledger) bound(d usage.Dimensions) usage.Dimensions {
 		l.o.Events(Event{Kind: EventBounded})
 	}
 	d.Model, d.Deployment, d.Backend, d.Region, d.Tags = other, other, "", "", ""
-	if len(l.counters) >= 2*l.o.MaxCounters && l.counters[d] == nil {
+	if len(l.counters) >= 2*l.o.MaxCounters && l.find(d) == nil {
 		d.Consumer = other
 	}
 	return d
@@ -150,6 +185,7 @@ func (l *Ledger) roll(hour time.Time) {
 	l.hour, l.hourEnd = hour, hour.Add(time.Hour).Unix()
 	l.open, l.bounded = nil, false
 	clear(l.counters)
+	clear(l.kinds)
 	clear(l.tags)
 	clear(l.names)
 	var unsent []*page
@@ -166,7 +202,7 @@ func (l *Ledger) roll(hour time.Time) {
 	l.pages = kept
 	for _, p := range unsent {
 		for _, c := range p.counters {
-			l.carry(c.Dimensions, c.now)
+			l.carry(c.dimensions(), c.now)
 		}
 	}
 }
@@ -176,12 +212,7 @@ func (l *Ledger) carry(d usage.Dimensions, n usage.Counts) {
 	if n == (usage.Counts{}) {
 		return
 	}
-	c := l.counters[d]
-	if c == nil {
-		c = l.counter(d)
-	}
-	c.now.Add(n)
-	l.touch(c.page)
+	l.add(d, n)
 }
 
 // cleanDimensions makes names fit for a row: each is of bounded length, and holds

@@ -91,7 +91,7 @@ func (l *Ledger) hold(p *page, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range p.counters {
-		c.kept = held[c.Dimensions]
+		c.kept = held[c.dimensions()]
 	}
 }
 
@@ -172,7 +172,7 @@ func (l *Ledger) move(p *page) {
 	}
 	p.gone, l.moved = true, true
 	for _, c := range p.counters {
-		l.carry(c.Dimensions, c.now.Beyond(c.kept))
+		l.carry(c.dimensions(), c.now.Beyond(c.kept))
 	}
 }
 

@@ -278,7 +278,7 @@ func (l *Ledger) snapshot(p *page) (sent []usage.Counts, text []byte, again bool
 	l.mu.Unlock()
 	text = make([]byte, 0, maxPage/2)
 	for i, c := range counters {
-		text = appendLine(text, c.Dimensions, sent[i])
+		text = appendLine(text, c.dimensions(), sent[i])
 	}
 	return sent, text, again
 }
@@ -303,8 +303,8 @@ func (l *Ledger) giveUp(p *page, err error) {
 	p.gone = true
 	for _, c := range p.counters {
 		lost.Add(c.now)
-		if l.counters[c.Dimensions] == c {
-			delete(l.counters, c.Dimensions)
+		if l.counters[c.counterKey] == c {
+			delete(l.counters, c.counterKey)
 		}
 	}
 	if l.open == p {

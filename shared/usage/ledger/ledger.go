@@ -175,21 +175,22 @@ type Ledger struct {
 	share share         // Of the work in one run of Fold.
 
 	mu       sync.Mutex
-	boot     string                        // Tells the pages of this Ledger from those of any other. Guarded by mu.
-	hour     time.Time                     // The hour that is counted for. Guarded by mu.
-	hourEnd  int64                         // Its end, in Unix seconds. Guarded by mu.
-	counters map[usage.Dimensions]*counter // Of this hour. Guarded by mu.
-	tags     map[string]map[string]bool    // Of this hour: those of each consumer that are told apart. Guarded by mu.
-	names    map[string]string             // Of this hour: what counters have in common, once. Guarded by mu.
-	open     *page                         // The page that takes new counters. Guarded by mu.
-	pages    []*page                       // All that are not done with, oldest first. Guarded by mu.
-	named    int                           // Pages so far. Guarded by mu.
-	bounded  bool                          // EventBounded was told in this hour. Guarded by mu.
-	flushed  time.Time                     // When the last flush began. Guarded by mu.
-	failures int                           // Flushes that have failed in a row. Guarded by mu.
-	retryAt  time.Time                     // Before it no flush is due. Guarded by mu.
-	wrote    int                           // Pages that the last flush wrote. Guarded by mu.
-	moved    bool                          // Counters went to a page that the flush may have passed. Guarded by mu.
+	boot     string                                 // Tells the pages of this Ledger from those of any other. Guarded by mu.
+	hour     time.Time                              // The hour that is counted for. Guarded by mu.
+	hourEnd  int64                                  // Its end, in Unix seconds. Guarded by mu.
+	counters map[counterKey]*counter                // Of this hour. Guarded by mu.
+	kinds    map[usage.Dimensions]*usage.Dimensions // Of this hour: what counters have in common, once. Guarded by mu.
+	tags     map[string]map[string]bool             // Of this hour: those of each consumer that are told apart. Guarded by mu.
+	names    map[string]string                      // Of this hour: what kinds have in common, once. Guarded by mu.
+	open     *page                                  // The page that takes new counters. Guarded by mu.
+	pages    []*page                                // All that are not done with, oldest first. Guarded by mu.
+	named    int                                    // Pages so far. Guarded by mu.
+	bounded  bool                                   // EventBounded was told in this hour. Guarded by mu.
+	flushed  time.Time                              // When the last flush began. Guarded by mu.
+	failures int                                    // Flushes that have failed in a row. Guarded by mu.
+	retryAt  time.Time                              // Before it no flush is due. Guarded by mu.
+	wrote    int                                    // Pages that the last flush wrote. Guarded by mu.
+	moved    bool                                   // Counters went to a page that the flush may have passed. Guarded by mu.
 
 	flushing chan struct{} // Holds a token while a flush runs.
 }
@@ -201,7 +202,8 @@ func New(o Options) (*Ledger, error) {
 	}
 	l := &Ledger{
 		o: o, share: foldShare, wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
-		counters: make(map[usage.Dimensions]*counter), tags: make(map[string]map[string]bool), names: make(map[string]string),
+		counters: make(map[counterKey]*counter), kinds: make(map[usage.Dimensions]*usage.Dimensions),
+		tags: make(map[string]map[string]bool), names: make(map[string]string),
 	}
 	l.boot = l.newBoot()
 	l.roll(hourOf(o.Clock.Now()))
