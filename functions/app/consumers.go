@@ -31,9 +31,8 @@ type roster struct {
 	keepsFiles    map[*upstream.Backend]bool
 	anonymous     *gateway.Consumer // everybody, under access: open
 
-	made sync.Map // enrolled, by the consumer's name
-
-	mu      sync.Mutex
+	mu      sync.RWMutex
+	made    map[string]enrolled                 // guarded by mu: by the consumer's name
 	choices map[string]map[string]*gateway.Pool // guarded by mu: by what a consumer may use
 }
 
@@ -46,7 +45,7 @@ type enrolled struct {
 func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, plan *topology) *roster {
 	r := &roster{
 		authenticator: a, directory: d, leases: leases, pools: plan.pools, keepsFiles: plan.keepsFiles,
-		choices: make(map[string]map[string]*gateway.Pool),
+		made: make(map[string]enrolled), choices: make(map[string]map[string]*gateway.Pool),
 	}
 	r.anonymous = r.newConsumer(&config.Consumer{Name: "anonymous"})
 	return r
@@ -105,23 +104,37 @@ func refusal(err error) *openai.Error {
 
 // consumer is the consumer of a definition.
 func (r *roster) consumer(definition *config.Consumer) *gateway.Consumer {
-	if known, ok := r.made.Load(definition.Name); ok {
-		if e := known.(enrolled); e.definition == definition {
-			return e.consumer
-		}
+	if e, _ := r.known(definition.Name); e.definition == definition {
+		return e.consumer
 	}
 	e := enrolled{definition, r.newConsumer(definition)}
-	if before, replaced := r.made.Swap(definition.Name, e); replaced {
-		r.forget(before.(enrolled).consumer, e.consumer)
+	r.mu.Lock()
+	before, replaced := r.made[definition.Name]
+	r.made[definition.Name] = e
+	r.mu.Unlock()
+	if replaced {
+		r.forget(before.consumer, e.consumer)
 	}
 	return e.consumer
+}
+
+// known returns the consumer of a name, if it was made.
+func (r *roster) known(name string) (enrolled, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	e, ok := r.made[name]
+	return e, ok
 }
 
 // remove forgets a consumer that is gone. Requests of it that still run end as they
 // would have.
 func (r *roster) remove(name string) {
-	if before, known := r.made.LoadAndDelete(name); known {
-		r.forget(before.(enrolled).consumer, &gateway.Consumer{})
+	r.mu.Lock()
+	before, known := r.made[name]
+	delete(r.made, name)
+	r.mu.Unlock()
+	if known {
+		r.forget(before.consumer, &gateway.Consumer{})
 	}
 }
 
@@ -191,9 +204,14 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 	return made
 }
 
+// quotaNames are the names of quotas, once for all consumers.
+var quotaNames = [...]string{
+	quota.Hour: "tokens/hour", quota.Day: "tokens/day", quota.Week: "tokens/week", quota.Month: "tokens/month",
+}
+
 // limits are the limits whose keys begin alike. A limit of 0 is none.
 func limits(limit func(string, int64, quota.Period) *lease.Limit, model string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
-	var limits []gateway.Limit
+	limits := make([]gateway.Limit, 0, 2+len(quotas))
 	key := ""
 	if model != "" {
 		key = "model/" + model + "/"
@@ -208,7 +226,7 @@ func limits(limit func(string, int64, quota.Period) *lease.Limit, model string, 
 	}
 	for _, q := range quotas {
 		period, _ := quota.ParsePeriod(q.Per) // the configuration has no others
-		l := gateway.NewLimit("tokens/"+q.Per, model, limit(key+q.Per, q.Tokens, period))
+		l := gateway.NewLimit(quotaNames[period], model, limit(key+q.Per, q.Tokens, period))
 		l.Quota = true
 		limits = append(limits, l)
 	}

@@ -130,8 +130,7 @@ func (a *App) consumersStatus(now time.Time) console.Consumers {
 	s := console.Consumers{Seen: seen, Others: others, MostActive: make([]console.Consumer, 0, len(most))}
 	for _, used := range most {
 		shown := console.Consumer{Name: used.Name, Last: used.Last.UTC(), Usage: used.Usage, Limits: []console.ConsumerLimit{}}
-		if known, ok := a.roster.made.Load(used.Name); ok {
-			e := known.(enrolled)
+		if e, ok := a.roster.known(used.Name); ok {
 			shown.Shadow = e.definition.Shadow
 			shown.Limits = consumerLimits(e.consumer)
 		}
