@@ -11,7 +11,7 @@ func (e *Engine) Forget(limits ...*Limit) {
 		l.mu.Lock()
 		l.forgotten = true
 		l.mu.Unlock()
-		if e.limits[l.id()] == l {
+		if e.limits.get(l.id()) == l {
 			e.forgotten[l.id()] = l
 		}
 	}
@@ -26,7 +26,7 @@ func (e *Engine) drop() {
 	for id, l := range e.forgotten {
 		forgotten, dispensable := l.dispensable()
 		if dispensable {
-			delete(e.limits, id)
+			e.limits.remove(l)
 		}
 		if dispensable || !forgotten {
 			delete(e.forgotten, id)

@@ -103,7 +103,7 @@ func TestForgottenLimitsGiveBack(t *testing.T) {
 func (e *Engine) has(l *Limit) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.limits[limitKey{key: l.key, period: l.period}] == l
+	return e.limits.get(l.id()) == l
 }
 
 // use reserves units and settles for others.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,10 +34,7 @@ const idleShares = 16
 // leaves its units to others, and does not strand them until the window ends.
 func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 	e.mu.RLock()
-	limits := make([]*Limit, 0, len(e.limits))
-	for _, l := range e.limits {
-		limits = append(limits, l)
-	}
+	limits := slices.Collect(e.limits.each)
 	e.mu.RUnlock()
 
 	var group sync.WaitGroup

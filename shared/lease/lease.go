@@ -149,13 +149,8 @@ type Engine struct {
 	writes   atomic.Uint64 // Numbers the nonces.
 
 	mu        sync.RWMutex
-	limits    map[limitKey]*Limit // Guarded by mu.
+	limits    limits              // Guarded by mu.
 	forgotten map[limitKey]*Limit // Those of limits that Forget was told of, and maybe some that were asked for again. Guarded by mu.
-}
-
-type limitKey struct {
-	key    string
-	period quota.Period
 }
 
 // New returns an engine without limits.
@@ -170,7 +165,7 @@ func New(o Options) (*Engine, error) {
 		policy:   o.OnUnavailable,
 		events:   o.Events,
 		random:   o.Random,
-		limits:   make(map[limitKey]*Limit),
+		limits:   newLimits(),
 
 		forgotten: make(map[limitKey]*Limit),
 	}
@@ -224,7 +219,7 @@ func bounded(amount int64) int64 {
 func (e *Engine) limit(key string, period quota.Period, told setting) *Limit {
 	id := limitKey{key: key, period: period}
 	e.mu.RLock()
-	l := e.limits[id]
+	l := e.limits.get(id)
 	if l != nil {
 		l.configure(told) // Under the lock, so that it is not dropped meanwhile.
 	}
@@ -234,9 +229,9 @@ func (e *Engine) limit(key string, period quota.Period, told setting) *Limit {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if l = e.limits[id]; l == nil {
+	if l = e.limits.get(id); l == nil {
 		l = newLimit(e, id)
-		e.limits[l.id()] = l
+		e.limits.add(l)
 	}
 	l.configure(told)
 	return l
