@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"spillway/shared/clock"
 	"spillway/shared/quota"
 	"spillway/shared/store"
 )
@@ -34,16 +35,21 @@ const idleShares = 16
 // leaves its units to others, and does not strand them until the window ends.
 func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 	e.mu.RLock()
-	limits := slices.Collect(e.limits.each)
+	limits := slices.AppendSeq(make([]*Limit, 0, len(e.limits.all)), e.limits.each)
 	e.mu.RUnlock()
 
 	var group sync.WaitGroup
 	slots := make(chan struct{}, givers)
+	now := e.clock.Read()
 	for _, l := range limits {
-		if ctx.Err() != nil || !l.holds(idle) {
+		if !l.holds(idle, now) {
 			continue
 		}
 		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		now = e.clock.Read() // That may have taken a while; to look does not.
 		group.Go(func() {
 			defer func() { <-slots }()
 			l.giveBack(ctx)
@@ -55,8 +61,7 @@ func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 
 // holds tells whether the limit has units to give back or to pay and, given a time, was
 // idle so long and holds enough. It takes mu.
-func (l *Limit) holds(idle time.Duration) bool {
-	now := l.engine.clock.Read()
+func (l *Limit) holds(idle time.Duration, now clock.Instant) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.forgotten {
@@ -66,6 +71,9 @@ func (l *Limit) holds(idle time.Duration) bool {
 		return false
 	}
 	if l.ends.PassedAt(now) {
+		if l.remaining >= 0 && l.supply.next.units == 0 {
+			return false // As most, once their minute is over: rolled they would hold nothing.
+		}
 		l.roll(now)
 	}
 	held := max(l.remaining, 0) + l.supply.next.units
