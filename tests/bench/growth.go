@@ -72,7 +72,8 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 	return g.result(&c, manyConsumers), nil
 }
 
-// firstCalls lets all consumers call.
+// firstCalls lets all consumers call. What a consumer's first call costs beside, to make
+// its limits, is paid once and is not what is measured.
 func (g growth) firstCalls(ctx context.Context, c *stand.Contender, turn turnOf) error {
 	for calls := int64(0); calls < int64(g.consumers); {
 		t, _, err := turn(ctx, c)
@@ -98,7 +99,7 @@ func (g growth) result(c *contest, manyConsumers string) report.Result {
 	c.names = []string{small, manyBackends, manyConsumers}
 	r := c.table("", figures, small)
 	r.Columns[len(r.Columns)-1] = "the first as a multiple of the same program's with 10 consumers"
-	r.Title = fmt.Sprintf("the keys of all consumers take turns, and go on from turn to turn; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
+	r.Title = fmt.Sprintf("each consumer has called before; their keys take turns, and go on from turn to turn, so that each of many calls about once a minute; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
 	for _, name := range c.names[1:] {
 		ratio, ok := c.ratio(name, small, load.Turn.PerRequest)
 		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a request with %s, as a multiple of that with %s", name, small), ratio, ok, bound, hundredths))
