@@ -56,8 +56,8 @@ import (
 	"spillway/shared/usage"
 )
 
-// DefaultMaxCounters is the default of Options.MaxCounters: a counter takes about
-// half a kilobyte, and its tags beside.
+// DefaultMaxCounters is the default of Options.MaxCounters: a counter takes about a
+// quarter of a kilobyte, and its tags beside.
 const DefaultMaxCounters = 50_000
 
 // maxTags is how many sets of tags an instance tells apart of one consumer in one
