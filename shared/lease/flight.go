@@ -45,7 +45,7 @@ func (l *Limit) launch() {
 
 // land frees the flight slot.
 func (s *supply) land() {
-	s.flying, s.conflicted = false, false
+	s.flying, s.conflicted, s.asking = false, false, false
 	s.own.fresh, s.own.tries = false, 0
 	if s.landed != nil {
 		close(s.landed)
@@ -294,6 +294,9 @@ func (f *flight) apply(p *plan) {
 			l.doubtful = false // The row has this amount now, and has granted no more.
 		}
 		l.low = max(p.units/4, 2*l.largest)
+		if s.asking && !p.ahead {
+			s.exhausted, s.asking = false, false // They have room again.
+		}
 		row := p.row.Roll(l.period, p.window) // Units taken ahead may arrive after the edge.
 		s.saw(l.inForce().apply(row, l.period), p.before.shard, p.guest)
 		if p.guest {
@@ -319,7 +322,7 @@ func (f *flight) apply(p *plan) {
 }
 
 // conclude ends a task that took nothing. short says that the row cannot serve
-// those who wait: in this window nobody asks it again for more than it has left.
+// those who wait: for a while nobody asks it again for more than it has left.
 func (f *flight) conclude(what task, window quota.Window, short bool) {
 	l := f.limit
 	l.mu.Lock()
@@ -331,6 +334,6 @@ func (f *flight) conclude(what task, window quota.Window, short bool) {
 	}
 	s.probe, s.prefetch = false, false
 	if short && s.seen && l.window == window {
-		s.exhausted = true
+		s.exhausted, s.asking = true, false
 	}
 }
