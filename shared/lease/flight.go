@@ -304,7 +304,7 @@ func (f *flight) apply(p *plan) {
 			l.doubtful = false // The row has this amount now, and has granted no more.
 		}
 		l.low = max(p.units/4, 2*l.largest)
-		if s.asking && !p.ahead {
+		if s.asking && !p.ahead && !p.short {
 			s.exhausted, s.asking = false, false // They have room again.
 		}
 		row := p.row.Roll(l.period, p.window) // Units taken ahead may arrive after the edge.
