@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"spillway/tests/bench/figures"
 	"spillway/tests/bench/fleet"
 	"spillway/tests/bench/report"
 )
@@ -17,7 +18,7 @@ type fleetFigures struct {
 func (f *fleetFigures) get(ctx context.Context, progress io.Writer) (*fleet.Figures, error) {
 	if f.figures == nil {
 		var measured fleet.Figures
-		if err := fromTest(ctx, "spillway/tests/bench/fleet", progress, &measured); err != nil {
+		if err := figures.FromTest(ctx, "spillway/tests/bench/fleet", progress, &measured); err != nil {
 			return nil, err
 		}
 		f.figures = &measured
@@ -35,7 +36,7 @@ func (operations) about() string {
 }
 
 func (o operations) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	figures, err := o.get(ctx, progress)
+	all, err := o.get(ctx, progress)
 	if err != nil {
 		return report.Result{}, err
 	}
@@ -44,9 +45,9 @@ func (o operations) measure(ctx context.Context, progress io.Writer) (report.Res
 		Title: fmt.Sprintf("%d instances share %d tokens a minute; log-normal sizes (mean %.0f, σ %.0f), of which %.0f to 100 %% are used,\nsettled after 1 to 10 s; %d windows, a round trip of %v, %d runs in virtual time",
 			t.Instances, t.Limit, t.Mean, t.Sigma, 100*t.Least, t.Windows, t.RoundTrip, fleet.Runs),
 		Columns: []string{"requests/s, in all", "operations/request", "conflicts per write", "worst wait", "told to come again", "over the limit", "limit used"},
-		Figures: figures.Operations,
+		Figures: all.Operations,
 	}
-	for i, runs := range figures.Operations {
+	for i, runs := range all.Operations {
 		rate := fleet.Rates[i]
 		perRequest := report.SpreadOf(runs, fleet.Operations.PerRequest)
 		over := report.SpreadOf(runs, func(o fleet.Operations) float64 { return float64(o.OverLimit) })
@@ -94,7 +95,7 @@ func (refresh) about() string {
 }
 
 func (r refresh) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	figures, err := r.get(ctx, progress)
+	all, err := r.get(ctx, progress)
 	if err != nil {
 		return report.Result{}, err
 	}
@@ -103,9 +104,9 @@ func (r refresh) measure(ctx context.Context, progress io.Writer) (report.Result
 		Title: fmt.Sprintf("breakers of %d deployments, %.0f requests/s at each instance, nothing happens; %d s, a round trip of %v, in virtual time",
 			w.Deployments, w.Rate, w.Seconds, w.RoundTrip),
 		Columns: []string{"instances", "operations/s", "operations/request", "rows read/s"},
-		Figures: figures.Refreshes,
+		Figures: all.Refreshes,
 	}
-	for i, measured := range figures.Refreshes {
+	for i, measured := range all.Refreshes {
 		result.Rows = append(result.Rows, []string{
 			fmt.Sprint(fleet.Sizes[i]),
 			fmt.Sprintf("%.1f", measured.PerSecond),
@@ -116,7 +117,7 @@ func (r refresh) measure(ctx context.Context, progress io.Writer) (report.Result
 			result.Voids = append(result.Voids, fmt.Sprintf("%d instances: %+v", fleet.Sizes[i], measured.Table))
 		}
 	}
-	most := report.SpreadOf(figures.Refreshes, func(r fleet.Refreshes) float64 { return r.RowsPerSecond })
+	most := report.SpreadOf(all.Refreshes, func(r fleet.Refreshes) float64 { return r.RowsPerSecond })
 	most = report.Spread{Median: most.Most, Least: most.Most, Most: most.Most}
 	result.Goals = []report.Goal{report.AtMost("breaker rows read per second from one partition, the largest fleet", most, fleet.PartitionRows, whole)}
 	return result, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"spillway/tests/bench/figures"
 	"spillway/tests/bench/hotkey"
 	"spillway/tests/bench/report"
 )
@@ -20,7 +21,7 @@ func (hotKey) about() string {
 
 func (hotKey) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
 	var rounds []hotkey.Round
-	if err := fromTest(ctx, "spillway/tests/bench/hotkey", progress, &rounds); err != nil {
+	if err := figures.FromTest(ctx, "spillway/tests/bench/hotkey", progress, &rounds); err != nil {
 		return report.Result{}, err
 	}
 	return hotKeyResult(rounds), nil

@@ -174,17 +174,3 @@ func TestProcessFailsIfAPeerDoesNotStart(t *testing.T) {
 		}
 	}
 }
-
-// What cannot be built or measures nothing gives an error that says why.
-func TestMeasurementsThatDoNotStart(t *testing.T) {
-	var figures any
-	err := fromTest(t.Context(), "spillway/tests/bench/nowhere", io.Discard, &figures)
-	if err == nil || !strings.Contains(err.Error(), "cannot be built") {
-		t.Errorf("a package that does not exist: %v", err)
-	}
-	t.Setenv("SPILLWAY_SKIP_AZURITE", "1")
-	err = fromTest(t.Context(), "spillway/tests/bench/hotkey", io.Discard, &figures)
-	if err == nil || !strings.Contains(err.Error(), "measured nothing") {
-		t.Errorf("without the emulator: %v", err)
-	}
-}

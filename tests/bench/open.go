@@ -11,6 +11,7 @@ import (
 	"spillway/tests/bench/meter"
 	"spillway/tests/bench/report"
 	"spillway/tests/bench/stand"
+	"spillway/tests/bench/streams/seen"
 )
 
 // open measures what streams that are open cost in memory, and what they leave.
@@ -48,7 +49,7 @@ func (o open) measure(ctx context.Context, progress io.Writer) (report.Result, e
 		if last {
 			names = []string{reverseProxy, spillway}
 		}
-		seen := make(map[string][]held)
+		shown := make(map[string][]held)
 		for n := range o.rounds {
 			for _, name := range names {
 				h, err := o.round(ctx, fmt.Sprintf("%d-%d", count, n), name, count)
@@ -56,16 +57,16 @@ func (o open) measure(ctx context.Context, progress io.Writer) (report.Result, e
 					result.Voids = append(result.Voids, fmt.Sprintf("%s, %d streams, round %d: %v", name, count, n+1, err))
 					continue
 				}
-				seen[name] = append(seen[name], h)
+				shown[name] = append(shown[name], h)
 			}
 			fmt.Fprintf(progress, "  %d streams, round %d of %d\n", count, n+1, o.rounds)
 		}
 		for _, name := range names {
-			figures[fmt.Sprintf("%s, %d", name, count)] = seen[name]
-			whole := len(seen[name]) == o.rounds
-			result.Rows = append(result.Rows, openRow(name, count, seen[name], whole))
+			figures[fmt.Sprintf("%s, %d", name, count)] = shown[name]
+			whole := len(shown[name]) == o.rounds
+			result.Rows = append(result.Rows, openRow(name, count, shown[name], whole))
 			if last && name == spillway {
-				goals, voids := openGoals(count, seen[name], whole)
+				goals, voids := openGoals(count, shown[name], whole)
 				result.Goals, result.Voids = goals, append(result.Voids, voids...)
 			}
 		}
@@ -164,18 +165,18 @@ func (o open) hold(ctx context.Context, folder string, u *stand.Upstream, c *sta
 	if err != nil {
 		return 0, err
 	}
-	err = g.opened()
+	err = g.says("open")
 	if err == nil {
 		pauseFor(ctx, time.Second)
 		memory, err = meter.Resident(c.PID())
 	}
 	err = errors.Join(err, u.Release(ctx))
-	seen, notSeen := g.wait()
+	got, notSeen := ended[seen.Seen](g)
 	if err = errors.Join(err, notSeen); err != nil {
 		return 0, err
 	}
-	if seen.Errors > 0 {
-		return 0, fmt.Errorf("%d of %d streams did not end well: %s", seen.Errors, seen.Streams, seen.Why)
+	if got.Errors > 0 {
+		return 0, fmt.Errorf("%d of %d streams did not end well: %s", got.Errors, got.Streams, got.Why)
 	}
 	return memory, nil
 }

@@ -1,14 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -28,33 +22,19 @@ type pace struct {
 
 // paced is a contender's turn under such a load.
 func (t *traffic) paced(ctx context.Context, folder string, u *stand.Upstream, c *stand.Contender, p pace) (load.Turn, error) {
-	body := filepath.Join(folder, "short.json")
-	if err := os.WriteFile(body, stand.Short, 0o600); err != nil {
-		return load.Turn{}, err
-	}
-	args := []string{
-		"--url", c.URL(), "--body", body, "--rate", strconv.FormatFloat(p.rate, 'f', -1, 64), "--for", p.long.String(),
-		"--connections", strconv.Itoa(p.connections), "--seed", strconv.FormatUint(p.seed, 10),
-	}
-	for name, value := range c.Header {
-		args = append(args, "--header", name+": "+value)
-	}
 	return u.Measure(ctx, c, func(ctx context.Context) (load.Turn, error) {
-		command := exec.CommandContext(ctx, t.tools.openloop.Path, args...)
-		var out, failed bytes.Buffer
-		command.Stdout, command.Stderr = &out, &failed
-		if err := command.Run(); err != nil {
-			return load.Turn{}, fmt.Errorf("%w: %w: %s", errNothingPaced, err, &failed)
+		g, err := generate(ctx, t.tools.openloop, folder, c, stand.Short, "--rate", strconv.FormatFloat(p.rate, 'f', -1, 64), "--for", p.long.String(),
+			"--connections", strconv.Itoa(p.connections), "--seed", strconv.FormatUint(p.seed, 10))
+		if err != nil {
+			return load.Turn{}, err
 		}
-		var got seen.Seen
-		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
-			return load.Turn{}, fmt.Errorf("%w: %w", errNothingPaced, err)
+		got, err := ended[seen.Seen](g)
+		if err != nil {
+			return load.Turn{}, err
 		}
-		return pacedTurn(got, p, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
+		return pacedTurn(got, p, g.processor())
 	})
 }
-
-var errNothingPaced = errors.New("the open-loop generator has seen nothing")
 
 // pacedTurn is what was seen as a turn. What went wrong is worth more than how often.
 func pacedTurn(got seen.Seen, p pace, processor time.Duration) (load.Turn, error) {

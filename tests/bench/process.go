@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -137,15 +136,11 @@ func live(ctx context.Context, binary string) (l life, err error) {
 		_ = command.Process.Kill()
 		_ = command.Wait() // It was killed.
 	}()
-	line, err := output.Await(ctx, func(line string) bool { return strings.Contains(line, `"message":"listening"`) })
+	address, err := output.Listening(ctx)
 	if err != nil {
-		return l, fmt.Errorf("it does not listen: %w", err)
-	}
-	var listening struct{ Address string }
-	if err := json.Unmarshal([]byte(line), &listening); err != nil {
 		return l, err
 	}
-	url := "http://" + listening.Address
+	url := "http://" + address
 	if l.Cold, err = meter.Resident(command.Process.Pid); err != nil {
 		return l, err
 	}

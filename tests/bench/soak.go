@@ -114,7 +114,7 @@ func (s soak) streams(ctx context.Context, folder string, c *stand.Contender) (t
 		var got seen.Seen
 		g, err := s.opens(ctx, folder, c, streams, time.Second)
 		if err == nil {
-			got, err = g.wait()
+			got, err = ended[seen.Seen](g)
 		}
 		if err != nil {
 			return t, err

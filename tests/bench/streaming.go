@@ -1,16 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
+	"strconv"
 	"time"
 
 	"spillway/tests/bench/load"
@@ -64,7 +58,7 @@ func (s streaming) turn(ctx context.Context, folder string, u *stand.Upstream, c
 		if err != nil {
 			return load.Turn{}, err
 		}
-		got, err := g.wait()
+		got, err := ended[seen.Seen](g)
 		if err == nil && got.Errors > 0 {
 			err = fmt.Errorf("%d of %d streams did not end well: %s", got.Errors, got.Streams, got.Why)
 		}
@@ -95,59 +89,8 @@ func streamsResult(c *contest) report.Result {
 	return r
 }
 
-// generator is a process that drives streams.
-type generator struct {
-	command *exec.Cmd
-	out     *bufio.Scanner
-	errors  *strings.Builder
-}
-
-// opens begins to open so many streams on a contender.
+// opens begins to open so many streams on a contender. The generator says "open" when all
+// have their first event, or have failed.
 func (t *traffic) opens(ctx context.Context, folder string, c *stand.Contender, count int, over time.Duration) (*generator, error) {
-	body := filepath.Join(folder, "streamed.json")
-	if err := os.WriteFile(body, streamed, 0o600); err != nil {
-		return nil, err
-	}
-	args := []string{"--url", c.URL(), "--body", body, "--count", fmt.Sprint(count), "--over", over.String()}
-	for name, value := range c.Header {
-		args = append(args, "--header", name+": "+value)
-	}
-	g := &generator{command: exec.CommandContext(ctx, t.tools.streams.Path, args...), errors: new(strings.Builder)}
-	g.command.Stderr = g.errors
-	out, err := g.command.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	g.out = bufio.NewScanner(out)
-	return g, g.command.Start()
-}
-
-// opened returns when all streams have their first event, or have failed.
-func (g *generator) opened() error {
-	if !g.out.Scan() || g.out.Text() != "open" {
-		return fmt.Errorf("%w: %s", errNothingSeen, g.errors)
-	}
-	return nil
-}
-
-var errNothingSeen = errors.New("the generator of streams has seen nothing")
-
-// wait returns what was seen when all streams have ended.
-func (g *generator) wait() (got seen.Seen, err error) {
-	last := ""
-	for g.out.Scan() {
-		last = g.out.Text()
-	}
-	if err := g.command.Wait(); err != nil {
-		return got, fmt.Errorf("%w: %w: %s", errNothingSeen, err, g.errors)
-	}
-	if err := json.Unmarshal([]byte(last), &got); err != nil {
-		return got, fmt.Errorf("%w: %w", errNothingSeen, err)
-	}
-	return got, nil
-}
-
-// processor is what the generator has used.
-func (g *generator) processor() time.Duration {
-	return g.command.ProcessState.UserTime() + g.command.ProcessState.SystemTime()
+	return generate(ctx, t.tools.streams, folder, c, streamed, "--count", strconv.Itoa(count), "--over", over.String())
 }

@@ -32,7 +32,7 @@ type traffic struct {
 
 // flags defines the settings.
 func (t *traffic) flags(flags *flag.FlagSet) {
-	flags.StringVar(&t.program, "program", os.Getenv("SPILLWAY_PROGRAM"), "the `file` of the Spillway to measure under load (default: it is built)")
+	flags.StringVar(&t.program, "program", os.Getenv("SPILLWAY_PROGRAM"), "the `file` of the Spillway to measure under load (default: SPILLWAY_PROGRAM, or it is built)")
 	flags.DurationVar(&t.soak, "soak", 10*time.Minute, "the `time` of the section soak, in whole seconds")
 	flags.StringVar(&t.profiles, "profiles", "bin/profile", "the `folder` of the section profile")
 	flags.BoolVar(&t.withLiteLLM, "litellm", false, "compare with LiteLLM too; its first installation takes a minute and 750 MB")

@@ -91,7 +91,7 @@ func TestPaced(t *testing.T) {
 		t.Errorf("%d requests reached the upstream, want %d and the first of each of %d connections", turn.Reached, turn.Requests, first)
 	}
 	tr.tools.openloop = tool.Tool{Path: "/bin/false"}
-	if turn, err := tr.paced(t.Context(), t.TempDir(), u, stand.Direct(u), p); !errors.Is(err, errNothingPaced) {
+	if turn, err := tr.paced(t.Context(), t.TempDir(), u, stand.Direct(u), p); !errors.Is(err, errNothingSeen) {
 		t.Errorf("a generator that ends: got %+v, %v", turn, err)
 	}
 }

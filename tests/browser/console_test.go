@@ -109,7 +109,7 @@ func TestConsole(t *testing.T) {
 			t.Errorf("the page asks for %s", address)
 		}
 	}
-	s.stop()
+	s.stop(t)
 	p.Await(`document.getElementById("trouble").textContent.includes("does not answer")`)
 	if got := p.Text("#live"); got != "no answer" {
 		t.Errorf("with the gateway gone the page says %q, want %q", got, "no answer")

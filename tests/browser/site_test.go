@@ -43,8 +43,7 @@ const hostileModel = `<img src=x onerror="document.title=1">`
 // site is a gateway, as a process, before simulated backends.
 type site struct {
 	url      string
-	process  *exec.Cmd
-	exited   chan struct{}
+	process  *program.Process
 	backends map[string]*azureopenai.Server
 	client   *http.Client
 }
@@ -89,7 +88,7 @@ consumers:
 func newSite(t *testing.T, state string) *site {
 	t.Helper()
 	browser.SkipWithoutNPM(t)
-	s := &site{exited: make(chan struct{}), backends: make(map[string]*azureopenai.Server), client: &http.Client{Timeout: patience}}
+	s := &site{backends: make(map[string]*azureopenai.Server), client: &http.Client{Timeout: patience}}
 	endpoints := []any{state}
 	for _, name := range []string{"embedding", "odd", "payg-eastus", "payg-sweden", "ptu-sweden"} {
 		of := backends[name]
@@ -113,41 +112,25 @@ func newSite(t *testing.T, state string) *site {
 		t.Fatal(err)
 	}
 	output := program.NewOutput().Watch(t)
-	s.process = exec.Command(path, "serve", "--config", yaml, "--listen", "127.0.0.1:0")
-	s.process.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "GORACE=atexit_sleep_ms=0"}
-	s.process.Stdout, s.process.Stderr = output, output
-	if err := s.process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(s.exited)
-		_ = s.process.Wait() // how it ended does not matter here
-		output.End()
-	}()
-	t.Cleanup(s.stop)
+	command := exec.Command(path, "serve", "--config", yaml, "--listen", "127.0.0.1:0")
+	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "GORACE=atexit_sleep_ms=0"}
+	s.process = program.Start(t, command, output, output)
+	t.Cleanup(func() { s.stop(t) })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	line, err := output.Await(ctx, func(line string) bool { return strings.Contains(line, `"message":"listening"`) })
-	var listening struct{ Address string }
-	if err == nil {
-		err = json.Unmarshal([]byte(line), &listening)
-	}
+	address, err := output.Listening(ctx)
 	if err != nil {
-		t.Fatalf("the gateway does not say that it listens: %v\n%s", err, output)
+		t.Fatalf("%v\n%s", err, output)
 	}
-	s.url = "http://" + listening.Address
+	s.url = "http://" + address
 	return s
 }
 
 // stop ends the gateway.
-func (s *site) stop() {
-	_ = s.process.Process.Signal(syscall.SIGTERM) // it may have ended
-	select {
-	case <-s.exited:
-	case <-time.After(patience):
-		_ = s.process.Process.Kill()
-		<-s.exited
-	}
+func (s *site) stop(t *testing.T) {
+	t.Helper()
+	s.process.Signal(syscall.SIGTERM)
+	s.process.ExitCode(t, patience) // how it ended does not matter here
 }
 
 // get reads a path of the gateway with the admin key.

@@ -2,7 +2,6 @@ package clients_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -86,9 +85,8 @@ var built = program.Builder("spillway/functions/azure")
 // gateway is a process that serves.
 type gateway struct {
 	address string // host:port that it listens on
-	command *exec.Cmd
 	output  *program.Output
-	exited  chan struct{} // closed when it has ended; then command.ProcessState is set
+	*program.Process
 }
 
 // startGateway starts a gateway before backends, and waits until it listens. It is
@@ -104,44 +102,22 @@ func startGateway(t testing.TB, api constructor, more string, backends ...string
 	if err := os.WriteFile(yaml, []byte(configuration(api, more, backends)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{
-		command: exec.Command(binary, "serve", "--config", yaml, "--listen", "127.0.0.1:0"),
-		output:  program.NewOutput().Watch(t),
-		exited:  make(chan struct{}),
-	}
-	g.command.Dir, g.command.Env = folder, []string{"HOME=" + folder, "TMPDIR=" + folder, "GORACE=atexit_sleep_ms=0"}
-	g.command.Stdout, g.command.Stderr = g.output, g.output
-	if err := g.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(g.exited)
-		_ = g.command.Wait() // the exit code tells
-		g.output.End()
-	}()
+	command := exec.Command(binary, "serve", "--config", yaml, "--listen", "127.0.0.1:0")
+	command.Dir, command.Env = folder, []string{"HOME=" + folder, "TMPDIR=" + folder, "GORACE=atexit_sleep_ms=0"}
+	output := program.NewOutput().Watch(t)
+	g := &gateway{output: output, Process: program.Start(t, command, output, output)}
 	t.Cleanup(func() {
 		g.stop(t)
 		if t.Failed() {
 			t.Logf("the gateway's output:\n%s", g.output)
 		}
 	})
-	g.awaitListening(t)
-	return g
-}
-
-func (g *gateway) awaitListening(t testing.TB) {
-	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	text, err := g.output.Await(ctx, func(line string) bool { return strings.Contains(line, `"message":"listening"`) })
-	if err != nil {
-		t.Fatalf("the gateway does not say that it listens: %v", err)
+	if g.address, err = output.Listening(ctx); err != nil {
+		t.Fatal(err)
 	}
-	var listening struct{ Address string }
-	if err := json.Unmarshal([]byte(text), &listening); err != nil || listening.Address == "" {
-		t.Fatalf("the line that tells where the gateway listens is %s: %v", text, err)
-	}
-	g.address = listening.Address
+	return g
 }
 
 func (g *gateway) url(path string) string { return "http://" + g.address + path }
@@ -150,11 +126,8 @@ func (g *gateway) url(path string) string { return "http://" + g.address + path 
 // end. One that does not end is killed.
 func (g *gateway) stop(t testing.TB) {
 	t.Helper()
-	_ = g.command.Process.Signal(syscall.SIGTERM) // it may have ended
-	overdue := time.AfterFunc(patience, func() { _ = g.command.Process.Kill() })
-	defer overdue.Stop()
-	<-g.exited
-	if code := g.command.ProcessState.ExitCode(); code != 0 {
+	g.Signal(syscall.SIGTERM)
+	if code := g.ExitCode(t, patience); code != 0 {
 		t.Errorf("the gateway ended with exit code %d, want 0", code)
 	}
 }

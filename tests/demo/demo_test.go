@@ -168,7 +168,7 @@ func TestSignalsEndEverything(t *testing.T) {
 			if _, err := bufio.NewReader(open.Body).ReadString('\n'); err != nil {
 				t.Fatal(err)
 			}
-			d.signal(t, s)
+			d.Signal(s)
 			d.checkEnded(t, addresses)
 		})
 	}

@@ -29,9 +29,8 @@ type demo struct {
 	burst         string   // the line to paste that is many calls
 
 	temp           string // its folder of temporary files
-	command        *exec.Cmd
 	stdout, stderr *program.Output
-	exited         chan struct{} // closed when it has ended; then command.ProcessState is set
+	*program.Process
 }
 
 // launch starts the program and does not wait for anything. It does not outlive
@@ -42,22 +41,13 @@ func launch(t *testing.T, args ...string) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &demo{temp: t.TempDir(), stdout: program.NewOutput(), stderr: program.NewOutput(), exited: make(chan struct{})}
-	d.command = exec.Command(path, args...)
-	d.command.Env = environment(d.temp)
-	d.command.Stdout, d.command.Stderr = d.stdout, d.stderr
-	if err := d.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(d.exited)
-		_ = d.command.Wait() // the exit code tells
-		d.stdout.End()
-		d.stderr.End()
-	}()
+	d := &demo{temp: t.TempDir(), stdout: program.NewOutput(), stderr: program.NewOutput()}
+	command := exec.Command(path, args...)
+	command.Env = environment(d.temp)
+	d.Process = program.Start(t, command, d.stdout, d.stderr)
 	t.Cleanup(func() {
-		_ = d.command.Process.Kill() // it may have ended
-		<-d.exited
+		d.Signal(os.Kill)
+		d.exitCode(t)
 		if t.Failed() {
 			t.Logf("the demo's output:\n%s\n%s", d.stdout, d.stderr)
 		}
@@ -139,23 +129,8 @@ func (d *demo) awaitRow(t *testing.T, want func(shown) bool) shown {
 	return found
 }
 
-// signal sends a signal to the program.
-func (d *demo) signal(t *testing.T, s os.Signal) {
-	t.Helper()
-	if err := d.command.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // exitCode waits for the program to end.
 func (d *demo) exitCode(t *testing.T) int {
 	t.Helper()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-d.exited:
-	case <-timer.C:
-		t.Fatalf("the demo did not end within %s", patience)
-	}
-	return d.command.ProcessState.ExitCode()
+	return d.ExitCode(t, patience)
 }

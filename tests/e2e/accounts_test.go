@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 )
 
@@ -211,11 +212,11 @@ func TestLedgerIsExact(t *testing.T) {
 	for range clients {
 		all.Go(func() { c.send(t, f) })
 	}
-	eventually(t, "half of it is sent", func() bool {
+	await.That(t, "half of it is sent", func() bool {
 		return c.next.Load() > c.requests/2 || time.Since(began) > 25*time.Second
 	})
 	killed := time.Now()
-	f.instances[victim].signal(os.Kill)
+	f.instances[victim].Signal(os.Kill)
 	f.instances[victim].exitCode(t)
 	c.killed.Store(true)
 	all.Wait()
@@ -282,7 +283,7 @@ func (c *crowd) send(t *testing.T, f *office) {
 // awaitReady waits until an instance has loaded all that requests need.
 func awaitReady(t *testing.T, p *process) {
 	t.Helper()
-	eventually(t, "an instance is ready", func() bool {
+	await.That(t, "an instance is ready", func() bool {
 		return p.send(t, call{method: "GET", path: "/spillway/readyz"}).status == 200
 	})
 }
@@ -308,7 +309,7 @@ func (f *office) judgeLedger(t *testing.T, killed time.Time, requests int64) {
 		return ledger == requests && maps.Equal(got, want)
 	}
 	for deadline := time.Now().Add(long / 2); !same() && time.Now().Before(deadline); {
-		until(t, time.Now().Add(time.Second))
+		await.Until(t, time.Now().Add(time.Second))
 	}
 	for l := range want {
 		if got[l] != want[l] {

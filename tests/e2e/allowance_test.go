@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 )
 
@@ -150,7 +151,7 @@ func (e *eager) spend(t *testing.T, client int) {
 			if client%2 == 0 {
 				pause = min(pause, time.Duration(300+(client*37+turn*101)%900)*time.Millisecond)
 			}
-			until(t, time.Now().Add(min(pause, time.Until(e.end))))
+			await.Until(t, time.Now().Add(min(pause, time.Until(e.end))))
 		}
 	}
 }
@@ -160,7 +161,7 @@ func (e *eager) spend(t *testing.T, client int) {
 func (f *office) spendings(t *testing.T, ids map[string]int64, times map[int64]spending) []spending {
 	t.Helper()
 	recorded := make(map[int64]int64) // by number, the tokens that were reserved
-	eventually(t, "the requests leave their records", func() bool {
+	await.That(t, "the requests leave their records", func() bool {
 		for _, p := range f.instances {
 			for _, text := range p.output.Lines() {
 				var r struct {

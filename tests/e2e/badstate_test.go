@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/azurite"
 )
@@ -92,7 +93,7 @@ func TestTableThatCannotBeUsed(t *testing.T) {
 					}
 				}
 			}
-			until(t, time.Now().Add(5*time.Second))
+			await.Until(t, time.Now().Add(5*time.Second))
 			all := l.stop()
 			allGood(t, all)
 			recorded(t, all)
@@ -145,16 +146,16 @@ func TestTableIsDeleted(t *testing.T) {
 	needsFleet(t)
 	f := startFleet(t, fleetOptions{instances: 2})
 	l := f.load(t, false, "metered", "paced")
-	eventually(t, "the limits are used", func() bool { return f.used("paced", time.Now()) > 8 })
+	await.That(t, "the limits are used", func() bool { return f.used("paced", time.Now()) > 8 })
 	deleted := time.Now()
 	if _, err := f.table(t).Delete(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "an instance has created the table again", func() bool {
+	await.That(t, "an instance has created the table again", func() bool {
 		return len(f.instances[0].events("state_lost"))+len(f.instances[1].events("state_lost")) > 0
 	})
 	whole := time.Now().Truncate(slice).Add(slice)
-	until(t, whole)
+	await.Until(t, whole)
 	f.awaitFull(t, "paced", whole)
 	all := l.stop()
 	allGood(t, all)
@@ -169,7 +170,7 @@ func TestRowsOfOthers(t *testing.T) {
 	needsFleet(t)
 	f := startFleet(t, fleetOptions{instances: 2})
 	l := f.load(t, false, "metered", "paced")
-	eventually(t, "both limits are used", func() bool { return f.used("paced", time.Now()) > 8 && f.used("metered", time.Now()) > 0 })
+	await.That(t, "both limits are used", func() bool { return f.used("paced", time.Now()) > 8 && f.used("metered", time.Now()) > 0 })
 	began := time.Now()
 	tomorrow := began.Add(24 * time.Hour).Truncate(time.Minute)
 	for _, foreign := range []struct {
@@ -200,7 +201,7 @@ func TestRowsOfOthers(t *testing.T) {
 	}
 	mended := time.Now()
 	next := mended.Add(5 * time.Second).Truncate(slice).Add(slice) // the row is asked for again within 5 s
-	until(t, next)
+	await.Until(t, next)
 	f.awaitFull(t, "paced", next)
 	all := l.stop()
 	allGood(t, all)
@@ -247,7 +248,7 @@ func TestBreakerRowOfAnotherFormat(t *testing.T) {
 	for _, p := range f.instances {
 		p.awaitEvent(t, "the breaker has opened", func(e event) bool { return e.Event == "breaker_opened" })
 	}
-	eventually(t, "the breaker has a row", func() bool { return len(rows(t, f.table(t), "breaker")) > 0 })
+	await.That(t, "the breaker has a row", func() bool { return len(rows(t, f.table(t), "breaker")) > 0 })
 	f.overwrite(t, "breaker", func(row map[string]any) { row["Format"] = "2" })
 	for _, p := range f.instances {
 		p.awaitEvent(t, "the row is not its own", func(e event) bool { return strings.Contains(e.Reason, "format") })
@@ -278,7 +279,7 @@ func TestClocksTwoMinutesOff(t *testing.T) {
 	l := f.load(t, false, "metered", "paced")
 	settled := time.Now().Truncate(slice).Add(slice)
 	end := settled.Add(4 * slice)
-	until(t, end)
+	await.Until(t, end)
 	all := l.stop()
 	allGood(t, all)
 	recorded(t, all)

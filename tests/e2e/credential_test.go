@@ -12,6 +12,7 @@ import (
 
 	"github.com/openai/openai-go/v3"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/entra"
 )
@@ -141,7 +142,7 @@ func TestOfficialClientRetries(t *testing.T) {
 	// The statuses of a consumer's requests, when there are so many: a record may come
 	// a little after its answer.
 	asked := func(consumer string, least int) (statuses []int) {
-		eventually(t, "the requests leave their records", func() bool {
+		await.That(t, "the requests leave their records", func() bool {
 			statuses = nil
 			for _, text := range p.output.Lines() {
 				if r, ok := parseRecord(text); ok && r.Consumer == consumer {
@@ -210,7 +211,7 @@ func TestSigningKeys(t *testing.T) {
 		t.Errorf("status %d for a key meanwhile", a.status)
 	}
 	tenant.Recover(entra.Keys)
-	eventually(t, "tokens are taken", func() bool { return ask(p, first).status == 200 && ask(f.instances[1], first).status == 200 })
+	await.That(t, "tokens are taken", func() bool { return ask(p, first).status == 200 && ask(f.instances[1], first).status == 200 })
 	fetched := time.Now()
 
 	var stop atomic.Bool
@@ -231,21 +232,21 @@ func TestSigningKeys(t *testing.T) {
 						t.Errorf("status %d for a good token: %s", a.status, a.body)
 					}
 				}
-				until(t, time.Now().Add(10*time.Millisecond))
+				await.Until(t, time.Now().Add(10*time.Millisecond))
 			}
 		})
 	}
 	// A gateway fetches keys once in ten seconds at most; a tenant publishes a new key
 	// long before it uses it.
-	until(t, fetched.Add(11*time.Second))
+	await.Until(t, fetched.Add(11*time.Second))
 	tenant.Rotate()
 	second := tenant.CallerToken(listedApp, audience)
 	current.Store(&second)
 	before := sent.Load()
-	eventually(t, "tokens of the new key are used", func() bool { return sent.Load() > before+500 })
+	await.That(t, "tokens of the new key are used", func() bool { return sent.Load() > before+500 })
 	tenant.Fail(entra.Keys, entra.Fault{Status: 503})
 	before = sent.Load()
-	eventually(t, "the tenant is away", func() bool { return sent.Load() > before+500 })
+	await.That(t, "the tenant is away", func() bool { return sent.Load() > before+500 })
 	stop.Store(true)
 	all.Wait()
 	t.Logf("%d requests with tokens of two keys, %d refused; the keys were fetched %d times by 2 gateways", sent.Load(), refused.Load(), tenant.Count(entra.Keys))

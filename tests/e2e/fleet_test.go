@@ -199,29 +199,6 @@ func (p *process) awaitEvent(t *testing.T, what string, want func(event) bool) {
 	}
 }
 
-// until waits for a moment.
-func until(t *testing.T, moment time.Time) {
-	t.Helper()
-	timer := time.NewTimer(time.Until(moment))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-	}
-}
-
 // long is the patience with what several processes do together, on a machine that
 // does other things besides.
 const long = time.Minute
-
-// eventually waits until something is so.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(long); !so(); <-poll.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s it is still not so that %s", long, what)
-		}
-	}
-}

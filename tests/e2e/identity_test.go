@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/entra"
 )
@@ -120,7 +121,7 @@ func TestManagedIdentityOfTheHost(t *testing.T) {
 		all.Go(func() {
 			for n := 0; time.Now().Before(end) && !t.Failed(); n++ {
 				send(c*requests + n)
-				until(t, time.Now().Add(5*time.Millisecond))
+				await.Until(t, time.Now().Add(5*time.Millisecond))
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 )
 
@@ -20,7 +21,7 @@ func TestKilledInstance(t *testing.T) {
 	victim, others := f.instances[0], f.instances[1:]
 
 	// All hold units of both limits, and streams are open everywhere.
-	eventually(t, "all instances serve", func() bool {
+	await.That(t, "all instances serve", func() bool {
 		seen := make(map[*process]bool)
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -30,12 +31,12 @@ func TestKilledInstance(t *testing.T) {
 		return len(seen) == len(f.instances)
 	})
 	killed := time.Now()
-	victim.signal(os.Kill)
+	victim.Signal(os.Kill)
 	victim.exitCode(t)
 	l.aim(others...)
 
 	whole := killed.Truncate(slice).Add(2 * slice)
-	until(t, whole)
+	await.Until(t, whole)
 	f.awaitFull(t, "paced", whole)
 	all := l.stop()
 

@@ -34,7 +34,7 @@ func TestStopLetsStreamsFinish(t *testing.T) {
 				o.text = o.events.Current().Choices[0].Delta.Content
 				streams = append(streams, o)
 			}
-			s.signal(signal)
+			s.Signal(signal)
 			if _, err := s.await(func(line string) bool { return strings.Contains(line, `"message":"stopping`) }); err != nil {
 				t.Fatalf("the gateway does not say that it stops: %v", err)
 			}
@@ -94,12 +94,12 @@ func TestStopTwiceCutsStreams(t *testing.T) {
 	s := startSite(t, "")
 	events := openSlowStream(t, s, openAI, classic, 100_000)
 	defer events.Close()
-	s.signal(syscall.SIGTERM)
+	s.Signal(syscall.SIGTERM)
 	if _, err := s.await(func(line string) bool { return strings.Contains(line, `"message":"stopping`) }); err != nil {
 		t.Fatalf("the gateway does not say that it stops: %v", err)
 	}
 	s.awaitRefusal(t)
-	s.signal(syscall.SIGTERM)
+	s.Signal(syscall.SIGTERM)
 	if code := s.exitCode(t); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
@@ -128,7 +128,7 @@ func TestStopWhenIdle(t *testing.T) {
 	}
 	response.Body.Close()
 	started := time.Now()
-	s.signal(syscall.SIGTERM)
+	s.Signal(syscall.SIGTERM)
 	if code := s.exitCode(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
@@ -173,7 +173,7 @@ func TestStart(t *testing.T) {
 		listening := time.Since(started)
 		p.send(t, call{path: "/v1/chat/completions", key: callerKey, from: openAI, body: chatBody("both")}).served(t)
 		took = append(took, fmt.Sprintf("%s and %s", listening.Round(time.Millisecond), time.Since(started).Round(time.Millisecond)))
-		p.signal(syscall.SIGTERM)
+		p.Signal(syscall.SIGTERM)
 		if code := p.exitCode(t); code != 0 {
 			t.Errorf("exit code %d, want 0", code)
 		}
@@ -245,7 +245,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 	if _, err := client.Chat.Completions.New(t.Context(), params); err != nil {
 		t.Fatal(err)
 	}
-	first.signal(os.Kill)
+	first.Signal(os.Kill)
 	first.exitCode(t)
 	second := start(t, sick, env, "--listen", listen)
 	if second.address != listen {

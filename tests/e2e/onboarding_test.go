@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/azurite"
 	"spillway/tests/secrets"
@@ -28,7 +29,7 @@ func (f *office) everywhere(t *testing.T, what string, so func(*process) bool) {
 	began := time.Now()
 	var took []string
 	for _, p := range f.instances {
-		eventually(t, what+" at every instance", func() bool { return so(p) })
+		await.That(t, what+" at every instance", func() bool { return so(p) })
 		took = append(took, fmt.Sprintf("%.1f", time.Since(began).Seconds()))
 	}
 	t.Logf("%s: at the instances by %s s", what, strings.Join(took, ", "))

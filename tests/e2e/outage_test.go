@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azurite"
 )
 
@@ -23,26 +24,26 @@ func TestTableOutage(t *testing.T) {
 	var loads []*traffic
 	for _, f := range fleets {
 		loads = append(loads, f.load(t, false, "metered", "paced"))
-		eventually(t, "the limits are used", func() bool { return f.used("paced", time.Now()) > 8 })
+		await.That(t, "the limits are used", func() bool { return f.used("paced", time.Now()) > 8 })
 	}
 
 	storage.Stop()
 	gone := time.Now()
-	until(t, gone.Add(outage))
+	await.Until(t, gone.Add(outage))
 	storage.Start()
 	for _, f := range fleets {
 		for _, p := range f.instances {
 			p.awaitEvent(t, "the table is gone", func(e event) bool { return e.Event == "store_degraded" })
-			eventually(t, "every instance uses the table again", func() bool { return p.lastOf("store_degraded", "store_recovered") == "store_recovered" })
+			await.That(t, "every instance uses the table again", func() bool { return p.lastOf("store_degraded", "store_recovered") == "store_recovered" })
 		}
 	}
 	back := time.Now()
 	whole := back.Truncate(slice).Add(slice)
-	until(t, whole)
+	await.Until(t, whole)
 	for _, f := range fleets {
 		f.awaitFull(t, "paced", whole)
 	}
-	until(t, whole.Add(slice))
+	await.Until(t, whole.Add(slice))
 	for i, f := range fleets {
 		all := loads[i].stop()
 		allGood(t, all)

@@ -9,7 +9,6 @@ package e2e_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"os"
 	"os/exec"
@@ -82,9 +81,8 @@ func run(t testing.TB, env map[string]string, args ...string) outcome {
 type process struct {
 	address string // host:port that it listens on
 	yaml    string // path of its configuration
-	command *exec.Cmd
 	output  *program.Output
-	exited  chan struct{} // closed when it has ended; then command.ProcessState is set
+	*program.Process
 }
 
 // start starts a gateway with a configuration, on a free port unless args say
@@ -96,45 +94,29 @@ type process struct {
 func start(t testing.TB, yaml string, env map[string]string, args ...string) *process {
 	t.Helper()
 	p := launch(t, yaml, env, args...)
-	line, err := p.await(func(line string) bool { return strings.Contains(line, `"message":"listening"`) })
-	if err != nil {
-		t.Fatalf("the gateway does not say that it listens: %v", err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var err error
+	if p.address, err = p.output.Listening(ctx); err != nil {
+		t.Fatal(err)
 	}
-	var listening struct{ Address string }
-	if err := json.Unmarshal([]byte(line), &listening); err != nil || listening.Address == "" {
-		t.Fatalf("the line that tells where the gateway listens is %s: %v", line, err)
-	}
-	p.address = listening.Address
 	return p
 }
 
 // launch starts a gateway and does not wait for anything.
 func launch(t testing.TB, yaml string, env map[string]string, args ...string) *process {
 	t.Helper()
-	p := &process{
-		yaml:   filepath.Join(t.TempDir(), "gateway.yaml"),
-		output: program.NewOutput().Watch(t),
-		exited: make(chan struct{}),
-	}
+	p := &process{yaml: filepath.Join(t.TempDir(), "gateway.yaml"), output: program.NewOutput().Watch(t)}
 	if err := os.WriteFile(p.yaml, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Contains(args, "--listen") {
 		args = append(args, "--listen", "127.0.0.1:0")
 	}
-	p.command = command(t, env, append([]string{"serve", "--config", p.yaml}, args...)...)
-	p.command.Stdout, p.command.Stderr = p.output, p.output
-	if err := p.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.exited)
-		_ = p.command.Wait() // the exit code tells
-		p.output.End()
-	}()
+	p.Process = program.Start(t, command(t, env, append([]string{"serve", "--config", p.yaml}, args...)...), p.output, p.output)
 	t.Cleanup(func() {
-		if p.running() {
-			p.signal(syscall.SIGTERM)
+		if p.Running() {
+			p.Signal(syscall.SIGTERM)
 			want := 0
 			if env["FUNCTIONS_CUSTOMHANDLER_PORT"] != "" {
 				want = 200
@@ -159,31 +141,10 @@ func latest(lines []string) string {
 	return strings.Join(append(shown, lines[from:]...), "\n")
 }
 
-func (p *process) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-func (p *process) signal(s os.Signal) { _ = p.command.Process.Signal(s) } // it may have ended just now
-
 // exitCode waits for the process to end. One that does not is killed.
 func (p *process) exitCode(t testing.TB) int {
 	t.Helper()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-p.exited:
-	case <-timer.C:
-		p.signal(syscall.SIGQUIT) // prints where every goroutine stands
-		_ = time.AfterFunc(time.Second, func() { p.signal(syscall.SIGKILL) })
-		<-p.exited
-		t.Errorf("the gateway did not end within %s", patience)
-	}
-	return p.command.ProcessState.ExitCode()
+	return p.ExitCode(t, patience)
 }
 
 // await returns the first line that the gateway has printed, or will, for which

@@ -149,7 +149,7 @@ func (s *besieged) unmoved(t *testing.T, attacks func()) {
 	if got, want := fmt.Sprint(s.state(t)), fmt.Sprint(before); got != want {
 		t.Errorf("counted: %s\nbefore:  %s", got, want)
 	}
-	if !s.running() {
+	if !s.Running() {
 		t.Fatal("the gateway has ended")
 	}
 	last := s.send(t, call{path: "/v1/chat/completions", key: callerKey, from: openAI, body: chatBody("gpt-4o")}).served(t)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 )
 
@@ -12,8 +13,8 @@ import (
 // of the test at the latest.
 func pause(t *testing.T, p *process) {
 	t.Helper()
-	p.signal(syscall.SIGSTOP)
-	t.Cleanup(func() { p.signal(syscall.SIGCONT) })
+	p.Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { p.Signal(syscall.SIGCONT) })
 }
 
 // An instance that was stopped for longer than a window, while it held units of
@@ -31,9 +32,9 @@ func TestStoppedInstance(t *testing.T) {
 
 	// At the start of a slice it takes more than it spends.
 	first := time.Now().Truncate(slice).Add(slice)
-	until(t, first.Add(-time.Second))
+	await.Until(t, first.Add(-time.Second))
 	l.aim(others...)
-	until(t, first.Add(usualEdge))
+	await.Until(t, first.Add(usualEdge))
 	for range 2 {
 		for _, model := range []string{"metered", "paced"} {
 			if s := f.ask(t.Context(), frozen, model, false); !s.good() {
@@ -50,13 +51,13 @@ func TestStoppedInstance(t *testing.T) {
 	if ends && minute.After(on) {
 		on = minute
 	}
-	until(t, on)
+	await.Until(t, on)
 	if ends {
 		f.awaitFull(t, "metered", on)
 	}
 	full := time.Now().Truncate(slice)
 	f.awaitFull(t, "paced", full)
-	frozen.signal(syscall.SIGCONT)
+	frozen.Signal(syscall.SIGCONT)
 	f.backends["frail"].Clear()
 	var burst []sent
 	for range 10 {
@@ -93,10 +94,10 @@ func TestStoppedOwnerOfATrial(t *testing.T) {
 	hang := frail.Inject(azureopenai.Fault{Kind: azureopenai.FaultHangBeforeHeaders, Times: 1})
 	frail.Inject(azureopenai.Fault{Kind: azureopenai.FaultStatus})
 	frail.Remove(sick)
-	eventually(t, "a trial hangs", func() bool { return frail.Stats()["frail"].InFlight > 0 })
+	await.That(t, "a trial hangs", func() bool { return frail.Stats()["frail"].InFlight > 0 })
 	var owner *process
 	var others []*process
-	eventually(t, "its owner says so", func() bool { // the backend may know of it sooner
+	await.That(t, "its owner says so", func() bool { // the backend may know of it sooner
 		owner, others = nil, nil
 		for _, p := range f.instances {
 			if p.inTrial() {
@@ -115,8 +116,8 @@ func TestStoppedOwnerOfATrial(t *testing.T) {
 	}
 	pause(t, owner)
 	l.aim(others...)
-	until(t, time.Now().Add(31*time.Second)) // a trial has 30 s for its result
-	eventually(t, "another instance has run the next trial", func() bool {
+	await.Until(t, time.Now().Add(31*time.Second)) // a trial has 30 s for its result
+	await.That(t, "another instance has run the next trial", func() bool {
 		for _, p := range others {
 			for _, e := range p.events("breaker_opened") {
 				if e.Reason == "trial_failed" && e.Opens > 1 {
@@ -127,7 +128,7 @@ func TestStoppedOwnerOfATrial(t *testing.T) {
 		return false
 	})
 	frail.Remove(hang)
-	owner.signal(syscall.SIGCONT)
+	owner.Signal(syscall.SIGCONT)
 	l.aim(f.instances...)
 	for _, p := range f.instances {
 		if late := f.ask(t.Context(), p, "frail", false); !late.good() || late.header.Get("X-Spillway-Backend") != "payg" {

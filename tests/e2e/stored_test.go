@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/azurite"
 )
@@ -39,9 +41,7 @@ func TestStoredResponseOutlivesItsProcess(t *testing.T) {
 		id, backend := responseID(t, a), a.header.Get("X-Spillway-Backend")
 		made[id] = backend
 	}
-	if err := first.command.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	first.Signal(os.Kill)
 	for id, backend := range made {
 		a := second.send(t, call{method: http.MethodGet, path: "/v1/responses/" + id})
 		if got := a.header.Get("X-Spillway-Backend"); a.status != http.StatusOK || got != backend {
@@ -67,7 +67,7 @@ func TestBackgroundResponseIsChargedOnce(t *testing.T) {
 	}
 	var clients sync.WaitGroup
 	asked := 0
-	eventually(t, "the response is complete", func() bool {
+	await.That(t, "the response is complete", func() bool {
 		for i := asked; i < asked+8; i++ {
 			clients.Go(func() { ask(i) })
 		}

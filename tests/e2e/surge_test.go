@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"testing"
 	"time"
+
+	"spillway/tests/await"
 )
 
 // At the edge of a minute fifteen instances join the one that runs, under load.
@@ -16,7 +18,7 @@ func TestSurgeOverAnEdge(t *testing.T) {
 	if time.Until(next) < 5*time.Second { // the one shall have used some of the window
 		next = next.Add(time.Minute)
 	}
-	until(t, next.Add(-time.Second))
+	await.Until(t, next.Add(-time.Second))
 	began := time.Now()
 	for range 15 {
 		f.join(t, nil)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 )
 
@@ -24,11 +25,11 @@ func TestThrottleIsShared(t *testing.T) {
 	// Those that were told nothing learn it while they serve another model.
 	l := f.load(t, false, "paced")
 	for _, p := range f.instances {
-		eventually(t, "every instance knows of the throttle", func() bool { return p.throttled(t, "frail/frail") })
+		await.That(t, "every instance knows of the throttle", func() bool { return p.throttled(t, "frail/frail") })
 	}
 	before := frail.requests()
 	storm := f.load(t, false, "frail")
-	until(t, end.Add(-time.Second))
+	await.Until(t, end.Add(-time.Second))
 	probes := 0
 	for _, r := range frail.Requests()[before:] {
 		if r.Time.After(end.Add(-time.Second)) {
@@ -41,7 +42,7 @@ func TestThrottleIsShared(t *testing.T) {
 	if probes > 3 {
 		t.Errorf("the backend was probed %d times within %s", probes, wait)
 	}
-	eventually(t, "the backend is used again", func() bool { return frail.Stats()["frail"].Accepted > 0 })
+	await.That(t, "the backend is used again", func() bool { return frail.Stats()["frail"].Accepted > 0 })
 	all := storm.stop()
 	allGood(t, all)
 	allGood(t, l.stop())
@@ -69,7 +70,7 @@ func TestStormOf429s(t *testing.T) {
 	frail, payg := f.backends["frail"], f.backends["payg"]
 	l := f.load(t, false, "frail")
 	began := time.Now()
-	until(t, began.Add(6*time.Second))
+	await.Until(t, began.Add(6*time.Second))
 	storm := l.stop()
 	allGood(t, storm)
 	refused := frail.Stats()["frail"].Rejected429
@@ -84,7 +85,7 @@ func TestStormOf429s(t *testing.T) {
 	// The one has said before that it has room again when the minute ends, and until then
 	// nobody asks it: a minute that ends sooner than that would be promised rightly.
 	if edge := time.Now().Truncate(time.Minute).Add(time.Minute); time.Until(edge) < busy+2*time.Second {
-		until(t, edge.Add(2*time.Second))
+		await.Until(t, edge.Add(2*time.Second))
 	}
 	room := time.Now().Add(busy)
 	var last time.Time
@@ -108,9 +109,9 @@ func TestStormOf429s(t *testing.T) {
 		}
 		last = promised
 	}
-	until(t, last)
+	await.Until(t, last)
 	for _, p := range f.instances {
-		eventually(t, "there is room again after the time that clients were told", func() bool {
+		await.That(t, "there is room again after the time that clients were told", func() bool {
 			return f.ask(t.Context(), p, "frail", false).good()
 		})
 	}

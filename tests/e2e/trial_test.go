@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 )
 
@@ -22,11 +23,11 @@ func TestOneTrialPerOpening(t *testing.T) {
 	for _, p := range f.instances {
 		p.awaitEvent(t, "the breaker has opened", func(e event) bool { return e.Event == "breaker_opened" })
 	}
-	until(t, time.Now().Add(usualEdge)) // what was on its way has arrived
+	await.Until(t, time.Now().Add(usualEdge)) // what was on its way has arrived
 	before := int64(frail.requests())
 	// A trial that takes a while would meet another one.
 	frail.Inject(azureopenai.Fault{Kind: azureopenai.FaultDelay, Delay: 200 * time.Millisecond})
-	eventually(t, "the fourth opening has come", func() bool {
+	await.That(t, "the fourth opening has come", func() bool {
 		for _, p := range f.instances {
 			for _, e := range p.events("breaker_opened") {
 				if e.Opens >= 4 {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/azurite"
 	"spillway/tests/fakes/functionshost"
@@ -35,7 +36,7 @@ func TestCompletions(t *testing.T) {
 	if response, body := send(t, s.Host, http.MethodGet, "/spillway/status", "", "api-key", adminKey); response.StatusCode != 200 {
 		t.Errorf("the status: %d: %s", response.StatusCode, body)
 	}
-	eventually(t, "it is ready", func() bool {
+	await.That(t, "it is ready", func() bool {
 		response, _ := send(t, s.Host, http.MethodGet, "/spillway/readyz", "")
 		return response.StatusCode == 200
 	})
@@ -264,7 +265,7 @@ func TestKilled(t *testing.T) {
 	s := startSite(t, plain, functionshost.Options{})
 	before := s.Process()
 	s.Kill()
-	eventually(t, "it was started again", func() bool { p := s.Process(); return p != 0 && p != before })
+	await.That(t, "it was started again", func() bool { p := s.Process(); return p != 0 && p != before })
 	if response, body := send(t, s.Host, http.MethodPost, chatPath, chat); response.StatusCode != 200 {
 		t.Errorf("status %d: %s", response.StatusCode, body)
 	}
@@ -319,12 +320,12 @@ func TestTimerOfAnotherInstanceReopensABackend(t *testing.T) {
 	for range 5 {
 		ask()
 	}
-	eventually(t, "the timer's instance knows of the open breaker, and finds the backend sick", func() bool {
+	await.That(t, "the timer's instance knows of the open breaker, and finds the backend sick", func() bool {
 		return strings.Contains(run(), "0 of 1 probed deployments ready")
 	})
 	killed := users.Process()
 	users.Kill()
-	eventually(t, "the killed instance is back", func() bool { p := users.Process(); return p != 0 && p != killed })
+	await.That(t, "the killed instance is back", func() bool { p := users.Process(); return p != 0 && p != killed })
 	before := len(first.requests())
 	for range 10 {
 		ask()
@@ -334,11 +335,11 @@ func TestTimerOfAnotherInstanceReopensABackend(t *testing.T) {
 	}
 
 	first.Clear()
-	eventually(t, "the timer's instance finds the backend well", func() bool {
+	await.That(t, "the timer's instance finds the backend well", func() bool {
 		return strings.Contains(run(), "1 of 1 probed deployments ready")
 	})
 	before = len(first.requests())
-	eventually(t, "users are served by the recovered backend", func() bool {
+	await.That(t, "users are served by the recovered backend", func() bool {
 		ask()
 		return len(first.requests()) > before
 	})

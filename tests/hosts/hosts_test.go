@@ -255,14 +255,3 @@ const (
 	streamPath = "/openai/deployments/steps/chat/completions?api-version=2024-10-21"
 	stream     = `{"stream":true,"max_tokens":10,"messages":[{"role":"user","content":"Hello!"}]}`
 )
-
-// eventually asks until something is true.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, patience)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-}

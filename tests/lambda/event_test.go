@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/azurite"
 	"spillway/tests/fakes/lambdaruntime"
@@ -41,7 +42,7 @@ func TestScheduleReopensABackend(t *testing.T) {
 			t.Fatalf("while the backend is sick: %+v", a)
 		}
 	}
-	eventually(t, "the schedule's run knows of the sick backend", func() bool {
+	await.That(t, "the schedule's run knows of the sick backend", func() bool {
 		did := maintain(t, timer)
 		if did.Ready > 0 {
 			t.Fatalf("a sick backend is ready: %+v", did)
@@ -49,8 +50,8 @@ func TestScheduleReopensABackend(t *testing.T) {
 		return did.Probed > 0
 	})
 	sick.Clear()
-	eventually(t, "the schedule's run has found the backend well", func() bool { return maintain(t, timer).Ready > 0 })
-	eventually(t, "users' requests go to the backend again", func() bool {
+	await.That(t, "the schedule's run has found the backend well", func() bool { return maintain(t, timer).Ready > 0 })
+	await.That(t, "users' requests go to the backend again", func() bool {
 		a := user.ask(t, "gpt")
 		if a.status != http.StatusOK {
 			t.Fatalf("after the recovery: %+v", a)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/azurite"
 )
@@ -51,7 +52,7 @@ func TestFreezeOverAWindow(t *testing.T) {
 func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instance) bool {
 	t.Helper()
 	first := time.Now().Truncate(slice).Add(slice)
-	until(t, first.Add(300*time.Millisecond))
+	await.Until(t, first.Add(300*time.Millisecond))
 	for range 2 {
 		if a := frozen.ask(t, "gpt"); a.served() != "paced" {
 			t.Fatalf("before the freeze: %+v", a)
@@ -62,7 +63,7 @@ func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instan
 		t.Fatal(err)
 	}
 	now := first.Add(slice)
-	until(t, now.Add(2500*time.Millisecond)) // 12 s in all
+	await.Until(t, now.Add(2500*time.Millisecond)) // 12 s in all
 	full := false
 	for range 2 * sliceRequests {
 		a := other.ask(t, "gpt")
@@ -146,7 +147,7 @@ func TestFreezeOverAMinute(t *testing.T) {
 	} else if thaw.After(minute.Add(time.Minute - 5*time.Second)) {
 		thaw = minute.Add(time.Minute + margin)
 	}
-	until(t, thaw.Add(-frozenFor-time.Second))
+	await.Until(t, thaw.Add(-frozenFor-time.Second))
 	for range 3 {
 		if a := ask(frozen); a.served() != "sick" {
 			t.Fatalf("before the freeze: %+v", a)
@@ -156,7 +157,7 @@ func TestFreezeOverAMinute(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := time.Now()
-	until(t, thaw.Add(3*time.Second-margin))
+	await.Until(t, thaw.Add(3*time.Second-margin))
 	sick.Inject(azureopenai.Fault{Kind: azureopenai.FaultStatus, Status: http.StatusInternalServerError})
 	used := 0
 	for ; used <= requests; used++ {
@@ -171,7 +172,7 @@ func TestFreezeOverAMinute(t *testing.T) {
 	if used != requests {
 		t.Fatalf("void: the other instance could use %d requests of the minute, want all %d", used, requests)
 	}
-	until(t, thaw)
+	await.Until(t, thaw)
 	asked := len(sick.Requests())
 	if a := ask(frozen); a.status != http.StatusTooManyRequests {
 		t.Errorf("the first call after the freeze spends what the instance held: %+v", a)

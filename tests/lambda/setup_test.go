@@ -158,26 +158,3 @@ func (i *instance) invoke(t *testing.T, event string) (string, error) {
 	text, err := io.ReadAll(reply.Body)
 	return string(text), err
 }
-
-// until waits for a moment.
-func until(t *testing.T, moment time.Time) {
-	t.Helper()
-	timer := time.NewTimer(time.Until(moment))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-	}
-}
-
-// eventually waits until something is so.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	poll := time.NewTicker(50 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-poll.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s it is still not so that %s", patience, what)
-		}
-	}
-}

@@ -3,7 +3,9 @@ package program
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -101,6 +103,25 @@ func (o *Output) Await(ctx context.Context, want func(line string) bool) (string
 		}
 	}
 }
+
+// Listening returns the address at which a gateway that prints here listens, once its
+// log says so. It fails as Await does.
+func (o *Output) Listening(ctx context.Context) (address string, err error) {
+	line, err := o.Await(ctx, func(line string) bool { return strings.Contains(line, `"message":"listening"`) })
+	if err != nil {
+		return "", fmt.Errorf("the gateway does not say that it listens: %w", err)
+	}
+	var listening struct{ Address string }
+	if err = json.Unmarshal([]byte(line), &listening); err == nil && listening.Address == "" {
+		err = errNoAddress
+	}
+	if err != nil {
+		return "", fmt.Errorf("the line that tells where the gateway listens is %s: %w", line, err)
+	}
+	return listening.Address, nil
+}
+
+var errNoAddress = errors.New("it has no address")
 
 // String is all that was printed, the line that is not complete included.
 func (o *Output) String() string {

@@ -1,5 +1,5 @@
-// Package program builds the project's programs for tests that run them as
-// processes, and keeps what these print.
+// Package program builds the project's programs for tests, runs them as processes,
+// and keeps what these print.
 package program
 
 import (

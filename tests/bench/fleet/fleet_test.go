@@ -1,40 +1,29 @@
 package fleet
 
 import (
-	"encoding/json"
-	"flag"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
-)
 
-// figures is set by the program that prints the figures.
-var figures = flag.String("figures", "", "measure everything and write the figures into this `file`")
+	"spillway/tests/bench/figures"
+)
 
 // TestMeasure is no test: tests/bench runs it, since virtual time needs one.
 func TestMeasure(t *testing.T) {
-	if *figures == "" {
-		t.Skip("measures for tests/bench only")
-	}
-	var all Figures
-	for _, rate := range Rates {
-		var runs []Operations
-		for seed := range uint64(Runs) {
-			runs = append(runs, operations(t, Hot(rate, seed)))
+	figures.Measure(t, func() any {
+		var all Figures
+		for _, rate := range Rates {
+			var runs []Operations
+			for seed := range uint64(Runs) {
+				runs = append(runs, operations(t, Hot(rate, seed)))
+			}
+			all.Operations = append(all.Operations, runs)
 		}
-		all.Operations = append(all.Operations, runs)
-	}
-	for _, instances := range Sizes {
-		all.Refreshes = append(all.Refreshes, refreshes(t, Watched(instances)))
-	}
-	content, err := json.Marshal(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(*figures, content, 0o644); err != nil {
-		t.Fatal(err)
-	}
+		for _, instances := range Sizes {
+			all.Refreshes = append(all.Refreshes, refreshes(t, Watched(instances)))
+		}
+		return all
+	})
 }
 
 func operations(t *testing.T, traffic Traffic) (result Operations) {

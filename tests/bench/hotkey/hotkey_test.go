@@ -2,9 +2,7 @@ package hotkey
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -14,39 +12,30 @@ import (
 	"spillway/shared/store"
 	"spillway/shared/store/aztable"
 	"spillway/shared/store/memory"
+	"spillway/tests/bench/figures"
 	"spillway/tests/bench/meter"
 	"spillway/tests/fakes/azurite"
 	"spillway/tests/fakes/faultstore"
 )
 
-// figures is set by the program that prints the figures.
-var figures = flag.String("figures", "", "measure everything and write the figures into this `file`")
-
 // TestMeasure is no test: tests/bench runs it, since the emulator is one for tests.
 func TestMeasure(t *testing.T) {
-	if *figures == "" {
-		t.Skip("measures for tests/bench only")
-	}
-	connection := azurite.Start(t)
-	r := Race{Rounds: Rounds, Warm: Warm, Measured: Measured}
-	for range Writers {
-		s, err := aztable.Open(t.Context(), aztable.Options{Connection: connection, Table: "bench"})
+	figures.Measure(t, func() any {
+		connection := azurite.Start(t)
+		r := Race{Rounds: Rounds, Warm: Warm, Measured: Measured}
+		for range Writers {
+			s, err := aztable.Open(t.Context(), aztable.Options{Connection: connection, Table: "bench"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Stores = append(r.Stores, s)
+		}
+		rounds, err := Run(t.Context(), r, func(line string) { fmt.Fprintln(os.Stderr, " ", line) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Stores = append(r.Stores, s)
-	}
-	rounds, err := Run(t.Context(), r, func(line string) { fmt.Fprintln(os.Stderr, " ", line) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := json.Marshal(rounds)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(*figures, content, 0o644); err != nil {
-		t.Fatal(err)
-	}
+		return rounds
+	})
 }
 
 // sharing returns the connections of three writers to one store.

@@ -70,13 +70,13 @@ func newGenerator(p plan) (*generator, error) {
 	if g.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return g, fmt.Errorf("epoll: %w", err)
 	}
-	address, err := net.ResolveTCPAddr("tcp4", p.address)
+	address, err := net.ResolveTCPAddr("tcp4", p.Address)
 	if err != nil {
 		return g, err
 	}
 	g.connections = make([]connection, 0, p.connections)
 	for i := range p.connections {
-		c, err := open(address, p.request)
+		c, err := open(address, p.Bytes)
 		if err != nil {
 			return g, err
 		}
@@ -174,7 +174,7 @@ func (g *generator) rested() (i int, ok bool) {
 func (g *generator) send(i, request int) {
 	c := &g.connections[i]
 	c.request = request
-	if err := c.send(g.request); err != nil {
+	if err := c.send(g.Bytes); err != nil {
 		g.fail(c, err)
 	}
 }

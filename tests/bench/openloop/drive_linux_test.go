@@ -13,16 +13,17 @@ import (
 
 	"spillway/tests/bench/openloop/arrivals"
 	"spillway/tests/bench/openloop/seen"
+	"spillway/tests/bench/post"
 )
 
 // planFor asks a server with so many requests that are due at once.
 func planFor(t *testing.T, server *httptest.Server, requests, connections int) plan {
 	t.Helper()
-	address := strings.TrimPrefix(server.URL, "http://")
-	return plan{
-		address: address, connections: connections, due: make([]time.Duration, requests), patience: 10 * time.Second,
-		request: []byte("POST / HTTP/1.1\r\nHost: " + address + "\r\nContent-Length: 2\r\n\r\n{}"),
+	request, err := post.New(server.URL, nil, []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return plan{Request: request, connections: connections, due: make([]time.Duration, requests), patience: 10 * time.Second}
 }
 
 // driven carries out a plan on a goroutine of its own, which keeps its thread.
@@ -148,7 +149,7 @@ func TestNothingBeginsWithErrors(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	p.address = listener.Addr().String()
+	p.Address = listener.Addr().String()
 	if got, err := driven(p); err == nil {
 		t.Errorf("somebody hangs up: got %+v", got)
 	}

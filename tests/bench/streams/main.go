@@ -11,19 +11,17 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"spillway/tests/bench/files"
+	"spillway/tests/bench/post"
 	"spillway/tests/bench/streams/seen"
 )
 
@@ -37,10 +35,9 @@ func main() {
 
 // generator opens streams.
 type generator struct {
-	address string
-	request []byte // the same for all
-	count   int
-	over    time.Duration
+	post.Request // the same for all
+	count        int
+	over         time.Duration
 
 	begun  atomic.Int64 // streams that have their first event, or never will
 	opened chan struct{}
@@ -49,36 +46,17 @@ type generator struct {
 func run(args []string) error {
 	g := generator{opened: make(chan struct{})}
 	flags := flag.NewFlagSet("streams", flag.ContinueOnError)
-	target := flags.String("url", "", "where to")
-	body := flags.String("body", "", "the `file` of the request's body")
+	described := post.Define(flags)
 	flags.IntVar(&g.count, "count", 100, "streams")
 	flags.DurationVar(&g.over, "over", time.Second, "the time in which they are opened")
-	header := http.Header{"Content-Type": {"application/json"}}
-	flags.Func("header", "a header field", func(text string) error {
-		name, value, ok := strings.Cut(text, ": ")
-		if !ok {
-			return errors.New("want Name: value")
-		}
-		header.Set(name, value)
-		return nil
-	})
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	to, err := url.Parse(*target)
+	request, err := described.Request()
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(*body)
-	if err != nil {
-		return err
-	}
-	var request strings.Builder
-	fmt.Fprintf(&request, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", to.RequestURI(), to.Host, len(content))
-	if err := header.Write(&request); err != nil {
-		return err
-	}
-	g.address, g.request = to.Host, []byte(request.String()+"\r\n"+string(content))
+	g.Request = request
 	return json.NewEncoder(os.Stdout).Encode(g.drive())
 }
 
@@ -113,13 +91,13 @@ func (g *generator) stream() (s seen.Stream) {
 		}
 	})
 	defer first()
-	connection, err := net.Dial("tcp", g.address)
+	connection, err := net.Dial("tcp", g.Address)
 	if err != nil {
 		return seen.Stream{Err: err.Error()}
 	}
 	defer connection.Close()
 	began := time.Now()
-	if _, err := connection.Write(g.request); err != nil {
+	if _, err := connection.Write(g.Bytes); err != nil {
 		return seen.Stream{Err: err.Error()}
 	}
 	const room = 1 << 10 // thousands are open at a time

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"spillway/tests/bench/post"
 )
 
 // Each stream is read to its end, and one that is refused or cut is an error.
@@ -29,11 +31,11 @@ func TestDrive(t *testing.T) {
 			}
 			test.answer(w)
 		}))
-		address := strings.TrimPrefix(server.URL, "http://")
-		g := generator{
-			address: address, count: 3, over: time.Millisecond, opened: make(chan struct{}),
-			request: []byte("POST / HTTP/1.1\r\nHost: " + address + "\r\nContent-Length: 2\r\n\r\n{}"),
+		request, err := post.New(server.URL, nil, []byte("{}"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		g := generator{Request: request, count: 3, over: time.Millisecond, opened: make(chan struct{})}
 		got := g.drive()
 		<-g.opened // also when none has an event
 		if got.Streams != 3 || got.Errors != test.errors || !strings.Contains(got.Why, test.why) || got.Events != test.events {

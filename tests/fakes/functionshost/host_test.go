@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"spillway/tests/await"
 )
 
 // Only what function.json routes gets through, after dots are resolved.
@@ -198,12 +200,7 @@ func TestRestarts(t *testing.T) {
 	h := mustStart(t, "good", Options{})
 	first := h.Process()
 	send(t, h, "GET", "/api/echo/exit/200", "") // it gets no answer, and is sent again until the host gives it up
-	for deadline := time.Now().Add(patience); h.Process() == first || h.Process() == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("it was not started again")
-		}
-		await(t, 10*time.Millisecond)
-	}
+	await.That(t, "the handler was started again", func() bool { p := h.Process(); return p != 0 && p != first })
 	if h.Dropped() == 0 {
 		t.Error("that requests were dropped is not counted")
 	}
@@ -213,35 +210,19 @@ func TestRestarts(t *testing.T) {
 	for range maxFailures {
 		pid := h.Process()
 		h.Kill()
-		for deadline := time.Now().Add(patience); h.Process() == pid; {
-			if time.Now().After(deadline) {
-				t.Fatal("it was not killed")
-			}
-			await(t, 10*time.Millisecond)
-		}
-		select {
-		case <-h.Stopped():
-			return
-		default:
-		}
-		for deadline := time.Now().Add(patience); h.Process() == 0; {
+		await.That(t, "the handler was killed", func() bool { return h.Process() != pid })
+		ended := false
+		await.That(t, "the handler was started again, or the host has ended", func() bool {
 			select {
 			case <-h.Stopped():
-				return
+				ended = true
 			default:
 			}
-			if time.Now().After(deadline) {
-				t.Fatal("it was not started again")
-			}
-			await(t, 10*time.Millisecond)
+			return ended || h.Process() != 0
+		})
+		if ended {
+			return
 		}
 	}
 	t.Error("the host goes on after three failures")
-}
-
-func await(t *testing.T, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-t.Context().Done():
-	}
 }
