@@ -45,7 +45,7 @@ func (l *Limit) launch() {
 
 // land frees the flight slot.
 func (s *supply) land() {
-	s.flying, s.conflicted = false, false
+	s.flying, s.conflicted, s.asking = false, false, false
 	s.own.fresh, s.own.tries = false, 0
 	if s.landed != nil {
 		close(s.landed)
@@ -210,16 +210,26 @@ func visits(shards, sharers int64) int64 {
 	return min(max(least, quota.InstancesPerShard/sharers), shards-1)
 }
 
+// visiting is how long other shards are asked before those who wait are told that there
+// is no room. If that took all the time they wait, the policy would stand in for a store
+// that is at no fault.
+const visiting = budget * 4 / 5
+
 // visit tries other shards for those whom the home shard cannot serve, one after
-// another from a random one on. It tells whether there was anything to do for them
-// but to conclude that there is no room.
+// another from a random one on. A shard that only pays a part of what is owed serves
+// nobody, and the next one is asked. It tells whether there was anything to do for those
+// who wait but to conclude that there is no room.
 func (f *flight) visit(home stored, shards int64, window quota.Window) (served bool, err error) {
 	l := f.limit
 	first := int64(l.engine.random(uint64(shards - 1)))
 	l.mu.Lock()
 	l.supply.far, l.supply.visited = 0, true
 	l.mu.Unlock()
+	began := l.engine.clock.Read().Monotonic
 	for i := range visits(shards, home.row.Sharers()) {
+		if i > 0 && l.engine.clock.Read().Monotonic-began > int64(visiting) {
+			break
+		}
 		row, err := f.read((home.shard + 1 + (first+i)%(shards-1)) % shards)
 		if err != nil {
 			return false, err
@@ -229,10 +239,10 @@ func (f *flight) visit(home stored, shards int64, window quota.Window) (served b
 			return p == nil, err
 		}
 		if p.units > 0 {
-			return true, f.carryOut(p)
+			err = f.carryOut(p)
 		}
-		if !p.short {
-			return true, nil // Nobody waits any more.
+		if err != nil || !p.short { // Somebody is served, or nobody waits any more.
+			return true, err
 		}
 	}
 	return false, nil
@@ -294,6 +304,9 @@ func (f *flight) apply(p *plan) {
 			l.doubtful = false // The row has this amount now, and has granted no more.
 		}
 		l.low = max(p.units/4, 2*l.largest)
+		if s.asking && !p.ahead && !p.short {
+			s.exhausted, s.asking = false, false // They have room again.
+		}
 		row := p.row.Roll(l.period, p.window) // Units taken ahead may arrive after the edge.
 		s.saw(l.inForce().apply(row, l.period), p.before.shard, p.guest)
 		if p.guest {
@@ -319,7 +332,7 @@ func (f *flight) apply(p *plan) {
 }
 
 // conclude ends a task that took nothing. short says that the row cannot serve
-// those who wait: in this window nobody asks it again for more than it has left.
+// those who wait: for a while nobody asks it again for more than it has left.
 func (f *flight) conclude(what task, window quota.Window, short bool) {
 	l := f.limit
 	l.mu.Lock()
@@ -331,6 +344,6 @@ func (f *flight) conclude(what task, window quota.Window, short bool) {
 	}
 	s.probe, s.prefetch = false, false
 	if short && s.seen && l.window == window {
-		s.exhausted = true
+		s.exhausted, s.asking = true, false
 	}
 }

@@ -50,7 +50,7 @@ type Limit struct {
 	typical  int64 // A running mean of the requests' sizes.
 	offered  int64 // Units asked for, ever. Only differences count.
 	lastUsed int64 // Monotonic time of the last Reserve.
-	low      int64 // Fewer remaining: time to prefetch.
+	low      int64 // Fewer remaining: time to prefetch. At never, to ask the rows again as well.
 	early    int64 // Wall time from which to take units of the next window.
 
 	supply *supply // nil until the first acquisition.

@@ -4,7 +4,8 @@ import "spillway/shared/clock"
 
 // Peek tells what Reserve of n units would say, as far as it is known without
 // asking the store: Granted, which another instance may yet refute, or a refusal
-// and when it ends. It reserves nothing and does no I/O.
+// and when it ends. That the rows had no room is known for a while only: then one Reserve
+// asks them again. It reserves nothing and does no I/O.
 func (l *Limit) Peek(n int64) Verdict { return l.PeekAt(n, l.engine.clock.Read()) }
 
 // PeekAt is Peek at an instant that the engine's clock has just read, for who asks many
@@ -21,10 +22,15 @@ func (l *Limit) PeekAt(n int64, now clock.Instant) Verdict {
 	if v, refused := l.refusal(n, now); refused {
 		return v
 	}
-	if n > l.headroom(now) {
+	switch {
+	case n <= l.headroom(now):
+		return Verdict{}
+	case l.outdated(now) && l.reachable(now):
+		l.low = never // Whoever comes has the rows asked, even if the lease covers it.
+		return Verdict{}
+	default:
 		return Verdict{Outcome: Full, RetryAt: l.period.End(l.window)}
 	}
-	return Verdict{}
 }
 
 // Current tells whether the window that the reservation was made in still runs.

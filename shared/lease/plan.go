@@ -124,6 +124,9 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 	if !p.guest {
 		s.peers = p.row.Sharers()
 	}
+	if p.guest || !s.visited { // It is all that counts.
+		l.looked(now)
+	}
 	l.engine.fleet.saw(s.sharers, now)
 }
 

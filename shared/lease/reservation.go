@@ -17,7 +17,7 @@ const (
 	// granted them. They are debited when it is back, within the same window.
 	Unmetered
 	// Full: no room now. RetryAt is when there may be: the window's end, or the
-	// end of a correction by a backend.
+	// end of a correction by a backend. What others give back before is not foreseen.
 	Full
 	// TooLarge: more than the whole limit. Waiting cannot help.
 	TooLarge

@@ -22,12 +22,15 @@ type supply struct {
 
 	seen      bool      // The home row was seen in this window: home, shard and far hold.
 	visited   bool      // Another row was, in this window. Till then far is what a row starts with.
-	exhausted bool      // The rows could not serve a request: in this window they have no more than left.
+	exhausted bool      // The rows could not serve a request: they had no more than left.
+	asking    bool      // They are being asked again all the same.
 	home      quota.Row // The home row as last seen, by the amount in force now.
 	shard     int64     // Its shard.
 	far       int64     // Units that another row had left, the most of those visited last.
 	sharers   int64     // Instances that share the limit, when last seen; 0: never.
 	peers     int64     // Those of them that share the home row.
+
+	current clock.Deadline // Until then the rows count as they were seen: see looked.
 
 	next     ahead          // Units taken ahead.
 	probe    bool           // Call the store even if nobody waits.
@@ -101,7 +104,8 @@ func (s *supply) enter(l *Limit) {
 	if s.next.window <= l.window {
 		s.next = ahead{}
 	}
-	s.seen, s.home, s.far, s.visited, s.exhausted = false, quota.Row{}, 0, false, false
+	s.seen, s.home, s.far, s.visited = false, quota.Row{}, 0, false
+	s.exhausted, s.asking, s.current = false, false, clock.Deadline{}
 	s.prefetch, s.ahead = false, false
 }
 
@@ -146,6 +150,7 @@ func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reserv
 			return r, v
 		}
 	case open:
+		l.look(now)
 	}
 	w := &waiter{units: n, conflicts: s.conflicts, done: make(chan struct{})}
 	s.waiters = append(s.waiters, w)
@@ -256,6 +261,9 @@ func (l *Limit) alone(n int64, now clock.Instant) (r Reservation, v Verdict, unm
 	if v, refused := l.refusal(n, now); refused {
 		return Reservation{}, v, 0
 	}
+	if l.short(n) { // Without the store that is all there is to know.
+		return Reservation{}, Verdict{Outcome: Full, RetryAt: l.period.End(l.window)}, 0
+	}
 	var share int64
 	switch l.engine.policy {
 	case Allow:
@@ -292,14 +300,14 @@ func (l *Limit) fairShare() int64 {
 	}
 }
 
-// refusal tells whether n units have no room in this window for certain, whatever
-// the store would say. They do not fit the lease.
+// refusal tells whether n units have no room in this window, whatever the store would
+// say or as it has just said. They do not fit the lease.
 func (l *Limit) refusal(n int64, now clock.Instant) (Verdict, bool) {
 	end := l.period.End(l.window)
-	switch s := l.supply; {
+	switch {
 	case n > l.configured.amount:
 		return Verdict{Outcome: TooLarge}, true
-	case l.used()+n > l.amount(), s != nil && s.exhausted && n-l.remaining > s.left():
+	case l.used()+n > l.amount(), l.short(n) && !l.outdated(now):
 		return Verdict{Outcome: Full, RetryAt: end}, true
 	case l.capped(now) && n > l.ceiling:
 		return Verdict{Outcome: Full, RetryAt: l.ceilingEnds.Time()}, true
@@ -330,10 +338,16 @@ func (l *Limit) serve(now clock.Instant) {
 	}
 }
 
+// reachable tells whether the store may be asked for this limit.
+func (l *Limit) reachable(now clock.Instant) bool {
+	return l.engine.gate.readiness(now) == open && l.supply.unusable.PassedAt(now)
+}
+
 // replenish decides, in passing, on units that no request waits for: a chunk
 // before the lease is spent, and units of the next window.
 func (l *Limit) replenish(now clock.Instant) {
 	s := l.supplied()
+	peeked := l.low == never
 	early := now.Wall >= l.early
 	if early {
 		l.early = never
@@ -342,8 +356,12 @@ func (l *Limit) replenish(now clock.Instant) {
 	if soon {
 		l.low = l.remaining / 2 // Look again then.
 	}
-	if l.engine.gate.readiness(now) != open || !s.unusable.PassedAt(now) {
+	if !l.reachable(now) {
 		return
+	}
+	if peeked && l.look(now) {
+		s.probe = true
+		l.launch()
 	}
 	expected := s.demand.expect(horizon(l.period), l.offered, now)
 	if expected < l.largest {

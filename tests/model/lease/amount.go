@@ -56,7 +56,7 @@ func (in *instance) tell(amount int8) {
 	case amount < in.amount:
 		in.doubtful, in.doubtNext = true, in.next > 0
 	case amount > in.amount:
-		in.exhausted = 0 // There may be room in the rows again.
+		in.roomy() // There may be room in the rows again.
 		if in.flight.kind != visit {
 			in.left = 0
 		}

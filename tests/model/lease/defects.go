@@ -33,6 +33,10 @@ const (
 	conflictIntoNewerLease // Units that could not be given back go to the lease of a later window.
 	debtForgotten          // What a request took beyond its reservation is not paid.
 	exhaustedOutlives      // That a row could not serve holds in the next window too.
+	oldRefuses             // That a row could not serve holds for all of its window.
+	oldGrants              // Once that is old the row is taken to have room.
+	asksAtOnce             // A row that could not serve is asked for every request.
+	failedLookIsNone       // A row that could not serve is asked again until that brings something.
 	cutIgnored             // A cut of the limit does not act.
 	raiseAtOnce            // A raise of the limit acts within the window, although nobody knows when it was set.
 	cutNotChecked          // After a cut the lease is spent as before.

@@ -43,8 +43,12 @@ func (m *machine) fly(s State, i int, step stepper) {
 	for _, demand := range demands {
 		for _, want := range m.Sizes {
 			n := s
+			label := refills
+			if s.all[i].short(want) {
+				label = looks
+			}
 			if m.refill(&n, i, want, demand) {
-				step(says[refills][i], n)
+				step(says[label][i], n)
 			}
 		}
 		if demand == 0 {
@@ -74,20 +78,37 @@ func (m *machine) refill(s *State, i int, want, demand int8) bool {
 	if m.doubts(in) || want > 0 && (m.fits(in, want) || m.refused(in, want)) || want == 0 && in.exhausted > 0 {
 		return false
 	}
+	look := want > 0 && in.short(want)
+	if look {
+		m.look(s, in)
+	}
 	shard, shards, ready := m.home(s, i, in.window-1)
 	if !ready || m.adopt(s, i, shard) {
 		return true
 	}
 	left, units, short := m.planRefill(s, i, shard, false, want, demand)
+	in.flight.look = look && units > 0
 	switch {
 	case units > 0:
 	case short && (shards > 1 || m.defect == guestOfNoShard):
 		in.left = left
 		in.flight = write{kind: visit, window: in.window - 1, shard: 1 - shard, guest: true}
 	case short:
-		in.exhausted, in.left = in.window, left
+		in.exhaust()
+		in.left = left
+		in.old = look && m.defect == failedLookIsNone
 	}
 	return true
+}
+
+// look has the rows asked again that could not serve. It counts from now on, whatever
+// comes of it.
+func (m *machine) look(s *State, in *instance) {
+	if in.asked {
+		m.breaks(s, RuleAsks)
+	}
+	in.asked = true
+	in.old = in.old && m.defect == failedLookIsNone
 }
 
 // planRefill plans what to take of a row that is not ahead. Units taken are sent.
@@ -166,7 +187,7 @@ func (m *machine) visit(s *State, i int, want, demand int8) {
 	left, units, _ := m.planRefill(s, i, f.shard, true, want, demand)
 	in.left = max(left-units, elsewhere)
 	if units == 0 {
-		in.exhausted = in.window
+		in.exhaust()
 	}
 }
 

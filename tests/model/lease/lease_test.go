@@ -72,6 +72,31 @@ var configs = []Config{
 		Name: "a crowd comes", Limit: 2, Windows: 3, Skip: true, Sizes: sizes(1), Ahead: true,
 		Shards: [3]int8{1, 1, 1}, Crowd: true, Faults: Faults{Timer: 1},
 	},
+	// Rows that could not serve are asked again, for what others gave back.
+	{
+		Name: "looks", Limit: 3, Windows: 1, Sizes: sizes(1, 2), Look: true, Settle: true, Give: true,
+		Faults: Faults{Answer: 1, Request: 1, Debt: 1},
+	},
+	{
+		Name: "looks, over an edge", Limit: 2, Windows: 2, Sizes: sizes(1), Look: true, Settle: true, Give: true,
+		Faults: Faults{Answer: 1, Die: 1},
+	},
+	{
+		Name: "looks, ahead", Limit: 2, Windows: 2, Sizes: sizes(1), Look: true, Ahead: true, Give: true,
+		Faults: Faults{Crash: 1},
+	},
+	{
+		Name: "looks at shards", Limit: 3, Windows: 2, Sizes: sizes(1), Look: true, Give: true,
+		Shards: [3]int8{2, 2, 1}, Faults: Faults{Answer: 1},
+	},
+	{
+		Name: "looks, late writes", Limit: 2, Windows: 2, Sizes: sizes(1), Look: true, Give: true, Lost: true,
+		Faults: Faults{Late: 1},
+	},
+	{
+		Name: "looks, a cut and back", Limit: 3, Cut: 1, Since: true, Windows: 1, Sizes: sizes(1), Look: true, Settle: true, Give: true,
+		Faults: Faults{Cut: 2},
+	},
 	// Writes that happen after their client gave up.
 	{
 		Name: "late writes", Limit: 3, Windows: 2, Sizes: sizes(1), Give: true, Lost: true,
@@ -177,6 +202,8 @@ func seededDefects() []seeded {
 	cutAhead.Limit, cutAhead.Ahead = 3, true
 	raised := known
 	raised.Limit, raised.Cut, raised.Faults.Cut = 1, 2, 2
+	looking := one
+	looking.Look = true
 	unsent := known
 	unsent.Limit, unsent.Cut, unsent.Faults.Request = 3, 2, 1
 
@@ -207,6 +234,10 @@ func seededDefects() []seeded {
 		{"a shard grants more than its share", shareNotDivided, sharded, RuleLimit},
 		{"a shard grants more than its share, at once", shareNotDivided, sharded, RuleShare},
 		{"exhausted outlives its window", exhaustedOutlives, one, RuleExhausted},
+		{"a row that was full once refuses all through its window", oldRefuses, looking, RuleOld},
+		{"a row that was full a while ago is taken to have room", oldGrants, looking, RuleLimit},
+		{"a full row is asked for every request", asksAtOnce, looking, RuleAsks},
+		{"a full row is asked until it has room", failedLookIsNone, looking, RuleAsks},
 		{"a cut does not act", cutIgnored, cut, RuleShare},
 		{"a raise acts at once", raiseAtOnce, cut, RuleRaise},
 		{"a lease is spent as before after a cut", cutNotChecked, known, RuleCut},

@@ -15,6 +15,7 @@ type Config struct {
 	Settle  bool   // Requests may be settled for less than they reserved.
 	Give    bool   // Units are given back.
 	Ahead   bool   // Units of the next window are taken.
+	Look    bool   // Rows that could not serve are asked again after a while.
 	Cut     int8   // The other amount that an instance may be told.
 	Since   bool   // Amounts come with the moment at which they were set.
 	Faults  Faults
@@ -138,6 +139,11 @@ func (m *machine) time(s State, i int, step stepper) {
 			step(says[crashLate][i], n)
 		}
 	}
+	if m.Look && in.exhausted > 0 && (!in.old || in.asked) {
+		n := s
+		n.all[i].old, n.all[i].asked = true, false
+		step(says[ages][i], n)
+	}
 	if s.budget.Die > 0 && in.window > 0 && in.window-1 >= in.clock {
 		n := s
 		n.budget.Die--
@@ -220,7 +226,7 @@ func (m *machine) enter(s *State, i int, w int8) {
 	in.open.current = false
 	in.flight.generation = false
 	if m.defect != exhaustedOutlives {
-		in.exhausted = 0
+		in.roomy()
 		if in.flight.kind != visit {
 			in.left = 0
 		}
@@ -272,9 +278,16 @@ func (m *machine) reserve(s *State, i int, n int8) (w int8, ok bool) {
 		m.spend(s, i, in.window, n)
 		return in.window, true
 	}
+	if m.defect == oldGrants && in.old && in.short(n) && in.used()+n <= in.amount {
+		in.granted += n
+		m.spend(s, i, in.window-1, n)
+		return in.window - 1, true
+	}
 	if !m.fits(in, n) {
-		if m.refused(in, n) && in.exhausted > 0 && in.exhausted != in.window && in.used()+n <= in.amount {
+		if refused := m.refused(in, n) && in.used()+n <= in.amount; refused && in.exhausted != in.window {
 			m.breaks(s, RuleExhausted)
+		} else if refused && in.old {
+			m.breaks(s, RuleOld)
 		}
 		return 0, false
 	}
@@ -309,7 +322,23 @@ func (m *machine) fits(in *instance, n int8) bool {
 
 // refused tells whether a request that does not fit has no room for certain.
 func (m *machine) refused(in *instance, n int8) bool {
-	return in.used()+n > in.amount || in.exhausted > 0 && n-in.remaining > in.left
+	known := !in.old || m.defect == oldRefuses
+	return in.used()+n > in.amount || in.short(n) && known && m.defect != asksAtOnce
+}
+
+// short tells whether the rows had no room for n units when they were last seen.
+func (in *instance) short(n int8) bool {
+	return in.exhausted > 0 && n-in.remaining > in.left
+}
+
+// exhaust notes that the rows, as just seen, could not serve.
+func (in *instance) exhaust() {
+	in.exhausted, in.old, in.asked = in.window, false, true
+}
+
+// roomy notes that the rows may be able to serve.
+func (in *instance) roomy() {
+	in.exhausted, in.old, in.asked = 0, false, false
 }
 
 // settle gives units of the open reservation back to its lease; fewer than zero:

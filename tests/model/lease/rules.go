@@ -35,13 +35,17 @@ const (
 	RuleCut
 	// RuleExhausted: that a row could not serve says nothing of the next window.
 	RuleExhausted
+	// RuleOld: nobody is refused by what is old knowledge of the rows.
+	RuleOld
+	// RuleAsks: time passes before rows that could not serve are asked again.
+	RuleAsks
 )
 
 // String names the rule.
 func (r Rule) String() string {
 	return [...]string{"", "spent ≤ limit", "spent ≤ granted", "spent + held ≤ granted", "not spent after its window",
 		"not spent before its window", "the row never moves back", "granted ≤ share of the amount", "the limit only falls", "the later amount stays",
-		"spent ≤ the amount known", "exhausted ends with its window"}[r]
+		"spent ≤ the amount known", "exhausted ends with its window", "old knowledge refuses nobody", "asked again after a while"}[r]
 }
 
 // Broken is a rule that a state breaks.

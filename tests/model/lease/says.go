@@ -9,6 +9,7 @@ const (
 	crash
 	crashLate
 	die
+	ages
 	reconfigure
 	learns
 	spend
@@ -17,6 +18,7 @@ const (
 	settle
 	overrun
 	refills
+	looks
 	prefetches
 	visits
 	reaps
@@ -50,6 +52,7 @@ var says = func() (labels [events][instances]string) {
 		crash:       " crashes and starts anew",
 		crashLate:   " crashes, its write is on its way",
 		die:         ": its lease dies early",
+		ages:        ": what it knows of the rows grows old",
 		reconfigure: " is told another amount",
 		learns:      " is told the amount that was set last",
 		spend:       " spends",
@@ -58,6 +61,7 @@ var says = func() (labels [events][instances]string) {
 		settle:      " settles for less",
 		overrun:     " settles for more",
 		refills:     " reads, to refill",
+		looks:       " reads again, for a row that had no room",
 		prefetches:  " reads, to prefetch",
 		visits:      " reads another shard",
 		reaps:       " reads, for the next window",

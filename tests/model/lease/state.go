@@ -19,6 +19,11 @@
 // still happen to one version of a row at most one will, so one at a time is late;
 // a second one, of another shard, is left out.
 //
+// What an instance knows of rows that could not serve grows old at any moment, whoever
+// else holds something of them; the request that asks them then, and meets a conflict,
+// asks once more a while later. That a look may also come behind a request which the
+// lease covers, and takes nothing, is left out.
+//
 // Clocks only move forward, by any amount apart from each other; a lease that
 // dies before its window ends stands for one that was stepped back. A pause
 // between reading the clock and taking units is left out: nothing could tell.
@@ -104,6 +109,8 @@ type instance struct {
 	doubtful, doubtNext bool // The rows may have granted more than is in force.
 	exhausted           int8 // The window (plus one) in which the row could not serve; 0: not.
 	left                int8 // What the row had left, while exhausted or visiting.
+	old                 bool // While exhausted: that is old knowledge.
+	asked               bool // While exhausted: no time has passed since the rows were asked.
 
 	settled struct{ window, shards, next int8 } // Shard 0 as last seen (window plus one).
 
@@ -147,6 +154,7 @@ type write struct {
 	units, next int8
 	told        int8 // Refill, reap and check: what the instance took for in force.
 	over        bool // Check: the row has granted too much nevertheless.
+	look        bool // Refill: the rows were asked although they had had no room.
 	generation  bool // Give and check: the lease is still the one they were taken from.
 
 	row row // As it shall be; the zero row once it happened, except for touch.
@@ -250,7 +258,7 @@ func (s State) String() string {
 			b.WriteString(" doubtful")
 		}
 		if in.exhausted > 0 {
-			fmt.Fprintf(&b, " exhausted in w%d, left %d", in.exhausted-1, in.left)
+			fmt.Fprintf(&b, " exhausted in w%d, left %d, old %t", in.exhausted-1, in.left, in.old)
 		}
 		if in.open.units > 0 {
 			fmt.Fprintf(&b, " open %d of w%d", in.open.units, in.open.window)

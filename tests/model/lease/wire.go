@@ -138,9 +138,13 @@ func (m *machine) answered(s *State, i int) {
 	case refill, reap:
 		s.stopWondering(i)
 		m.apply(s, i, f.window, f.units, f.told, f.guest, f.kind == reap)
-		if f.guest && in.window-1 == f.window {
-			in.exhausted = in.window
-		} else if f.guest {
+		switch {
+		case f.guest && in.window-1 == f.window:
+			in.exhaust()
+		case f.guest:
+			in.left = 0
+		case f.look && in.window-1 == f.window:
+			in.roomy() // As it has turned out.
 			in.left = 0
 		}
 	case give:
@@ -149,7 +153,8 @@ func (m *machine) answered(s *State, i int) {
 			in.next -= min(f.next, in.next)
 		}
 		if f.generation {
-			in.exhausted, in.left = 0, 0 // There is room in the row again.
+			in.roomy() // There is room in the row again.
+			in.left = 0
 		}
 	case check:
 		in.doubtful = in.doubtful && (!f.generation || f.told != m.told(in) || f.over)
