@@ -23,7 +23,7 @@ import (
 func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold, a *answer) {
 	bill := &bill{h, a, req.record}
 	remembered := g.begin(ctx, w, req, bill)
-	defer w.unbind()
+	defer w.bound(time.Time{}) // for the connection's next request
 	delivery := a.result.Relay(w, w.flush)
 	remembered()
 	g.finish(ctx, w, req, bill, &delivery)
@@ -47,7 +47,7 @@ func (g *Gateway) begin(ctx context.Context, w *response, req *request, bill *bi
 		// consumer what is left after it.
 		bill.settle(tokensOf(a.result.Usage), true)
 	}
-	w.within = g.Total + lastWords
+	w.bound(time.Now().Add(g.Total + lastWords))
 	upstream.CopyHeaders(w.Header(), a.result.Header)
 	decorate(w, req, record)
 	if record.Measured {
@@ -310,11 +310,6 @@ type response struct {
 	started bool
 	begun   time.Time // when it was started
 	broken  bool      // the answer ended early and must not look complete
-	// within bounds the time that a backend's answer may take to send: a client that
-	// reads no more must not hold its backend for ever. 0: it is not bound.
-	within time.Duration
-	bound  bool  // the connection has been told
-	sent   int64 // bytes of the body
 }
 
 // set sets a field of the header. The name is in canonical form.
@@ -343,35 +338,18 @@ func (w *response) Write(p []byte) (int, error) {
 	if !w.started {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.sent += int64(len(p)); w.sent > keptByServer {
-		w.bind()
-	}
 	return w.ResponseWriter.Write(p)
 }
 
-// keptByServer is as much of a body as our server and net/http's write nothing of before the
-// handler has returned: no client can make such an answer wait.
-const keptByServer = 2 << 10
-
-// bind sets the deadline of what is written. Hosts without deadlines bound the call
-// themselves.
-func (w *response) bind() {
-	if w.within > 0 && !w.bound {
-		w.bound = true
-		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.within))
-	}
-}
-
-// unbind leaves the connection to the next request without a deadline.
-func (w *response) unbind() {
-	if w.bound {
-		w.bound, w.within = false, 0
-		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{})
-	}
+// bound sets the time until which the answer must be written, zero: there is none. A
+// client that reads no more must not hold its backend for ever. Our server sets it where
+// something is written before the handler has returned; hosts without deadlines bound the
+// call themselves.
+func (w *response) bound(until time.Time) {
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(until)
 }
 
 func (w *response) flush() error {
-	w.bind()
 	err := http.NewResponseController(w.ResponseWriter).Flush()
 	if errors.Is(err, http.ErrNotSupported) {
 		return nil
