@@ -38,6 +38,8 @@ package-lambda: ## bin/lambda/: bootstrap and the configuration (CONFIG=gateway.
 
 test: ## everything: unit, contract, end-to-end tests with the race detector; model search and simulation
 	$(GO) test -race -shuffle=on -count=1 $$($(GO) list ./... | grep -v /tests/model)
+	@# Connections make raw system calls only without the race detector: what uses them runs both ways.
+	$(GO) test -count=1 ./shared/rawconn ./shared/server ./shared/upstream/...
 	$(GO) test -count=1 -timeout 20m ./tests/model/... ./tests/sim/...
 
 test-short: ## the tests that need neither npm nor minutes
@@ -46,12 +48,13 @@ test-short: ## the tests that need neither npm nor minutes
 lint: ## gofmt, go vet, staticcheck, tidy go.mod, no sleeping tests
 	@test -z "$$(gofmt -l functions shared tests)" || { gofmt -d functions shared tests; exit 1; }
 	$(GO) vet ./...
+	GOOS=windows GOARCH=arm64 $(GO) vet ./shared/openai ./shared/rawconn
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	@! git grep -nE '\btime\.Sleep\(' -- '*_test.go' || { echo 'tests wait with synctest, channels or polling, not with time.Sleep'; exit 1; }
 
 fuzz: ## each fuzz target for FUZZTIME (20s)
-	@set -e; for package in $$($(GO) list ./shared/... ./functions/...); do \
+	@set -e; for package in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's,^,./,'); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package; \
 	  done; \
