@@ -209,16 +209,7 @@ func appendField(b []byte, name, value string) []byte {
 }
 
 // isToken tells whether a field may have the name: RFC 9110, section 5.6.2.
-func isToken(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '-':
-		case !strings.Contains("!#$%&'*+.^_`|~", string(rune(c))):
-			return false
-		}
-	}
-	return name != ""
-}
+func isToken(name string) bool { return name != "" && all(name, inToken) }
 
 // hasToken tells whether a list of words has the word.
 func hasToken(list, word string) bool {
