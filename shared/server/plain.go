@@ -3,12 +3,12 @@ package server
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
+
+	"spillway/shared/http1"
 )
 
 // readPlain reads a request as http.ReadRequest does, at half of the cost, if the reader
@@ -29,7 +29,7 @@ func readPlain(r *bufio.Reader) *http.Request {
 	h.fill(&made.Request, string(lines[:h.end]))
 	_, _ = r.Discard(len(buffered) - len(lines) + h.end)
 	if h.length > 0 {
-		made.body = sizedBody{r, h.length}
+		made.body = http1.NewBody(r, h.length)
 		made.Body = &made.body
 	}
 	return &made.Request
@@ -39,7 +39,7 @@ func readPlain(r *bufio.Reader) *http.Request {
 type plainRequest struct {
 	http.Request
 	url  url.URL
-	body sizedBody
+	body http1.Body
 }
 
 // maxFields is how many fields a plain header has at most.
@@ -122,7 +122,7 @@ func (h *plainHeader) heed(name, value []byte) bool {
 	case "Connection":
 		h.last = is(value, "close")
 	case "Content-Length":
-		n, ok := plainLength(value)
+		n, ok := http1.Length(string(value))
 		ok = ok && !h.sized
 		h.length, h.sized = n, true
 		return ok
@@ -130,15 +130,6 @@ func (h *plainHeader) heed(name, value []byte) bool {
 		return false
 	}
 	return true
-}
-
-// maxDigits fit an int64 for certain.
-const maxDigits = 18
-
-// plainLength is the number that a Content-Length is, if it is one of digits alone.
-func plainLength(value []byte) (int64, bool) {
-	n, err := strconv.ParseInt(string(value), 10, 64)
-	return n, err == nil && len(value) <= maxDigits && value[0] >= '0' && value[0] <= '9'
 }
 
 // fill makes a request of what was found; text are the lines of the fields.
@@ -173,30 +164,6 @@ func canonical(name []byte) {
 		upper = c == '-'
 	}
 }
-
-// sizedBody is a body of a known length.
-type sizedBody struct {
-	reader *bufio.Reader
-	left   int64
-}
-
-// Read reads on, and tells the end together with the last bytes.
-func (b *sizedBody) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	n, err := b.reader.Read(p[:min(int64(len(p)), b.left)])
-	switch b.left -= int64(n); {
-	case b.left == 0:
-		err = io.EOF
-	case err == io.EOF: // of the connection: nothing more is left
-		b.left, err = 0, io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
-// Close does nothing: the exchange sees to the rest.
-func (b *sizedBody) Close() error { return nil }
 
 // A class is a set of bytes.
 type class uint8

@@ -22,7 +22,8 @@ var allowed = map[string][]string{
 	"shared/telemetry":    {},
 	"shared/breaker/rule": {},
 	"shared/form":         {},
-	"shared/server":       {"shared/lifetime", "shared/rawconn"},
+	"shared/server":       {"shared/http1", "shared/lifetime", "shared/rawconn"},
+	"shared/http1":        {},
 	"shared/lifetime":     {},
 	"shared/rawconn":      {},
 	// telemetry
@@ -36,7 +37,7 @@ var allowed = map[string][]string{
 	"shared/auth":          {"shared/config"},
 	"shared/tokens":        {"shared/openai"},
 	"shared/upstream":      {"shared/upstream/wire", "shared/openai", "shared/lifetime"},
-	"shared/upstream/wire": {"shared/rawconn"},
+	"shared/upstream/wire": {"shared/http1", "shared/rawconn"},
 	"shared/lease":         {"shared/quota", "shared/store", "shared/clock"},
 	"shared/breaker":       {"shared/breaker/rule", "shared/store", "shared/clock"},
 	"shared/usage":         {},

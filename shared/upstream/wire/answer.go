@@ -3,11 +3,11 @@ package wire
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"net/http"
 	"net/textproto"
-	"strconv"
 	"strings"
+
+	"spillway/shared/http1"
 )
 
 // readAnswer reads the header of an answer as http.ReadResponse does, at less than
@@ -23,8 +23,6 @@ const (
 	proto     = "HTTP/1.1 "
 	lineEnd   = "\r\n"
 	headerEnd = lineEnd + lineEnd
-	// maxDigits fit an int64 for certain.
-	maxDigits = 18
 )
 
 // readCommon reads the header of an answer whose body has a length, and in which
@@ -50,8 +48,8 @@ func readCommon(r *bufio.Reader, req *http.Request) *http.Response {
 	_, _ = r.Discard(end + len(headerEnd)) // which is buffered
 	answer := &struct {
 		http.Response
-		body lengthBody
-	}{body: lengthBody{reader: r, left: length}}
+		body http1.Body
+	}{body: http1.NewBody(r, length)}
 	answer.Response = http.Response{
 		Status: status, StatusCode: code, Proto: proto[:len(proto)-1], ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, ContentLength: length, Body: &answer.body, Request: req,
@@ -110,34 +108,6 @@ func bodyLength(header http.Header) (length int64, ok bool) {
 	if len(connection) > 1 || len(connection) == 1 && !strings.EqualFold(connection[0], "keep-alive") || len(lengths) != 1 {
 		return 0, false
 	}
-	digits := lengths[0]
-	if len(digits) > maxDigits {
-		return 0, false
-	}
-	length, err := strconv.ParseInt(digits, 10, 64)
-	return length, err == nil && length > 0 && digits[0] != '+'
+	length, ok = http1.Length(lengths[0])
+	return length, ok && length > 0
 }
-
-// lengthBody is a body of a known length.
-type lengthBody struct {
-	reader *bufio.Reader
-	left   int64
-}
-
-// Read reads on, and tells the end together with the last bytes.
-func (b *lengthBody) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	n, err := b.reader.Read(p[:min(int64(len(p)), b.left)])
-	switch b.left -= int64(n); {
-	case b.left == 0:
-		err = io.EOF
-	case err == io.EOF:
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
-// Close does nothing: the exchange ends the connection.
-func (b *lengthBody) Close() error { return nil }
