@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"spillway/functions/app"
+	"spillway/functions/process"
 	"spillway/shared/config"
 	"spillway/shared/server"
 	"spillway/shared/telemetry"
@@ -49,7 +50,7 @@ func serve(args []string, std streams) error {
 	defer stop()
 
 	// A Functions host asks until it is answered, and sends nothing before.
-	app.TuneCollector()
+	process.TuneCollector()
 	door := app.NewDoor()
 	s := newService(door, log)
 	ended := make(chan error, 1)
@@ -67,6 +68,7 @@ func serve(args []string, std streams) error {
 	defer time.AfterFunc(warmAfter, gateway.Warm).Stop()
 	var tending sync.WaitGroup
 	tending.Go(func() { gateway.Tend(ctx) })
+	tending.Go(func() { process.TuneProcessors(ctx) })
 	err = <-ended
 	stop()
 	tending.Wait()

@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"spillway/functions/app"
+	"spillway/functions/process"
 	"spillway/shared/config"
 	"spillway/shared/telemetry"
 	"spillway/shared/telemetry/export"
@@ -28,7 +29,7 @@ import (
 const giveBackTime = 400 * time.Millisecond
 
 func main() {
-	app.TuneCollector()
+	process.TuneCollector()
 	log := telemetry.NewLogger(os.Stdout) // each line at once: a frozen process writes none
 	gateway, err := open(log)
 	if err != nil {

@@ -53,9 +53,10 @@ var allowed = map[string][]string{
 	"functions/console/activity": {"shared/usage"},
 	"functions/maintenance":      {"shared/quota", "shared/breaker", "shared/store", "shared/clock"},
 	// composition root and mains
-	"functions/app":    {"shared", "functions/gateway", "functions/console", "functions/maintenance"},
-	"functions/azure":  {"functions/app", "functions/console", "shared/server", "shared/config", "shared/consumers", "shared/auth", "shared/telemetry", "shared/usage", "shared/store", "shared/clock"},
-	"functions/lambda": {"functions/app", "functions/maintenance", "shared/config", "shared/openai", "shared/telemetry"},
+	"functions/process": {},
+	"functions/app":     {"shared", "functions/gateway", "functions/console", "functions/maintenance"},
+	"functions/azure":   {"functions/app", "functions/process", "functions/console", "shared/server", "shared/config", "shared/consumers", "shared/auth", "shared/telemetry", "shared/usage", "shared/store", "shared/clock"},
+	"functions/lambda":  {"functions/app", "functions/process", "functions/maintenance", "shared/config", "shared/openai", "shared/telemetry"},
 }
 
 const module = "spillway/"

@@ -115,9 +115,10 @@ func TestVerdicts(t *testing.T) {
 		{"prompts, missed", promptsResult(report.Result{}, contestOf(map[string]float64{spillway: 101, reverseProxy: 50}), 1000), "m"},
 		{"streams", streamsResult(contestOf(map[string]float64{direct: 100, spillway: 1100, reverseProxy: 1100})), "rr"},
 		{"streams, missed", streamsResult(contestOf(map[string]float64{direct: 100, spillway: 1101, reverseProxy: 1100})), "mm"},
-		{"latency", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 199}), contestOf(nil)), "rr"},
-		{"latency, p99 missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 201}), contestOf(nil)), "rm"},
-		{"latency, missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 251}), contestOf(nil)), "mm"},
+		{"latency", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 199, reverseProxy: 340, nginx: 80}), contestOf(nil)), "rrrr"},
+		{"latency, p99 missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 201, reverseProxy: 340, nginx: 81}), contestOf(nil)), "rmrr"},
+		{"latency, missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 251, reverseProxy: 415, nginx: 100}), contestOf(nil)), "mmmm"},
+		{"latency, nginx is void", latencyResult(void(contestOf(map[string]float64{direct: 100, spillway: 199, reverseProxy: 340, nginx: 80}), nginx), contestOf(nil)), "rrrv"},
 		{"growth", growth{}.result(contestOf(map[string]float64{small: 100, manyBackends: 114, "7 consumers": 116, control(small): 50, control("7 consumers"): 60}), "7 consumers"), "rm"},
 	} {
 		if got := verdicts(test.got.Goals); got != test.want {

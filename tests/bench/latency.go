@@ -25,7 +25,7 @@ type latency struct {
 func (latency) name() string { return "latency" }
 
 func (latency) about() string {
-	return "added time of a short request at half load, median and p99; requests come at random"
+	return "added time and processor time of a short request at half load; requests come at random"
 }
 
 // What a request may wait longer, in seconds.
@@ -164,6 +164,13 @@ func latencyResult(half, low *contest) report.Result {
 	r.Goals = []report.Goal{
 		goal("added time of a short request at half load, median", moreMedian, ok, addedMedian, median.unit),
 		goal("added time of a short request at half load, p99", moreP99, okP99, addedP99, p99.unit),
+	}
+	for _, of := range []struct {
+		name  string
+		bound float64
+	}{{reverseProxy, proxyFurther}, {nginx, nginxBound}} {
+		times, ok := half.ratio(spillway, of.name, load.Turn.PerRequest)
+		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a short request at half load, as a multiple of %s's", of.name), times, ok, of.bound, hundredths))
 	}
 	return r
 }

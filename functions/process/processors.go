@@ -1,0 +1,142 @@
+package process
+
+import (
+	"context"
+	"math"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"time"
+)
+
+// Go wakes a sleeping processor whenever one finds work, to look for more, and for a
+// gateway, whose requests take microseconds between long waits, there is none: it goes
+// back to sleep. With two processors, half busy, that is a quarter of what a request costs.
+// (https://github.com/golang/go/issues/54622 tells why Go does so, and what it costs
+// others.) One processor that is awake anyway is sooner at a request than another that
+// must be woken.
+const (
+	// watchEvery is how often the load is looked at: what comes meanwhile waits for the
+	// processors that there are.
+	watchEvery = 100 * time.Millisecond
+	// fullAt is how busy each processor may be, as a part of its time. Beyond, requests
+	// would wait for each other.
+	fullAt = 0.6
+	// A goroutine is late if it has waited longer than lateAfter for a processor, and there
+	// are too few processors if more than mostLate of them are. That tells also where other
+	// processes have taken the time, and of work that is rare and long.
+	lateAfter = time.Millisecond
+	mostLate  = 0.25
+	// calm is how many looks in a row must find that fewer would do.
+	calm = 10
+)
+
+// processors is how many processors run Go code.
+type processors struct {
+	most  int // All that the process may use.
+	now   int // 1 to most.
+	looks int // How many looks in a row have found that fewer would do.
+	need  int // The most that any of these has asked for.
+}
+
+// use is what a process has made of its processors for a while.
+type use struct {
+	busy float64 // How many it has kept busy, on average.
+	late float64 // The part of its goroutines that were late.
+}
+
+// after is how many are right after such use: more at once, fewer only after a while.
+func (p processors) after(u use) processors {
+	want := int(math.Ceil(u.busy / fullAt))
+	if u.late > mostLate {
+		want = max(want, 2*p.now)
+	}
+	want = min(max(want, 1), p.most)
+	if want >= p.now {
+		return processors{most: p.most, now: want}
+	}
+	p.looks++
+	p.need = max(p.need, want)
+	if p.looks >= calm {
+		return processors{most: p.most, now: p.need}
+	}
+	return p
+}
+
+// TuneProcessors lets as few processors run Go code as the load needs, for the whole
+// process and until the context is done; then all of them may. Where GOMAXPROCS is set it
+// leaves the choice to that.
+func TuneProcessors(ctx context.Context) {
+	p := processors{most: runtime.GOMAXPROCS(0), now: runtime.GOMAXPROCS(0)}
+	m, ok := newMeter()
+	if os.Getenv("GOMAXPROCS") != "" || p.most == 1 || !ok {
+		return
+	}
+	defer runtime.SetDefaultGOMAXPROCS()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		before := p.now
+		switch p = p.after(m.read()); {
+		case p.now == before:
+		case p.now == p.most:
+			// A control group may have been given more processors, or fewer, and while
+			// all are in use Go follows that by itself.
+			runtime.SetDefaultGOMAXPROCS()
+			p.most = runtime.GOMAXPROCS(0)
+			p.now = p.most
+		default:
+			runtime.GOMAXPROCS(p.now)
+		}
+	}
+}
+
+// meter measures use since it was last read.
+type meter struct {
+	at      time.Time
+	used    time.Duration // Processor time of the process.
+	waits   []metrics.Sample
+	ready   uint64 // How many goroutines have become ready.
+	tooLate uint64 // How many of them were late.
+}
+
+// newMeter tells whether this system says how much processor time a process has used.
+func newMeter() (m *meter, ok bool) {
+	if _, ok := processorTime(); !ok {
+		return nil, false
+	}
+	m = &meter{waits: []metrics.Sample{{Name: "/sched/latencies:seconds"}}}
+	m.read()
+	return m, true
+}
+
+func (m *meter) read() (u use) {
+	at := time.Now()
+	used, _ := processorTime()
+	metrics.Read(m.waits)
+	ready, tooLate := count(m.waits[0].Value.Float64Histogram(), lateAfter.Seconds())
+	if long := at.Sub(m.at); long > 0 {
+		u.busy = float64(used-m.used) / float64(long)
+	}
+	if ready > m.ready {
+		u.late = float64(tooLate-m.tooLate) / float64(ready-m.ready)
+	}
+	m.at, m.used, m.ready, m.tooLate = at, used, ready, tooLate
+	return u
+}
+
+// count is how many values a histogram holds, and how many of them are at least bound.
+func count(h *metrics.Float64Histogram, bound float64) (all, above uint64) {
+	for i, n := range h.Counts {
+		all += n
+		if h.Buckets[i] >= bound {
+			above += n
+		}
+	}
+	return all, above
+}

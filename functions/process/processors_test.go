@@ -1,0 +1,97 @@
+package process
+
+import (
+	"context"
+	"runtime"
+	"runtime/metrics"
+	"sync/atomic"
+	"testing"
+
+	"spillway/tests/await"
+)
+
+// More processors run Go code as soon as those that do are too busy, or goroutines wait
+// too long for them; fewer do only after ten looks in a row have found that they would be
+// enough, and then as many as the busiest of these needed.
+func TestProcessorsFollowTheLoad(t *testing.T) {
+	type look struct {
+		use
+		times int
+		want  int // after all of them
+	}
+	idle := use{}
+	for name, test := range map[string]struct {
+		most, now int
+		looks     []look
+	}{
+		"nothing to do":                      {8, 8, []look{{idle, 9, 8}, {idle, 1, 1}, {idle, 100, 1}}},
+		"as busy as one may be":              {8, 1, []look{{use{busy: 0.6}, 20, 1}}},
+		"busier":                             {8, 1, []look{{use{busy: 0.61}, 1, 2}}},
+		"all that there are are busy":        {8, 1, []look{{use{busy: 1}, 1, 2}, {use{busy: 2}, 1, 4}, {use{busy: 4}, 1, 7}, {use{busy: 7}, 1, 8}, {use{busy: 8}, 5, 8}}},
+		"not busy, but late":                 {8, 2, []look{{use{busy: 0.1, late: 0.3}, 1, 4}, {use{busy: 0.1, late: 0.25}, 9, 4}, {use{busy: 0.1}, 1, 1}}},
+		"late with all that there are":       {2, 2, []look{{use{late: 1}, 30, 2}}},
+		"a burst between":                    {4, 4, []look{{idle, 9, 4}, {use{busy: 2.3}, 1, 4}, {idle, 9, 4}, {idle, 1, 1}}},
+		"the busiest look decides":           {8, 8, []look{{idle, 5, 8}, {use{busy: 1.7}, 1, 8}, {idle, 4, 3}}},
+		"what was asked for before is past":  {8, 8, []look{{use{busy: 3}, 10, 5}, {idle, 9, 5}, {idle, 1, 1}}},
+		"a clock that went back, or stalled": {8, 4, []look{{use{busy: -3}, 10, 1}}},
+	} {
+		p := processors{most: test.most, now: test.now}
+		for i, l := range test.looks {
+			for range l.times {
+				p = p.after(l.use)
+				if p.now < 1 || p.now > test.most {
+					t.Fatalf("%s, look %d: %d processors, want 1 to %d", name, i, p.now, test.most)
+				}
+			}
+			if p.now != l.want {
+				t.Errorf("%s, look %d: %d processors, want %d", name, i, p.now, l.want)
+			}
+		}
+	}
+}
+
+// Goroutines count as late from the bound on.
+func TestLateGoroutinesAreCounted(t *testing.T) {
+	h := &metrics.Float64Histogram{Buckets: []float64{0, 1e-6, 1e-3, 1, 10}, Counts: []uint64{5, 4, 3, 2}}
+	if all, above := count(h, 1e-3); all != 14 || above != 5 {
+		t.Errorf("%d of %d, want 5 of 14", above, all)
+	}
+}
+
+// A process with nothing to do runs on one processor; work for two brings them back; and
+// at the end all may be used. A user's choice stays.
+func TestProcessorsAreTuned(t *testing.T) {
+	const two = 2
+	if runtime.NumCPU() < two {
+		t.Skip("one processor")
+	}
+	defer runtime.SetDefaultGOMAXPROCS()
+	t.Setenv("GOMAXPROCS", "2")
+	TuneProcessors(t.Context()) // returns at once
+
+	t.Setenv("GOMAXPROCS", "")
+	runtime.SetDefaultGOMAXPROCS()
+	most := runtime.GOMAXPROCS(0)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		TuneProcessors(ctx)
+		close(ended)
+	}()
+	await.That(t, "one processor runs Go code", func() bool { return runtime.GOMAXPROCS(0) == 1 })
+	var rest atomic.Bool
+	defer rest.Store(true)
+	for range two {
+		go func() {
+			for !rest.Load() {
+			}
+		}()
+	}
+	await.That(t, "more than one does", func() bool { return runtime.GOMAXPROCS(0) > 1 })
+	rest.Store(true)
+	cancel()
+	<-ended
+	if now := runtime.GOMAXPROCS(0); now != most {
+		t.Errorf("%d processors at the end, want %d", now, most)
+	}
+}
