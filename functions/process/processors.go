@@ -16,15 +16,19 @@ import (
 // others.) One processor that is awake anyway is sooner at a request than another that
 // must be woken.
 const (
-	// watchEvery is how often the load is looked at: what comes meanwhile waits for the
-	// processors that there are.
+	// How often the load is looked at: what comes meanwhile has to do with the processors
+	// that there are. Each look wakes up a process that has nothing to do, so then there
+	// are fewer.
 	watchEvery = 100 * time.Millisecond
+	idleEvery  = 500 * time.Millisecond
+	idleBelow  = 0.05 // processors kept busy
 	// fullAt is how busy each processor may be, as a part of its time. Beyond, requests
 	// would wait for each other.
 	fullAt = 0.6
-	// A goroutine is late if it has waited longer than lateAfter for a processor, and there
-	// are too few processors if more than mostLate of them are. That tells also where other
-	// processes have taken the time, and of work that is rare and long.
+	// Those that are busier than spentAt do not tell how many more there is work for.
+	spentAt = 0.9
+	// Nor does it tell if more than mostLate of the goroutines have waited for a processor
+	// longer than lateAfter: other processes have taken the time, or work is rare and long.
 	lateAfter = time.Millisecond
 	mostLate  = 0.25
 	// calm is how many looks in a row must find that fewer would do.
@@ -45,13 +49,13 @@ type use struct {
 	late float64 // The part of its goroutines that were late.
 }
 
-// after is how many are right after such use: more at once, fewer only after a while.
+// after is how many are right after such use: more at once, and all where it does not
+// tell how many; fewer only after a while.
 func (p processors) after(u use) processors {
-	want := int(math.Ceil(u.busy / fullAt))
-	if u.late > mostLate {
-		want = max(want, 2*p.now)
+	want := min(max(int(math.Ceil(u.busy/fullAt)), 1), p.most)
+	if u.late > mostLate || u.busy > spentAt*float64(p.now) {
+		want = p.most
 	}
-	want = min(max(want, 1), p.most)
 	if want >= p.now {
 		return processors{most: p.most, now: want}
 	}
@@ -61,6 +65,14 @@ func (p processors) after(u use) processors {
 		return processors{most: p.most, now: p.need}
 	}
 	return p
+}
+
+// next is when to look again.
+func (u use) next() time.Duration {
+	if u.busy < idleBelow {
+		return idleEvery
+	}
+	return watchEvery
 }
 
 // TuneProcessors lets as few processors run Go code as the load needs, for the whole
@@ -73,16 +85,17 @@ func TuneProcessors(ctx context.Context) {
 		return
 	}
 	defer runtime.SetDefaultGOMAXPROCS()
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
+	look := time.NewTimer(watchEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-look.C:
 		}
-		before := p.now
-		switch p = p.after(m.read()); {
+		before, seen := p.now, m.read()
+		look.Reset(seen.next())
+		switch p = p.after(seen); {
 		case p.now == before:
 		case p.now == p.most:
 			// A control group may have been given more processors, or fewer, and while

@@ -6,13 +6,14 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"spillway/tests/await"
 )
 
-// More processors run Go code as soon as those that do are too busy, or goroutines wait
-// too long for them; fewer do only after ten looks in a row have found that they would be
-// enough, and then as many as the busiest of these needed.
+// More processors run Go code as soon as those that do are too busy, and all of them where
+// those have no time left or goroutines wait too long; fewer do only after ten looks in a
+// row have found that they would be enough, and then as many as the busiest of these needed.
 func TestProcessorsFollowTheLoad(t *testing.T) {
 	type look struct {
 		use
@@ -26,13 +27,14 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 	}{
 		"nothing to do":                      {8, 8, []look{{idle, 9, 8}, {idle, 1, 1}, {idle, 100, 1}}},
 		"as busy as one may be":              {8, 1, []look{{use{busy: 0.6}, 20, 1}}},
-		"busier":                             {8, 1, []look{{use{busy: 0.61}, 1, 2}}},
-		"all that there are are busy":        {8, 1, []look{{use{busy: 1}, 1, 2}, {use{busy: 2}, 1, 4}, {use{busy: 4}, 1, 7}, {use{busy: 7}, 1, 8}, {use{busy: 8}, 5, 8}}},
-		"not busy, but late":                 {8, 2, []look{{use{busy: 0.1, late: 0.3}, 1, 4}, {use{busy: 0.1, late: 0.25}, 9, 4}, {use{busy: 0.1}, 1, 1}}},
+		"busier":                             {8, 1, []look{{use{busy: 0.61}, 1, 2}, {use{busy: 1.3}, 1, 3}, {use{busy: 2.4}, 1, 4}}},
+		"all that there are are busy":        {8, 2, []look{{use{busy: 1.81}, 1, 8}, {use{busy: 2.3}, 9, 8}, {use{busy: 2.3}, 1, 4}}},
+		"not busy, but late":                 {8, 2, []look{{use{busy: 0.1, late: 0.25}, 1, 2}, {use{busy: 0.1, late: 0.26}, 1, 8}, {use{busy: 0.1}, 10, 1}}},
 		"late with all that there are":       {2, 2, []look{{use{late: 1}, 30, 2}}},
 		"a burst between":                    {4, 4, []look{{idle, 9, 4}, {use{busy: 2.3}, 1, 4}, {idle, 9, 4}, {idle, 1, 1}}},
 		"the busiest look decides":           {8, 8, []look{{idle, 5, 8}, {use{busy: 1.7}, 1, 8}, {idle, 4, 3}}},
 		"what was asked for before is past":  {8, 8, []look{{use{busy: 3}, 10, 5}, {idle, 9, 5}, {idle, 1, 1}}},
+		"more than there are":                {2, 1, []look{{use{busy: 9}, 1, 2}}},
 		"a clock that went back, or stalled": {8, 4, []look{{use{busy: -3}, 10, 1}}},
 	} {
 		p := processors{most: test.most, now: test.now}
@@ -46,6 +48,15 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 			if p.now != l.want {
 				t.Errorf("%s, look %d: %d processors, want %d", name, i, p.now, l.want)
 			}
+		}
+	}
+}
+
+// A process that has nothing to do is not woken up as often.
+func TestIdleProcessesAreLookedAtRarely(t *testing.T) {
+	for busy, want := range map[float64]time.Duration{0: idleEvery, 0.049: idleEvery, 0.05: watchEvery, 3: watchEvery} {
+		if got := (use{busy: busy}).next(); got != want {
+			t.Errorf("%v processors busy: after %v, want %v", busy, got, want)
 		}
 	}
 }
