@@ -4,10 +4,13 @@ import (
 	"embed"
 	"encoding/json"
 	"math/rand/v2"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	tiktoken "github.com/pkoukk/tiktoken-go"
+	loader "github.com/pkoukk/tiktoken-go-loader"
 
 	"spillway/shared/openai"
 )
@@ -46,17 +49,47 @@ func newCorpus(t testing.TB, encoding encodingName, seed uint64) *corpus {
 	return c
 }
 
-// reference returns tiktoken itself, built once for all tests.
+// reference returns tiktoken as it is by itself, with the whole vocabulary that its own
+// loader reads, built once for all tests, as the counter's of the same encoding is.
 func reference(t testing.TB, encoding encodingName) *tiktoken.Tiktoken {
 	t.Helper()
-	e := shared.encodings[encoding]
-	e.build()
-	<-e.built
-	bpe, ok := e.bpe.(*tiktoken.Tiktoken)
-	if !ok {
-		t.Fatalf("%s was not built", encoding)
+	ready(t, encoding)
+	bpe, err := references[encoding]()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return bpe
+}
+
+var references = map[encodingName]func() (*tiktoken.Tiktoken, error){
+	o200k:  sync.OnceValues(func() (*tiktoken.Tiktoken, error) { return newReference(o200k) }),
+	cl100k: sync.OnceValues(func() (*tiktoken.Tiktoken, error) { return newReference(cl100k) }),
+	p50k:   sync.OnceValues(func() (*tiktoken.Tiktoken, error) { return newReference(p50k) }),
+}
+
+func newReference(name encodingName) (*tiktoken.Tiktoken, error) {
+	ranks, err := loader.NewOfflineLoader().LoadTiktokenBpe("https://contoso.com/" + string(name) + fileSuffix)
+	if err != nil {
+		return nil, err
+	}
+	known, err := tiktoken.GetEncoding(string(name))
+	if err != nil {
+		return nil, err
+	}
+	// Tiktoken shows the pattern of an encoding nowhere else.
+	pattern := reflect.ValueOf(known).Elem().FieldByName("pbeEncoding").Elem().FieldByName("PatStr").String()
+	core, err := tiktoken.NewCoreBPE(ranks, nil, pattern)
+	return tiktoken.NewTiktoken(core, nil, nil), err
+}
+
+// ready waits until the shared counter has built an encoding.
+func ready(t testing.TB, name encodingName) {
+	t.Helper()
+	e := shared.encodings[name]
+	e.build()
+	if <-e.built; e.bpe == nil {
+		t.Fatalf("%s was not built", name)
+	}
 }
 
 // shared is a Counter for tests that do not care whether it is built; building takes long.

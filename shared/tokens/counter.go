@@ -89,7 +89,7 @@ func (e *encoding) build() {
 	e.start.Do(func() {
 		go func() {
 			defer close(e.built)
-			if t, err := vocabularies[e.name](); err == nil {
+			if t, err := tokenizers[e.name](); err == nil {
 				e.bpe = t
 			}
 		}()

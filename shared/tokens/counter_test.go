@@ -58,7 +58,7 @@ func TestCountIsNotExactForUnknownModels(t *testing.T) {
 }
 
 func TestSpecialTokensAreText(t *testing.T) {
-	reference(t, o200k)
+	ready(t, o200k)
 	for _, text := range []string{"<|endoftext|>", "<|im_start|>system<|im_sep|>", "<|endofprompt|>", "<|fim_prefix|>"} {
 		if got, exact := shared.Count("gpt-4o", []byte(text)); got < 3 || !exact {
 			t.Errorf("Count(%q) = %d, %v, want the tokens of its characters", text, got, exact)
@@ -118,7 +118,7 @@ func TestUnbrokenTexts(t *testing.T) {
 			short := repeat(unit, 4000)
 			want := float64(len(bpe.EncodeOrdinary(short))) / float64(len(short)) * float64(len(text))
 
-			log := &recorder{tokenizer: bpe}
+			log := &recorder{tokenizer: shared.encodings[o200k].bpe}
 			got, _ := countText(log, []byte(text))
 			if log.longest > pieceBytes || log.total > exactBytes {
 				t.Errorf("%d bytes in pieces of up to %d reached the tokenizer, want ≤ %d and ≤ %d", log.total, log.longest, exactBytes, pieceBytes)
@@ -251,7 +251,7 @@ func FuzzCount(f *testing.F) {
 		text := strings.Repeat(unit, min(max(times, 0), 4000/max(len(unit), 1)))
 		name, _ := encodingOf(model)
 		bpe := reference(t, name)
-		log := &recorder{tokenizer: bpe}
+		log := &recorder{tokenizer: shared.encodings[name].bpe}
 		got, exact := countText(log, []byte(text))
 		if got < 0 || got > int64(len(text)) || log.longest > pieceBytes {
 			t.Fatalf("%d tokens for %d bytes, longest piece %d", got, len(text), log.longest)

@@ -118,6 +118,24 @@ func boundary(text []byte, i int) bool {
 	return unicode.IsLetter(before)
 }
 
+// plainWord returns the space and the letters from a to z that begin at an index of text,
+// if it is plain that the patterns of all encodings take just them as one word: what
+// stands before is visible, and behind them the text ends or goes on with a space, a
+// comma or a full stop. Else it returns "".
+func plainWord(text string, from int) string {
+	if text[from] != ' ' || from > 0 && (text[from-1] <= ' ' || text[from-1] >= utf8.RuneSelf-1) {
+		return ""
+	}
+	to := from + 1
+	for to < len(text) && 'a' <= text[to] && text[to] <= 'z' {
+		to++
+	}
+	if to == from+1 || to < len(text) && text[to] != ' ' && text[to] != ',' && text[to] != '.' {
+		return ""
+	}
+	return text[from:to]
+}
+
 // runeStart returns the first index ≥ i at which a rune starts; in text that is
 // no UTF-8, an index near i.
 func runeStart(text []byte, i int) int {

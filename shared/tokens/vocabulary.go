@@ -4,94 +4,176 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"path"
+	"math"
+	"math/bits"
 	"strconv"
-	"strings"
-	"sync"
 
-	tiktoken "github.com/pkoukk/tiktoken-go"
 	"github.com/pkoukk/tiktoken-go-loader/assets"
 )
 
-// vocabularies build the tokenizer of each encoding, at most once in a process.
-var vocabularies = map[encodingName]func() (tokenizer, error){
-	o200k:  sync.OnceValues(func() (tokenizer, error) { return newTokenizer(o200k) }),
-	cl100k: sync.OnceValues(func() (tokenizer, error) { return newTokenizer(cl100k) }),
-	p50k:   sync.OnceValues(func() (tokenizer, error) { return newTokenizer(p50k) }),
+// vocabulary is the tokens of an encoding, to be found by their text. It is immutable,
+// and holds no pointers to them: a map of 200,000 strings takes more than twice the
+// memory, and each collection of garbage would look through it, which takes longer than
+// all else that a gateway keeps.
+type vocabulary struct {
+	texts []byte   // of all tokens, one behind the other, in the order of their ranks
+	ends  []uint32 // where the text of each rank ends in texts; it begins where the one before ends
+	// slots are a hash table with open addressing. A slot is a token's rank + 1, with
+	// some bits of its hash above, which spare a look at most of the texts that differ;
+	// 0: free.
+	slots []uint32
+	shift int // of a hash, to get the number of its first slot
+
+	// longest is the length of the longest token that begins with these two bytes.
+	longest [1 << 16]uint8
 }
 
-// newTokenizer returns tiktoken's tokenizer of an encoding, to encode with.
-//
-// Tiktoken keeps a vocabulary three times: by the tokens' text to encode, by their rank
-// to decode, and sorted. Only the first is used here. So tiktoken is given an empty
-// vocabulary, of which the other two are made, and the first, which is the very map that
-// it was given, is filled afterwards: that takes a third of the memory and of the time.
-func newTokenizer(name encodingName) (tokenizer, error) {
-	lend()
-	t, err := tiktoken.GetEncoding(string(name))
+const (
+	fileSuffix = ".tiktoken"
+	// rankBits are the bits of a slot that hold the rank.
+	rankBits = 18
+	rankMask = 1<<rankBits - 1
+)
+
+// readVocabulary reads the embedded vocabulary of an encoding.
+func readVocabulary(name encodingName) (*vocabulary, error) {
+	content, err := assets.Assets.ReadFile(string(name) + fileSuffix)
 	if err != nil {
 		return nil, err
 	}
-	ranks, ok := lent.Load(string(name) + fileSuffix)
-	if !ok {
-		return nil, errors.New("tokens: tiktoken did not ask for its vocabulary")
-	}
-	return t, fill(ranks.(map[string]int), string(name)+fileSuffix)
+	return parseVocabulary(content)
 }
 
-const fileSuffix = ".tiktoken"
+var errVocabulary = errors.New("tokens: not a vocabulary")
 
-// lent are the maps that tiktoken was given, by the name of the file they are to hold.
-var lent sync.Map
-
-// lend makes tiktoken take its vocabularies from here. The setting is a global of that
-// package, so it is made once.
-var lend = sync.OnceFunc(func() { tiktoken.SetBpeLoader(lender{}) })
-
-// lender gives tiktoken empty maps with room for a vocabulary.
-type lender struct{}
-
-// LoadTiktokenBpe implements tiktoken.BpeLoader.
-func (lender) LoadTiktokenBpe(url string) (map[string]int, error) {
-	file := path.Base(url)
-	content, err := assets.Assets.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	ranks := make(map[string]int, bytes.Count(content, []byte{'\n'}))
-	lent.Store(file, ranks)
-	return ranks, nil
-}
-
-// fill reads an embedded vocabulary: lines of a token in base64 and its rank. The texts
-// of all tokens share one piece of memory.
-func fill(ranks map[string]int, file string) error {
-	content, err := assets.Assets.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	size := 0
-	for line := range bytes.Lines(content) {
-		encoded, _, _ := bytes.Cut(line, []byte{' '})
-		size += base64.StdEncoding.DecodedLen(len(encoded)) - bytes.Count(encoded, []byte{'='})
-	}
-	var texts strings.Builder
-	texts.Grow(size)
-	var token []byte
+// parseVocabulary reads lines of a token in base64 and its rank. They stand in the order
+// of the ranks, of which some may be missing.
+func parseVocabulary(content []byte) (*vocabulary, error) {
+	v := &vocabulary{ends: make([]uint32, 0, bytes.Count(content, []byte{'\n'})+1)}
 	for line := range bytes.Lines(content) {
 		encoded, number, _ := bytes.Cut(bytes.TrimSpace(line), []byte{' '})
-		if token, err = base64.StdEncoding.AppendDecode(token[:0], encoded); err != nil {
-			return err
-		}
 		rank, err := strconv.Atoi(string(number))
-		if err != nil {
-			return err
+		if err != nil || rank < len(v.ends) || rank >= rankMask {
+			return nil, errVocabulary
 		}
-		start := texts.Len()
-		texts.Write(token)
-		ranks[texts.String()[start:]] = rank
+		for len(v.ends) < rank {
+			v.ends = append(v.ends, uint32(len(v.texts)))
+		}
+		before := len(v.texts)
+		v.texts, err = base64.StdEncoding.AppendDecode(v.texts, encoded)
+		if err != nil || len(v.texts)-before > math.MaxUint8 {
+			return nil, errVocabulary
+		}
+		v.ends = append(v.ends, uint32(len(v.texts)))
 	}
-	return nil
+	v.texts = bytes.Clone(v.texts) // without the room to grow
+	v.index()
+	return v, nil
 }
 
-var _ tokenizer = (*tiktoken.Tiktoken)(nil)
+// index fills the tables by which tokens are found.
+func (v *vocabulary) index() {
+	size := bits.Len(uint(len(v.ends) + len(v.ends)/4)) // a fifth or more stays free
+	v.slots, v.shift = make([]uint32, 1<<size), 64-size
+	for rank := range v.ends {
+		token := string(v.text(rank))
+		if token == "" {
+			continue
+		}
+		h := hashOf(token)
+		at := v.slot(h)
+		for v.slots[at] != 0 {
+			at = v.next(at)
+		}
+		v.slots[at] = h.tag() | uint32(rank+1)
+		if len(token) > 1 {
+			longest := &v.longest[pair(token[0], token[1])]
+			*longest = max(*longest, uint8(len(token)))
+		}
+	}
+}
+
+func pair(first, second byte) uint16 { return uint16(first)<<8 | uint16(second) }
+
+// text is the token of a rank; empty: there is none.
+func (v *vocabulary) text(rank int) []byte {
+	from := uint32(0)
+	if rank > 0 {
+		from = v.ends[rank-1]
+	}
+	return v.texts[from:v.ends[rank]]
+}
+
+// occurring adds to ranks every token that occurs in text, wherever it begins. Within a
+// plain word that is a token, it leaves out the others: nobody looks them up.
+func (v *vocabulary) occurring(text string, ranks map[string]int) {
+	before := ""
+	for from := 0; from < len(text); {
+		if word := plainWord(text, from); word != "" {
+			if rank, ok := v.rank(hashOf(word), word); ok {
+				ranks[word] = rank
+				from += len(word)
+				continue
+			}
+		}
+		here := text[from : from+v.reach(text[from:])]
+		if here != before { // else its tokens are the same, as all along a line of dashes
+			v.prefixes(here, ranks)
+		}
+		before = here
+		from++
+	}
+}
+
+// prefixes adds to ranks every token that text begins with.
+func (v *vocabulary) prefixes(text string, ranks map[string]int) {
+	var h hash
+	for i := range len(text) {
+		h = h.with(text[i])
+		if rank, ok := v.rank(h, text[:i+1]); ok {
+			ranks[text[:i+1]] = rank
+		}
+	}
+}
+
+// reach is how much of text, which is not empty, may be one token from its beginning on.
+func (v *vocabulary) reach(text string) int {
+	if len(text) == 1 {
+		return 1
+	}
+	return min(max(int(v.longest[pair(text[0], text[1])]), 1), len(text))
+}
+
+// rank finds a token by its text, whose hash is h.
+func (v *vocabulary) rank(h hash, token string) (rank int, ok bool) {
+	for at := v.slot(h); v.slots[at] != 0; at = v.next(at) {
+		if v.slots[at]&^rankMask != h.tag() {
+			continue
+		}
+		if rank = int(v.slots[at]&rankMask) - 1; string(v.text(rank)) == token {
+			return rank, true
+		}
+	}
+	return 0, false
+}
+
+// slot is the number of the first slot for a hash, next that of the one behind it.
+func (v *vocabulary) slot(h hash) int { return int(h >> v.shift) }
+
+func (v *vocabulary) next(at int) int { return (at + 1) & (len(v.slots) - 1) }
+
+// hash is the hash of a text, made byte by byte, so that those of all texts that begin
+// at one place take one step each. Its upper bits are the good ones.
+type hash uint64
+
+func hashOf(text string) (h hash) {
+	for i := range len(text) {
+		h = h.with(text[i])
+	}
+	return h
+}
+
+func (h hash) with(c byte) hash { return (h + hash(c) + 1) * 0x9E3779B97F4A7C15 }
+
+// tag is the part of a hash that stands in a slot above the rank.
+func (h hash) tag() uint32 { return uint32(h>>32) << rankBits }
