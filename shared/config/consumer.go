@@ -28,7 +28,7 @@ var oneConsumer = kind{
 // whether it fits. The error is always Problems, which hold nothing that is
 // long enough to be a key.
 func ParseConsumer(name string, text []byte) (Consumer, error) {
-	if name != "" && !formats["name"].pattern.MatchString(name) {
+	if name != "" && !formats["name"].pattern().MatchString(name) {
 		return Consumer{}, Problems{{File: "consumer", Key: "name", Message: formats["name"].wants, Mend: "correct it"}}
 	}
 	doc, problems := parseDocument(consumerFile(name), text, oneConsumer)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"reflect"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -30,7 +29,7 @@ func (h Headers) Reveal() http.Header {
 }
 
 // headerName is the shape of the name of a header.
-var headerName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var headerName = shape(`^[A-Za-z0-9._-]{1,64}$`)
 
 // headerFormat is the format of fields that hold headers. Their values are
 // printable ASCII, which is all that a header carries everywhere.
@@ -75,7 +74,7 @@ var ofConnection = map[string]bool{
 // nil if it can.
 func checkHeader(name string) *fault {
 	switch {
-	case !headerName.MatchString(name):
+	case !headerName().MatchString(name):
 		return &fault{"is not the name of a header: 1 to 64 letters, digits and . _ -", "correct it"}
 	case ofConnection[name]:
 		return &fault{"belongs to one connection, and the gateway has connections of its own", "remove it"}

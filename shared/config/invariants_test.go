@@ -154,7 +154,7 @@ func checkOneConsumer(t *testing.T, consumer *Consumer) {
 			t.Errorf("broken promise of consumer %q: %s: %+v", consumer.Name, what, value)
 		}
 	}
-	promise(formats["name"].pattern.MatchString(consumer.Name) && consumer.Name != anonymous, "it has a name of its own", nil)
+	promise(formats["name"].pattern().MatchString(consumer.Name) && consumer.Name != anonymous, "it has a name of its own", nil)
 	promise(len(consumer.Keys)+len(consumer.Entra.AppIDs)+len(consumer.Entra.Roles) > 0, "it is somebody", consumer.Entra)
 	promise(consumer.Models == nil || len(consumer.Models) > 0, "no models are all models", consumer.Models)
 	promise(consumer.TokensPerMinute >= 0 && consumer.RequestsPerMinute >= 0, "limits are not negative", nil)
@@ -176,7 +176,7 @@ func checkOneConsumer(t *testing.T, consumer *Consumer) {
 	}
 	tags := map[string]bool{}
 	for _, tag := range consumer.Tags {
-		promise(formats["tag"].pattern.MatchString(tag) && !tags[tag], "tags have names of their own", consumer.Tags)
+		promise(formats["tag"].pattern().MatchString(tag) && !tags[tag], "tags have names of their own", consumer.Tags)
 		tags[tag] = true
 	}
 	promise(consumer.Tags == nil || 1 <= len(consumer.Tags) && len(consumer.Tags) <= 8, "there are few tags", consumer.Tags)

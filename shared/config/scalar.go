@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -83,21 +84,27 @@ var shortForms = map[reflect.Type]string{
 // format is a shape of texts, as a regular expression that Go and JSON Schema
 // read alike.
 type format struct {
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 	wants   string
+}
+
+// shape is a pattern that is compiled when it is first needed: most configurations use
+// few of them, and a long repetition takes tens of kilobytes and microseconds.
+func shape(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
 
 // formats are the shapes of texts by the name in the tag. Nothing changes them.
 // The format model has no pattern: any printable text of maxModel characters.
 var formats = map[string]format{
-	"name":       {regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`), "is not 1 to 64 letters, digits and . _ -"},
-	"table":      {regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{2,62}$`), "is not the name of a table: 3 to 63 letters and digits, the first a letter"},
-	"apiVersion": {regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?|preview|latest|v1)$`), "is not an API version such as 2024-10-21 or 2025-03-01-preview"},
-	"guid":       {regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`), "is not an id such as 00000000-0000-0000-0000-000000000000"},
-	"region":     {regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$`), "is not a region: 1 to 64 letters, digits, spaces and . _ -"},
-	"role":       {regexp.MustCompile(`^[!-~]{1,120}$`), "is not an app role: 1 to 120 letters, digits and signs, without spaces"},
-	"tag":        {regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`), "is not the name of a tag: 1 to 32 lower-case letters, digits and _ -, the first a letter"},
-	"tenant":     {regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`), "is not a tenant id or a domain name"},
+	"name":       {shape(`^[A-Za-z0-9._-]{1,64}$`), "is not 1 to 64 letters, digits and . _ -"},
+	"table":      {shape(`^[A-Za-z][A-Za-z0-9]{2,62}$`), "is not the name of a table: 3 to 63 letters and digits, the first a letter"},
+	"apiVersion": {shape(`^([0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?|preview|latest|v1)$`), "is not an API version such as 2024-10-21 or 2025-03-01-preview"},
+	"guid":       {shape(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`), "is not an id such as 00000000-0000-0000-0000-000000000000"},
+	"region":     {shape(`^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$`), "is not a region: 1 to 64 letters, digits, spaces and . _ -"},
+	"role":       {shape(`^[!-~]{1,120}$`), "is not an app role: 1 to 120 letters, digits and signs, without spaces"},
+	"tag":        {shape(`^[a-z][a-z0-9_-]{0,31}$`), "is not the name of a tag: 1 to 32 lower-case letters, digits and _ -, the first a letter"},
+	"tenant":     {shape(`^[A-Za-z0-9.-]{1,253}$`), "is not a tenant id or a domain name"},
 }
 
 // maxModel is the length of the longest name of a model, in characters.
@@ -113,8 +120,8 @@ func readText(text string, f *field) (any, *fault) {
 	if f.format == "model" && utf8.RuneCountInString(text) > maxModel {
 		return text, &fault{fmt.Sprintf("is longer than %d characters", maxModel), "shorten it"}
 	}
-	if shape, ok := formats[f.format]; ok && !shape.pattern.MatchString(text) {
-		return text, &fault{shape.wants, "correct it"}
+	if known, ok := formats[f.format]; ok && !known.pattern().MatchString(text) {
+		return text, &fault{known.wants, "correct it"}
 	}
 	return text, nil
 }

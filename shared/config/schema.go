@@ -86,7 +86,7 @@ func valueSchema(t reflect.Type, f *field) (*jsonschema.Schema, error) {
 		values, err := valueSchema(t.Elem(), f)
 		return &jsonschema.Schema{
 			Type:                 "object",
-			PropertyNames:        &jsonschema.Schema{Pattern: headerName.String()},
+			PropertyNames:        &jsonschema.Schema{Pattern: headerName().String()},
 			AdditionalProperties: values,
 		}, err
 	case reflect.Slice:
@@ -176,8 +176,8 @@ func (f *field) textShape() *jsonschema.Schema {
 		most := maxModel
 		schema.MaxLength = &most
 	}
-	if shape, ok := formats[f.format]; ok {
-		schema.Pattern = shape.pattern.String()
+	if known, ok := formats[f.format]; ok {
+		schema.Pattern = known.pattern().String()
 		if optional {
 			schema.Pattern = "^$|" + schema.Pattern
 		}
