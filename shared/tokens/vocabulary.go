@@ -49,7 +49,10 @@ var errVocabulary = errors.New("tokens: not a vocabulary")
 // parseVocabulary reads lines of a token in base64 and its rank. They stand in the order
 // of the ranks, of which some may be missing.
 func parseVocabulary(content []byte) (*vocabulary, error) {
-	v := &vocabulary{ends: make([]uint32, 0, bytes.Count(content, []byte{'\n'})+1)}
+	v := &vocabulary{
+		texts: make([]byte, 0, len(content)/2), // They take less: the ranks are left out, too.
+		ends:  make([]uint32, 0, bytes.Count(content, []byte{'\n'})+1),
+	}
 	for line := range bytes.Lines(content) {
 		encoded, number, _ := bytes.Cut(bytes.TrimSpace(line), []byte{' '})
 		rank, err := strconv.Atoi(string(number))
@@ -66,7 +69,7 @@ func parseVocabulary(content []byte) (*vocabulary, error) {
 		}
 		v.ends = append(v.ends, uint32(len(v.texts)))
 	}
-	v.texts = bytes.Clone(v.texts) // without the room to grow
+	v.texts = bytes.Clone(v.texts) // without the room that is left
 	v.index()
 	return v, nil
 }
