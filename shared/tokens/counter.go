@@ -6,7 +6,7 @@ import (
 )
 
 // Counter counts tokens with tiktoken's vocabularies, which are embedded in
-// the program. A vocabulary takes 7–50 ms to build and 2–8 MiB of heap, so
+// the program. A vocabulary takes 5–25 ms to build and 1–3 MiB of heap, so
 // each is built once, in the background, when it is first asked for; until
 // then counts are estimates. A Counter is safe for concurrent use.
 type Counter struct {

@@ -246,6 +246,7 @@ func FuzzCount(f *testing.F) {
 		f.Add("gpt-4o", unit, 700)
 	}
 	f.Add("gpt-4", "it's <|endoftext|>\xff\xfe\r\n  3.14159", 1)
+	f.Add("gpt-4o", "A plain word, its neighbours. Then notSoPlain x1 words' end \n", 9)
 	f.Add("davinci", "Über 12345678 Größen,  und ’ne Zeile\n\n", 40)
 	f.Fuzz(func(t *testing.T, model, unit string, times int) {
 		text := strings.Repeat(unit, min(max(times, 0), 4000/max(len(unit), 1)))
