@@ -106,6 +106,7 @@ type Options struct {
 type Client struct {
 	options Options
 	buffers buffers
+	alarms  alarms
 }
 
 // New makes a Client.
@@ -141,7 +142,7 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 	if b.Endpoint == nil {
 		return r.fail(Broken, ReasonEndpoint, errNoEndpoint)
 	}
-	r.start(ctx, c.options.ResponseHeaders, call.Within)
+	r.start(ctx, &c.alarms, c.options.ResponseHeaders, call.Within)
 	req, err := r.request(b, &call)
 	switch {
 	case err != nil && ctx.Err() != nil:
