@@ -40,13 +40,13 @@ type conn struct {
 	method string        // of the last request, "": there was none
 
 	mu        sync.Mutex
-	exchange  *exchange   // guarded by mu; what is served, nil: nothing is
-	reads     deadline    // guarded by mu
-	writes    deadline    // guarded by mu
-	watch     watch       // guarded by mu
-	timer     *time.Timer // guarded by mu; begins the watch
-	unwatched sync.Cond   // of mu: the watch has ended
-	ahead     [1]byte     // what the watch reads
+	exchange  *exchange     // guarded by mu; what is served, nil: nothing is
+	reads     deadline      // guarded by mu
+	writes    deadline      // guarded by mu
+	watch     watch         // guarded by mu
+	unwatched sync.Cond     // of mu: the watch has ended
+	ahead     [1]byte       // what the watch reads
+	watches   atomic.Uint64 // changes when a watch becomes due, and when it is over
 }
 
 func newConn(s *Server, plain net.Conn, base context.Context, left *handover) *conn {

@@ -39,6 +39,7 @@ import (
 type Server struct {
 	settings *http.Server
 	closing  atomic.Bool
+	sentry   sentry
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{} // guarded by mu
