@@ -105,13 +105,13 @@ func (c *conn) next() *http.Request {
 		return nil
 	}
 	for bounded := false; ; bounded = true {
+		if r := readPlain(c.reader); r != nil {
+			return r
+		}
 		header, _ := c.reader.Peek(c.reader.Buffered())
 		switch judge(header) {
 		case ordinary:
 			// What is read stays in the buffer.
-			if r := readPlain(c.reader); r != nil {
-				return r
-			}
 			if r, err := http.ReadRequest(c.reader); err == nil {
 				return r
 			}

@@ -12,11 +12,11 @@ import (
 )
 
 // readPlain reads a request as http.ReadRequest does, at half of the cost, if the reader
-// holds all of its header, which judge takes for ordinary, and nothing in it is unusual
-// or in doubt. Of any other it reads nothing and returns nil.
+// holds all of its header, it is ordinary, and nothing in it is unusual or in doubt. Of
+// any other it reads nothing and returns nil: judge says more about it.
 func readPlain(r *bufio.Reader) *http.Request {
 	buffered, _ := r.Peek(r.Buffered())
-	var h plainHeader
+	h := plainHeader{host: -1}
 	line, lines, _ := nextLine(buffered)
 	if !h.line(line) || !h.parse(lines) {
 		return nil
@@ -53,10 +53,11 @@ type plainHeader struct {
 	count  int
 	end    int // of the header, from the first field on
 
-	host   int   // which field it is
-	sized  bool  // there is a length
-	length int64 // of the body
-	last   bool  // the connection is to be closed
+	host       int   // which field it is, -1: none
+	sized      bool  // there is a length
+	length     int64 // of the body
+	connection bool  // there is a field of that name
+	last       bool  // the connection is to be closed
 }
 
 // field says where a field stands. A reader holds less than 64 KiB.
@@ -65,9 +66,9 @@ type field struct{ name, colon, value, end uint16 }
 // line takes a request's first line, and tells whether it is plain.
 func (h *plainHeader) line(line []byte) bool {
 	method, rest, _ := bytes.Cut(line, []byte(" "))
-	h.target = bytes.TrimSuffix(rest, []byte(" HTTP/1.1"))
-	h.method = plainMethod(method)
-	return h.method != ""
+	target, ok := bytes.CutSuffix(rest, []byte(" HTTP/1.1"))
+	h.method, h.target = plainMethod(method), target
+	return ok && h.method != "" && bytes.HasPrefix(target, []byte("/"))
 }
 
 // plainMethod is a method that is known, in memory of its own: the connection keeps it.
@@ -88,13 +89,16 @@ func plainTarget(target string, u *url.URL) bool {
 }
 
 // parse finds the fields of a header that begins with them, and tells whether all are
-// plain. Names get their canonical form where they stand, so that they need no memory.
+// there and plain. Names get their canonical form where they stand, so that they need no memory.
 func (h *plainHeader) parse(lines []byte) bool {
 	for {
-		line, _, _ := nextLine(lines[h.end:])
+		line, _, v := nextLine(lines[h.end:])
+		if v != ordinary {
+			return false
+		}
 		if len(line) == 0 {
 			h.end += len("\r\n")
-			return true
+			return h.host >= 0
 		}
 		colon := bytes.IndexByte(line, ':')
 		if h.count == maxFields || colon <= 0 || !all(line[:colon], inToken) || !all(line[colon:], inValue) {
@@ -114,22 +118,25 @@ func (h *plainHeader) parse(lines []byte) bool {
 }
 
 // heed takes what a field says about the request as a whole, and tells whether that is
-// plain. What Connection says is one word: judge has seen to it.
-func (h *plainHeader) heed(name, value []byte) bool {
+// plain.
+func (h *plainHeader) heed(name, value []byte) (plain bool) {
+	plain = true
 	switch string(name) {
 	case "Host":
+		plain = h.host < 0 && plainHost(value)
 		h.host = h.count
 	case "Connection":
 		h.last = is(value, "close")
+		plain = !h.connection && (h.last || is(value, "keep-alive"))
+		h.connection = true
 	case "Content-Length":
-		n, ok := http1.Length(string(value))
-		ok = ok && !h.sized
-		h.length, h.sized = n, true
-		return ok
-	case "Transfer-Encoding", "Trailer", "Pragma": // which net/http translates
-		return false
+		h.length, plain = http1.Length(string(value))
+		plain = plain && !h.sized
+		h.sized = true
+	case "Expect", "Upgrade", "Transfer-Encoding", "Trailer", "Pragma": // which net/http sees to
+		plain = false
 	}
-	return true
+	return plain
 }
 
 // fill makes a request of what was found; text are the lines of the fields.
