@@ -1,5 +1,6 @@
 // Package http1 reads what messages of HTTP/1.1 have alike in both directions, towards clients and
-// towards backends: a body of a known length (RFC 9112, section 6.2).
+// towards backends: the fields of a header (RFC 9112, section 5), and a body of a known length
+// (section 6.2).
 package http1
 
 import (

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"spillway/shared/http1"
 )
 
 // told is what a handler's header says about how the answer is sent.
@@ -209,7 +211,7 @@ func appendField(b []byte, name, value string) []byte {
 }
 
 // isToken tells whether a field may have the name: RFC 9110, section 5.6.2.
-func isToken(name string) bool { return name != "" && all(name, inToken) }
+func isToken(name string) bool { return name != "" && http1.All(name, http1.InToken) }
 
 // hasToken tells whether a list of words has the word.
 func hasToken(list, word string) bool {

@@ -3,6 +3,8 @@ package server
 import (
 	"bytes"
 	"net/http"
+
+	"spillway/shared/http1"
 )
 
 // A verdict says what to do with the bytes with which a request begins.
@@ -99,33 +101,9 @@ func is(b []byte, word string) bool { return len(b) == len(word) && bytes.EqualF
 
 // trim takes the blanks around a value away.
 func trim(value []byte) []byte {
-	from, to := trimmed(value)
+	from, to := http1.Trimmed(value)
 	return value[from:to]
 }
 
-// trimmed tells where in a value the blanks before it end, and those after it begin.
-func trimmed(value []byte) (from, to int) {
-	to = len(value)
-	for from < to && blank(value[from]) {
-		from++
-	}
-	for from < to && blank(value[to-1]) {
-		to--
-	}
-	return from, to
-}
-
-func blank(c byte) bool { return c == ' ' || c == '\t' }
-
 // plainHost tells whether a host is a name or an address, maybe with a port.
-func plainHost(host []byte) bool {
-	for _, c := range host {
-		switch {
-		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
-		case c == '.', c == '-', c == '_', c == ':', c == '[', c == ']':
-		default:
-			return false
-		}
-	}
-	return len(host) > 0
-}
+func plainHost(host []byte) bool { return len(host) > 0 && http1.All(host, http1.InHost) }

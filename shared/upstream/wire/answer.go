@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"net/http"
-	"net/textproto"
-	"strings"
 
 	"spillway/shared/http1"
 )
@@ -19,51 +17,48 @@ func readAnswer(r *bufio.Reader, req *http.Request) (*http.Response, error) {
 	return http.ReadResponse(r, req)
 }
 
+// proto is how a common answer begins, and lineEnd how its lines end.
 const (
-	proto     = "HTTP/1.1 "
-	lineEnd   = "\r\n"
-	headerEnd = lineEnd + lineEnd
+	proto   = "HTTP/1.1 "
+	lineEnd = "\r\n"
 )
 
 // readCommon reads the header of an answer whose body has a length, and in which
 // nothing is unusual or in doubt. Of any other it reads nothing and returns nil.
 func readCommon(r *bufio.Reader, req *http.Request) *http.Response {
 	buffered, _ := r.Peek(r.Buffered())
-	end := bytes.Index(buffered, []byte(headerEnd))
-	if end < 0 || req.Method == http.MethodHead {
-		return nil
-	}
-	text := string(buffered[:end+len(lineEnd)])
-	first, fields, _ := strings.Cut(text, lineEnd)
-	status, ok := strings.CutPrefix(first, proto)
+	first, lines, _ := bytes.Cut(buffered, []byte(lineEnd))
+	status, ok := bytes.CutPrefix(first, []byte(proto))
 	code := statusCode(status)
-	if !ok || code < 200 || code == http.StatusNoContent || code == http.StatusNotModified {
+	if !ok || code < 200 || code == http.StatusNoContent || code == http.StatusNotModified || req.Method == http.MethodHead {
 		return nil
 	}
-	header := parseFields(fields)
-	length, ok := bodyLength(header)
-	if !ok {
+	var h commonHeader
+	length, ok := h.Parse(lines, h.heed)
+	if !ok || h.length <= 0 {
 		return nil
 	}
-	_, _ = r.Discard(end + len(headerEnd)) // which is buffered
+	text := string(buffered[:len(buffered)-len(lines)+length])
+	header, _ := h.Header(text[len(text)-length:], "")
+	_, _ = r.Discard(len(text)) // which is buffered
 	answer := &struct {
 		http.Response
 		body http1.Body
-	}{body: http1.NewBody(r, length)}
+	}{body: http1.NewBody(r, h.length)}
 	answer.Response = http.Response{
-		Status: status, StatusCode: code, Proto: proto[:len(proto)-1], ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, ContentLength: length, Body: &answer.body, Request: req,
+		Status: text[len(proto):len(first)], StatusCode: code, Proto: proto[:len(proto)-1], ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, ContentLength: h.length, Body: &answer.body, Request: req,
 	}
 	return &answer.Response
 }
 
 // statusCode is the code of a status such as "200 OK", 0 if it has another form.
-func statusCode(status string) int {
-	if len(status) < 4 || status[3] != ' ' || !all(status, inValue) {
+func statusCode(status []byte) int {
+	if len(status) < 4 || status[3] != ' ' || !http1.All(status, http1.InValue) {
 		return 0
 	}
 	code := 0
-	for _, c := range []byte(status[:3]) {
+	for _, c := range status[:3] {
 		if c < '0' || c > '9' {
 			return 0
 		}
@@ -72,42 +67,27 @@ func statusCode(status string) int {
 	return code
 }
 
-// parseFields reads the lines of a header, each with its end; nil: one of them is
-// unusual.
-func parseFields(lines string) http.Header {
-	count := strings.Count(lines, lineEnd)
-	header := make(http.Header, count)
-	values := make([]string, count)
-	for i := range count {
-		line, rest, _ := strings.Cut(lines, lineEnd)
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || name == "" || !all(name, inToken) || !all(value, inValue) {
-			return nil
-		}
-		name = textproto.CanonicalMIMEHeaderKey(name)
-		values[i] = textproto.TrimString(value)
-		if before := header[name]; before != nil {
-			header[name] = append(before, values[i])
-		} else {
-			header[name] = values[i : i+1 : i+1]
-		}
-		lines = rest
-	}
-	return header
+// commonHeader is what is found in a header before anything is made of it.
+type commonHeader struct {
+	http1.Fields
+	connection, sized bool  // whether there are fields that say so
+	length            int64 // of the body
 }
 
-// bodyLength is the length of the body that a header announces. It is not ok if there
-// is none, or if anything else bears on where the body ends or what follows it.
-func bodyLength(header http.Header) (length int64, ok bool) {
-	for _, name := range [...]string{"Transfer-Encoding", "Trailer", "Pragma"} {
-		if header[name] != nil {
-			return 0, false
-		}
+// heed takes the body's length, and tells whether nothing else bears on where the body
+// ends or what follows it.
+func (h *commonHeader) heed(name, value []byte) (common bool) {
+	common = true
+	switch string(name) {
+	case "Transfer-Encoding", "Trailer", "Pragma":
+		common = false
+	case "Connection":
+		common = !h.connection && bytes.EqualFold(value, []byte("keep-alive"))
+		h.connection = true
+	case "Content-Length":
+		h.length, common = http1.Length(string(value))
+		common = common && !h.sized
+		h.sized = true
 	}
-	connection, lengths := header["Connection"], header["Content-Length"]
-	if len(connection) > 1 || len(connection) == 1 && !strings.EqualFold(connection[0], "keep-alive") || len(lengths) != 1 {
-		return 0, false
-	}
-	length, ok = http1.Length(lengths[0])
-	return length, ok && length > 0
+	return common
 }

@@ -6,6 +6,8 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+
+	"spillway/shared/http1"
 )
 
 // maxCopied is the largest body that is copied into its message. A larger one is
@@ -19,9 +21,9 @@ func ordinary(r *http.Request) bool {
 	switch {
 	case r.URL == nil, r.URL.Scheme != "http" && r.URL.Scheme != "https", r.URL.Opaque != "":
 		return false
-	case !all(r.URL.RawQuery, inQuery), !plainHost(r.URL.Host), r.Host != "" && !plainHost(r.Host):
+	case !http1.All(r.URL.RawQuery, http1.InQuery), !plainHost(r.URL.Host), r.Host != "" && !plainHost(r.Host):
 		return false
-	case r.Method != "" && !all(r.Method, inToken), r.Method == http.MethodConnect:
+	case r.Method != "" && !http1.All(r.Method, http1.InToken), r.Method == http.MethodConnect:
 		return false
 	case r.Close, len(r.TransferEncoding) > 0, len(r.Trailer) > 0:
 		return false
@@ -40,11 +42,11 @@ func ordinaryHeader(h http.Header) bool {
 		return false
 	}
 	for name, values := range h {
-		if name == "" || !all(name, inToken) {
+		if name == "" || !http1.All(name, http1.InToken) {
 			return false
 		}
 		for _, value := range values {
-			if !all(value, inValue) {
+			if !http1.All(value, http1.InValue) {
 				return false
 			}
 		}
@@ -54,7 +56,7 @@ func ordinaryHeader(h http.Header) bool {
 
 // plainHost tells whether a host needs no conversion before it is sent.
 func plainHost(host string) bool {
-	return host != "" && all(host, inHost) && !strings.HasSuffix(host, ":")
+	return host != "" && http1.All(host, http1.InHost) && !strings.HasSuffix(host, ":")
 }
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
@@ -68,48 +70,6 @@ func closeBody(body io.Closer) {
 	if body != nil {
 		_ = body.Close()
 	}
-}
-
-// A class is a set of bytes.
-type class uint8
-
-const (
-	inToken class = 1 << iota // a method or a field's name: RFC 9110, section 5.6.2
-	inValue                   // a field's value: no control characters but the tab
-	inHost                    // a name, an IPv4 address or an IPv6 address, and a port
-	inQuery                   // a query as it is sent
-)
-
-// classes are the classes of each byte.
-var classes = func() (of [256]class) {
-	for c := range of {
-		if c >= ' ' && c != 0x7f || c == '\t' {
-			of[c] |= inValue
-		}
-		if c > ' ' && c != 0x7f {
-			of[c] |= inQuery
-		}
-		switch {
-		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z':
-			of[c] |= inToken | inHost
-		case c < 0x80 && strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)):
-			of[c] |= inToken
-		}
-	}
-	for _, c := range []byte(".-_:[]") {
-		of[c] |= inHost
-	}
-	return of
-}()
-
-// all tells whether a text consists of bytes of a class.
-func all(text string, of class) bool {
-	for i := range len(text) {
-		if classes[text[i]]&of == 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // endpoint is whom a connection leads to.
