@@ -6,11 +6,11 @@ import (
 )
 
 // Alarm ends a Lifetime when its time is up, which hardly ever happens. So its timer is
-// not moved each time that it is set or stopped, which would cost more than all else here
-// and wake a thread that the system has put to sleep until a later timer: it goes on as
-// it is, and when it goes off it is looked at what it is for. Only an alarm that is set
-// for an earlier time than the timer is moves that. An Alarm may serve one Lifetime after
-// another. The zero value is ready; it is safe for concurrent use, and must not be copied.
+// not moved each time that the alarm is set or stopped: to move one may wake a thread that
+// the system has put to sleep until another one. The timer goes on as it is, and when it
+// goes off it is seen what the alarm is set for. Only an alarm for an earlier time moves
+// it. An Alarm may serve one Lifetime after another. The zero value is ready; it is safe
+// for concurrent use, and must not be copied.
 type Alarm struct {
 	mu    sync.Mutex
 	timer *time.Timer // guarded by mu; nil before the first use
@@ -33,7 +33,7 @@ func (a *Alarm) Set(due time.Time, of *Lifetime, err, cause error) {
 	}
 }
 
-// Stop takes the alarm back. When it has returned, the Lifetime is not touched any more.
+// Stop takes the alarm back. Once it has returned, the Lifetime is not touched any more.
 func (a *Alarm) Stop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,7 +1,8 @@
-// Package lifetime makes contexts for a request and for what is done for it. Several of
-// them stand under one another for each request, and nearly all end without anybody having
-// waited for their end. So they do what a context of package context does, without the
-// map and the channel that each of those needs for one that stands under it.
+// Package lifetime makes contexts for a request and for what is done for it, and ends them
+// when their time is up. Several of them stand under one another for each request, and
+// nearly all end without anybody having waited for their end. So they do what a context of
+// package context does, without the map and the channel that each of those needs for one
+// that stands under it.
 package lifetime
 
 import (

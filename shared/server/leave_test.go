@@ -62,6 +62,38 @@ func TestClientLeaves(t *testing.T) {
 	}
 }
 
+// Each request is watched from a time of its own on, whatever becomes of those on other
+// connections.
+func TestManyAreWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		took := make(chan time.Duration)
+		wait := waiting(took, func(http.ResponseWriter, *http.Request) {})
+		s := start(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/short" {
+				wait(w, r)
+			}
+		})
+		short, kept := s.dial(), s.dial()
+		kept.send(at("/"))
+		for range 3 {
+			short.ask(at("/short"), "")
+			left := s.dial()
+			left.send(at("/"))
+			left.Close()
+			pass(watchAfter / 5)
+		}
+		for range 3 {
+			if got := <-took; got != watchAfter {
+				t.Errorf("the handler waits %v for a client that has left, want %v", got, watchAfter)
+			}
+		}
+		if got := <-took; got != time.Hour {
+			t.Errorf("the handler waits %v for the client that has not, want %v", got, time.Hour)
+		}
+		kept.receive("")
+	})
+}
+
 // Who sends more has not left. What was sent is the next request, however much of
 // it comes while the first is served.
 func TestPipelinedWhileWatched(t *testing.T) {
