@@ -1,5 +1,7 @@
 package tokens
 
+import "math"
+
 // weights are tokens per feature.
 type weights [featureCount]float64
 
@@ -74,18 +76,21 @@ func (r *regression) learn(x features, actual float64) {
 	}
 	relative := clamp((actual-predicted)*scale, -maxError, maxError)
 
-	var px features // covariance · x
+	px := r.doubt(x)
 	variance := noise
-	for i := range x {
-		for j, v := range x {
-			px[i] += r.covariance[i][j] * v
-		}
-		variance += x[i] * px[i]
+	for f, v := range x {
+		variance += v * px[f]
 	}
-	for i := range x {
-		r.weights[i] = clamp(r.weights[i]+px[i]/variance*relative, prior[i].low, prior[i].high)
-		for j := range x {
-			r.covariance[i][j] -= px[i] * px[j] / variance
+	// One division for all: every answer is learned from, and there are 81 products.
+	scale = 1 / math.Sqrt(variance)
+	for f := range px {
+		px[f] *= scale
+	}
+	relative *= scale
+	for i, v := range px {
+		r.weights[i] = clamp(r.weights[i]+v*relative, prior[i].low, prior[i].high)
+		for j, w := range px {
+			r.covariance[i][j] -= v * w
 		}
 	}
 	if !r.sound() {
@@ -93,6 +98,19 @@ func (r *regression) learn(x features, actual float64) {
 		r.init()
 		r.weights = learned
 	}
+}
+
+// doubt is covariance · x.
+func (r *regression) doubt(x features) (px features) {
+	for i, v := range x {
+		if v == 0 { // as of most features in most prompts
+			continue
+		}
+		for j, c := range r.covariance[i] { // its column, too: it is symmetric
+			px[j] += c * v
+		}
+	}
+	return px
 }
 
 // forget lets the doubt about each weight grow a little, up to what it was at
