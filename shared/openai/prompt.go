@@ -21,6 +21,16 @@ func (r *Request) PromptText(max int) iter.Seq[[]byte] {
 	}
 }
 
+// RawTexts is how many texts of a prompt RawText has, and no more: most prompts have few.
+const RawTexts = 8
+
+// RawText is the text with that number, from 0 on, as it stands in the body between its quotes, with its escapes; i must be
+// less than Texts and RawTexts. It aliases the body, and must not be changed.
+func (r *Request) RawText(i int) []byte {
+	at := r.rawTexts[i]
+	return r.body[at.start:at.end]
+}
+
 // place is where in a prompt a value stands; it decides what the value's strings and numbers count as.
 type place uint8
 
@@ -35,7 +45,9 @@ const (
 type promptReader struct {
 	scanner
 	text   Text
-	extra  int64 // characters
+	texts  int
+	raw    *[RawTexts]span // where the first of the texts stand
+	extra  int64           // characters
 	tokens int64
 	images int
 
@@ -132,6 +144,11 @@ func (p *promptReader) extraValue() {
 func (p *promptReader) take(t token) {
 	if p.yield == nil {
 		p.text = p.text.Plus(t.text)
+		if p.texts < RawTexts {
+			end := p.pos - len(`"`)
+			p.raw[p.texts] = span{end - len(t.raw), end}
+		}
+		p.texts++
 		return
 	}
 	text := t.raw

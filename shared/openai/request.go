@@ -21,6 +21,7 @@ type Request struct {
 	MaxTokens        int64  // max_tokens, max_completion_tokens or max_output_tokens, the largest; 0 … 2³¹
 	N                int64  // answers per prompt: n or best_of, the larger; 1 … 128
 	Text             Text   // characters of the prompt: messages, prompt, input, instructions, suffix; not roles, ids, urls, base64
+	Texts            int    // the texts that Text counts; see RawText
 	Extra            int64  // characters that are read by the model in another form: tools, formats, tool calls …
 	Messages         int    // elements of messages
 	Images           int    // image parts of messages or input
@@ -37,6 +38,7 @@ type Request struct {
 	memberCount   int
 	texts         [5]int
 	textCount     int // texts[:textCount] are the offsets of the values that Text counts
+	rawTexts      [RawTexts]span
 
 	holds hold
 }
@@ -59,7 +61,7 @@ const (
 // The Request aliases body. Model is "" where the body has none.
 func ParseRequest(op Operation, body []byte) (*Request, *Error) {
 	r := &Request{Operation: op, N: 1, Store: op == Responses, body: body}
-	p := requestParser{promptReader: promptReader{scanner: scanner{buf: body}}, r: r}
+	p := requestParser{promptReader: promptReader{scanner: scanner{buf: body}, raw: &r.rawTexts}, r: r}
 	p.space()
 	if p.pos == len(body) {
 		return nil, invalidJSON("the body is empty", 0)
@@ -74,7 +76,7 @@ func ParseRequest(op Operation, body []byte) (*Request, *Error) {
 		}
 		return nil, p.err
 	}
-	r.Text, r.Extra, r.Images, r.PromptTokens = p.text, p.extra, p.images, p.tokens
+	r.Text, r.Texts, r.Extra, r.Images, r.PromptTokens = p.text, p.texts, p.extra, p.images, p.tokens
 	r.holds.count.Store(1)
 	return r, nil
 }

@@ -58,11 +58,13 @@ func measure(r *openai.Request) measures {
 	if seen.other() > 0 {
 		copy(s[narrow:], seen[narrow:])
 	}
+	ascii /= float64(s.ascii())
 	for f := letters; f < narrow; f++ {
-		x.text[f] = ascii * float64(s[f]) / float64(s.ascii())
+		x.text[f] = ascii * float64(s[f])
 	}
+	other /= float64(s.other())
 	for f := narrow; f <= wide; f++ {
-		x.text[f] = other * float64(s[f]) / float64(s.other())
+		x.text[f] = other * float64(s[f])
 	}
 	return x
 }

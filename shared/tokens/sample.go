@@ -36,10 +36,7 @@ func (s *sample) other() int64 { return s[narrow] + s[wide] }
 func sampleOf(r *openai.Request) (s sample) {
 	raw := r.Bytes()
 	if text := r.Text.ASCII + 3*r.Text.Other; len(raw) == 0 || text < int64(len(raw))/4*3 {
-		for text := range r.PromptText(sampleBytes) {
-			s.take(text)
-		}
-		return s
+		return sampleOfTexts(r)
 	}
 	if len(raw) <= sampleBytes {
 		s.takeEscaped(raw)
@@ -48,6 +45,29 @@ func sampleOf(r *openai.Request) (s sample) {
 	for i := range windowCount {
 		from := (len(raw) - windowSize) * i / (windowCount - 1)
 		s.takeEscaped(raw[from : from+windowSize])
+	}
+	return s
+}
+
+// sampleOfTexts looks at the beginning of the text of r.
+func sampleOfTexts(r *openai.Request) (s sample) {
+	if r.Texts > openai.RawTexts {
+		return sampleOfManyTexts(r)
+	}
+	left := sampleBytes
+	for i := range r.Texts {
+		text := r.RawText(i)
+		text = text[:min(len(text), left)]
+		s.takeEscaped(text)
+		left -= len(text)
+	}
+	return s
+}
+
+// sampleOfManyTexts reads the prompt once more.
+func sampleOfManyTexts(r *openai.Request) (s sample) {
+	for text := range r.PromptText(sampleBytes) {
+		s.take(text)
 	}
 	return s
 }
