@@ -74,12 +74,11 @@ func (g *Gateway) read(v *visit, w *response, r *http.Request) (*request, *opena
 	if refused != nil {
 		return nil, refused
 	}
-	wire, refused := openai.ParseRequest(v.route.Operation, body.bytes)
-	if refused != nil {
+	if refused = body.wire.Parse(v.route.Operation, body.bytes); refused != nil {
 		body.release()
 		return nil, refused
 	}
-	req, refused := g.understand(v, r, wire)
+	req, refused := g.understand(v, r, &body.wire)
 	if refused != nil {
 		body.release()
 		return nil, refused
@@ -150,16 +149,17 @@ func hasWithheld(header http.Header) bool {
 	return false
 }
 
-// body is a request body in a pooled buffer.
+// body is a request body in a pooled buffer, and what was read of it.
 type body struct {
 	bytes   []byte
+	wire    openai.Request
 	release func() // gives it back to its pool
 }
 
 // maxPooledBody keeps huge requests from pinning their memory: longer ones are rare.
 const maxPooledBody = 4 << 20
 
-// bodyPool recycles the buffers of request bodies.
+// bodyPool recycles request bodies.
 type bodyPool struct{ sync.Pool }
 
 // take returns an empty body with room for n bytes.

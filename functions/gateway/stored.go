@@ -131,7 +131,8 @@ func (g *Gateway) bring(ctx context.Context, w *response, r *http.Request, v *er
 		if refused != nil {
 			return nil, refused
 		}
-		wire, refused := openai.ParseRequest(v.route.Operation, body.bytes)
+		wire := &body.wire
+		refused = wire.Parse(v.route.Operation, body.bytes)
 		if refused == nil {
 			refused = g.ownsInput(ctx, v.consumer, body.bytes)
 		}

@@ -60,25 +60,35 @@ const (
 //
 // The Request aliases body. Model is "" where the body has none.
 func ParseRequest(op Operation, body []byte) (*Request, *Error) {
-	r := &Request{Operation: op, N: 1, Store: op == Responses, body: body}
+	r := new(Request)
+	if fault := r.Parse(op, body); fault != nil {
+		return nil, fault
+	}
+	return r, nil
+}
+
+// Parse is ParseRequest in the memory of r, which may have been another request before: one that was released, and of
+// which free has been called.
+func (r *Request) Parse(op Operation, body []byte) *Error {
+	*r = Request{Operation: op, N: 1, Store: op == Responses, body: body}
 	p := requestParser{promptReader: promptReader{scanner: scanner{buf: body}, raw: &r.rawTexts}, r: r}
 	p.space()
 	if p.pos == len(body) {
-		return nil, invalidJSON("the body is empty", 0)
+		return invalidJSON("the body is empty", 0)
 	}
 	if p.peek() != '{' {
-		return nil, invalidJSON("it must be an object", p.pos)
+		return invalidJSON("it must be an object", p.pos)
 	}
 	p.members()
 	if !p.end() {
 		if p.err == nil {
 			p.err = invalidJSON(p.fault, p.at)
 		}
-		return nil, p.err
+		return p.err
 	}
 	r.Text, r.Texts, r.Extra, r.Images, r.PromptTokens = p.text, p.texts, p.extra, p.images, p.tokens
 	r.holds.count.Store(1)
-	return r, nil
+	return nil
 }
 
 // Bytes is the request's body as the client sent it; it must not be changed. It is empty if the body is a form.

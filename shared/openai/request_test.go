@@ -118,6 +118,13 @@ func checkCounts(t *testing.T, r *Request, body []byte) {
 	if got := string(slices.Concat(slices.Collect(clones(r, len(body)+1))...)); got != wanted {
 		t.Errorf("%q: text %q, want %q", body, got, wanted)
 	}
+	var raw []string
+	for i := range min(r.Texts, RawTexts) {
+		raw = append(raw, string(appendDecoded(nil, r.RawText(i), len(body))))
+	}
+	if wanted := want.texts[:min(len(want.texts), RawTexts)]; r.Texts != len(want.texts) || !slices.Equal(raw, wanted) {
+		t.Errorf("%q: %d texts, the first are %q, want %d, the first %q", body, r.Texts, raw, len(want.texts), wanted)
+	}
 	for _, max := range []int{0, 1, 5, len(wanted) / 2} {
 		got := string(slices.Concat(slices.Collect(clones(r, max))...))
 		if len(got) > max || !strings.HasPrefix(wanted, got) || !utf8.ValidString(got) || len(wanted)-len(got) >= utf8.UTFMax && len(got) <= max-utf8.UTFMax {
