@@ -130,7 +130,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.roster = newRoster(authenticator, a.directory, a.leases, a.plan)
+	a.roster = newRoster(authenticator, a.directory, a.leases, o.Clock, a.plan)
 	if a.ledger, err = ledger.New(ledgerOptions(o)); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"spillway/functions/gateway"
 	"spillway/shared/auth"
+	"spillway/shared/clock"
 	"spillway/shared/config"
 	"spillway/shared/consumers"
 	"spillway/shared/lease"
@@ -27,6 +28,7 @@ type roster struct {
 	authenticator *auth.Authenticator
 	directory     *consumers.Directory
 	leases        *lease.Engine
+	clock         *clock.Clock
 	pools         []*gateway.Pool
 	keepsFiles    map[*upstream.Backend]bool
 	anonymous     *gateway.Consumer // everybody, under access: open
@@ -42,9 +44,9 @@ type enrolled struct {
 	consumer   *gateway.Consumer
 }
 
-func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, plan *topology) *roster {
+func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, c *clock.Clock, plan *topology) *roster {
 	r := &roster{
-		authenticator: a, directory: d, leases: leases, pools: plan.pools, keepsFiles: plan.keepsFiles,
+		authenticator: a, directory: d, leases: leases, clock: c, pools: plan.pools, keepsFiles: plan.keepsFiles,
 		made: make(map[string]enrolled), choices: make(map[string]map[string]*gateway.Pool),
 	}
 	r.anonymous = r.newConsumer(&config.Consumer{Name: "anonymous"})
@@ -52,8 +54,8 @@ func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engi
 }
 
 // authenticate says which consumer sends a request, in the gateway's terms.
-func (r *roster) authenticate(ctx context.Context, req *http.Request) (gateway.Caller, *openai.Error) {
-	caller, refused := r.identify(ctx, req)
+func (r *roster) authenticate(ctx context.Context, req *http.Request, now clock.Instant) (gateway.Caller, *openai.Error) {
+	caller, refused := r.identify(ctx, req, now)
 	if refused != nil {
 		return gateway.Caller{}, refused
 	}
@@ -69,7 +71,7 @@ func (r *roster) authenticate(ctx context.Context, req *http.Request) (gateway.C
 // name names the consumer whose credential a request carries. Under open access,
 // too, a credential is needed to be somebody.
 func (r *roster) name(ctx context.Context, req *http.Request) (string, *openai.Error) {
-	caller, refused := r.identify(ctx, req)
+	caller, refused := r.identify(ctx, req, r.clock.Read())
 	switch {
 	case refused != nil:
 		return "", refused
@@ -81,8 +83,8 @@ func (r *roster) name(ctx context.Context, req *http.Request) (string, *openai.E
 
 // identify says whose credential a request carries: that of no consumer, under open
 // access, if it carries none.
-func (r *roster) identify(ctx context.Context, req *http.Request) (auth.Caller, *openai.Error) {
-	r.directory.Refresh(ctx)
+func (r *roster) identify(ctx context.Context, req *http.Request, now clock.Instant) (auth.Caller, *openai.Error) {
+	r.directory.Refresh(now)
 	caller, err := r.authenticator.Authenticate(ctx, req)
 	if err != nil {
 		return auth.Caller{}, refusal(err)

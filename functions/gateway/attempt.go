@@ -209,7 +209,7 @@ func (t *turn) send(ctx context.Context, m *Member, pass breaker.Pass) *upstream
 
 // call sends the request once.
 func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage bool) *upstream.Result {
-	start := t.gateway.Clock.Now()
+	start := t.gateway.Clock.Read()
 	if t.req.span != nil {
 		t.req.span.Attempt(t.req.header)
 	}
@@ -224,15 +224,15 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 	}
 	if deadline := pass.Deadline(); !deadline.IsZero() {
 		// A trial that outlived its claim would overlap with the next one's.
-		call.Within = max(time.Millisecond, deadline.Sub(start))
+		call.Within = max(time.Millisecond, deadline.Sub(start.Time()))
 	}
 	result := t.gateway.Upstream.Do(ctx, m.Backend, call)
-	t.answered = t.gateway.Clock.Now()
+	t.answered = t.gateway.Clock.Read()
 	t.record.Attempts = append(t.record.Attempts, usage.Attempt{
 		Deployment: m.ID,
 		Status:     result.Status,
 		Reason:     cmp.Or(result.Reason, "ok"),
-		Duration:   t.answered.Sub(start),
+		Duration:   t.answered.Since(start),
 		Spilled:    t.spills(m),
 		Region:     m.Backend.Region,
 	})
@@ -243,13 +243,13 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 // client's.
 func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
 	g, m, result := t.gateway, a.member, a.result
-	now := t.answered
+	now := t.answered.Time()
 	if a.charge.tokens.Current() {
 		m.correct(result.RateLimit, now)
 	}
 	switch result.Outcome {
 	case upstream.OK, upstream.ClientFault:
-		pass.Success()
+		pass.SuccessAt(now)
 		m.Latency.Observe(result.TimeToFirstByte, now)
 		return true
 	case upstream.Throttled:

@@ -78,7 +78,7 @@ type turn struct {
 	record   *usage.Record
 	trail    *trail
 	now      clock.Instant // when the members were looked at
-	answered time.Time     // when the last attempt ended
+	answered clock.Instant // when the last attempt ended
 
 	surveyed field // the last survey of the pool: its memory serves the next
 }
@@ -87,7 +87,6 @@ type turn struct {
 // pools of fallback models, until one answers. It returns either an answer or
 // why there is none.
 func (g *Gateway) dispatch(ctx context.Context, c *Consumer, first *Pool, req *request, record *usage.Record) (*answer, *openai.Error) {
-	g.Breakers.Refresh(ctx)
 	g.RetryBudget.Request(record.Start)
 	tried := &req.space.trail
 	*tried = trail{}

@@ -25,8 +25,9 @@ import (
 // Options are the parts that a Gateway is made of. All are required, but for Folder,
 // Trace, Notice, Unkept and Random.
 type Options struct {
-	// Authenticate says who is calling, or why the caller is refused.
-	Authenticate func(context.Context, *http.Request) (Caller, *openai.Error)
+	// Authenticate says who is calling, or why the caller is refused. The instant is that
+	// of the request's arrival.
+	Authenticate func(context.Context, *http.Request, clock.Instant) (Caller, *openai.Error)
 	Estimator    *tokens.Estimator
 	Counter      *tokens.Counter
 	Breakers     *breaker.Board
@@ -43,7 +44,8 @@ type Options struct {
 	MaxRetryAfter time.Duration
 	// Total bounds a request from its arrival to the last byte of its answer.
 	Total time.Duration
-	// BodyIdle bounds the wait for the next bytes of a request's body.
+	// BodyIdle bounds the wait for the next bytes of a request's body. Whoever calls
+	// ServeHTTP has bounded the wait for the first ones.
 	BodyIdle time.Duration
 	// MaxBody is the largest request body in bytes.
 	MaxBody int64
@@ -102,8 +104,8 @@ func New(o Options) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	space := g.workspaces.take()
 	out, record := &space.response, &space.record
-	*out = response{ResponseWriter: w, clock: g.Clock}
-	g.open(record, r)
+	*out = response{ResponseWriter: w, clock: g.Clock, arrived: g.Clock.Read()}
+	openRecord(record, r, out.arrived)
 	var span Span // nil: the request is not traced
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -115,9 +117,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				g.refuse(out, record, openai.Internal())
 			}
 		}
-		g.notice(record.Consumer, out.limits)
+		now := g.Clock.Read()
+		g.notice(record.Consumer, out.limits, now)
 		record.Status = out.status
-		record.Duration = g.Clock.Now().Sub(record.Start)
+		record.Duration = now.Since(out.arrived)
 		if span != nil {
 			span.End()
 		}
@@ -174,7 +177,7 @@ func (g *Gateway) admit(w *response, r *http.Request, space *workspace) (*visit,
 	if refused != nil {
 		return nil, refused
 	}
-	caller, refused := g.Authenticate(r.Context(), r)
+	caller, refused := g.Authenticate(r.Context(), r, w.arrived)
 	if refused != nil {
 		return nil, refused
 	}
@@ -241,6 +244,7 @@ func (g *Gateway) choose(ctx context.Context, w *response, req *request) (*Pool,
 func (g *Gateway) obtain(ctx context.Context, first *Pool, req *request, hold *hold) (*answer, *openai.Error) {
 	consumer, record := req.consumer, req.record
 	record.Estimated, record.Shadowed = hold.tokens, hold.shadowed
+	g.Breakers.RefreshAt(ctx, hold.at.Time())
 	answer, refused := g.dispatch(ctx, consumer, first, req, record)
 	if refused != nil && req.startAfresh(ctx) {
 		answer, refused = g.dispatch(ctx, consumer, first, req, record)

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"spillway/shared/clock"
 	"spillway/shared/lease"
 )
 
@@ -68,11 +69,10 @@ func levelOf(s lease.Status) Level {
 }
 
 // notice tells of the limits that have come to a level.
-func (g *Gateway) notice(consumer string, limits []Limit) {
-	if g.Notice == nil || len(limits) == 0 {
+func (g *Gateway) notice(consumer string, limits []Limit, now clock.Instant) {
+	if g.Notice == nil {
 		return
 	}
-	now := g.Clock.Read()
 	for i := range limits {
 		l := &limits[i]
 		status := l.StatusAt(now)

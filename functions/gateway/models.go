@@ -53,7 +53,7 @@ func (g *Gateway) object(w *response, value any, record *usage.Record) *openai.E
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(http.StatusOK)
-	record.FirstByte = w.begun.Sub(record.Start)
+	record.FirstByte = w.firstByte()
 	_, _ = w.Write(text) // the client may have left
 	return nil
 }

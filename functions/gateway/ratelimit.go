@@ -15,14 +15,13 @@ func (w *response) showLimits() {
 		return
 	}
 	var tokens, requests scarcest
-	now := w.clock.Read()
 	for i := range w.limits {
 		switch limit := &w.limits[i]; {
 		case limit.Quota:
 		case limit.Requests:
-			requests.consider(limit.StatusAt(now))
+			requests.consider(limit.StatusAt(w.begun))
 		default:
-			tokens.consider(limit.StatusAt(now))
+			tokens.consider(limit.StatusAt(w.begun))
 		}
 	}
 	if tokens.found {
@@ -51,5 +50,5 @@ func (s *scarcest) show(w *response, amount, remaining, reset string) {
 	text := string(strconv.AppendInt(digits, max(0, s.Remaining), 10))
 	w.set(amount, text[:first])
 	w.set(remaining, text[first:])
-	w.set(reset, max(time.Millisecond, s.ResetAt.Sub(w.begun)).Round(time.Millisecond).String())
+	w.set(reset, max(time.Millisecond, s.ResetAt.Sub(w.begun.Time())).Round(time.Millisecond).String())
 }

@@ -182,8 +182,8 @@ func (p *bodyPool) put(b *body) {
 	}
 }
 
-// readBody reads the whole body. A client that stops sending is told so after
-// Options.BodyIdle, and a body that is too large is not read to its end.
+// readBody reads the whole body, most of them at once. A client that stops sending is
+// told so after Options.BodyIdle, and a body that is too large is not read to its end.
 func (g *Gateway) readBody(w *response, r *http.Request) (*body, *openai.Error) {
 	if r.ContentLength > g.MaxBody {
 		return nil, openai.TooLarge(g.MaxBody)
@@ -200,8 +200,6 @@ func (g *Gateway) readBody(w *response, r *http.Request) (*body, *openai.Error) 
 		if len(b.bytes) == cap(b.bytes) {
 			b.bytes = append(b.bytes, 0)[:len(b.bytes)]
 		}
-		// Not every host has deadlines; those that have none bound the call themselves.
-		_ = connection.SetReadDeadline(time.Now().Add(g.BodyIdle))
 		n, err := limited.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
 		if err == io.EOF {
@@ -213,5 +211,7 @@ func (g *Gateway) readBody(w *response, r *http.Request) (*body, *openai.Error) 
 			b.release()
 			return nil, g.bodyError(err)
 		}
+		// Not every host has deadlines; those that have none bound the call themselves.
+		_ = connection.SetReadDeadline(time.Now().Add(g.BodyIdle))
 	}
 }

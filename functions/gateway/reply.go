@@ -47,7 +47,8 @@ func (g *Gateway) begin(ctx context.Context, w *response, req *request, bill *bi
 		// consumer what is left after it.
 		bill.settle(tokensOf(a.result.Usage), true)
 	}
-	w.bound(time.Now().Add(g.Total + lastWords))
+	end, _ := ctx.Deadline()
+	w.bound(end.Add(lastWords))
 	upstream.CopyHeaders(w.Header(), a.result.Header)
 	decorate(w, req, record)
 	if record.Measured {
@@ -57,7 +58,7 @@ func (g *Gateway) begin(ctx context.Context, w *response, req *request, bill *bi
 		remembered() // the next request may ask another instance
 	}
 	w.WriteHeader(a.result.Status)
-	record.FirstByte = w.begun.Sub(record.Start)
+	record.FirstByte = w.firstByte()
 	return remembered
 }
 
@@ -249,13 +250,13 @@ func (g *Gateway) refuse(w *response, record *usage.Record, e *openai.Error) {
 	e.Write(w)
 }
 
-// open starts the record of a request.
-func (g *Gateway) open(record *usage.Record, r *http.Request) {
+// openRecord starts the record of a request.
+func openRecord(record *usage.Record, r *http.Request, arrived clock.Instant) {
 	id := headerValue(r.Header, headerRequestID)
 	if !plain(id) {
 		id = newRequestID()
 	}
-	*record = usage.Record{Start: g.Clock.Now(), RequestID: id, TraceID: traceID(headerValue(r.Header, "Traceparent"))}
+	*record = usage.Record{Start: arrived.Time(), RequestID: id, TraceID: traceID(headerValue(r.Header, "Traceparent"))}
 }
 
 // plain tells whether a caller's id may be repeated in headers and logs.
@@ -308,8 +309,9 @@ type response struct {
 	values  []string // of the fields that were set, in one piece of memory
 	status  int
 	started bool
-	begun   time.Time // when it was started
-	broken  bool      // the answer ended early and must not look complete
+	arrived clock.Instant // when the request came
+	begun   clock.Instant // when the answer was started
+	broken  bool          // the answer ended early and must not look complete
 }
 
 // set sets a field of the header. The name is in canonical form.
@@ -328,10 +330,13 @@ func (w *response) WriteHeader(status int) {
 	if w.started {
 		return
 	}
-	w.started, w.status, w.begun = true, status, w.clock.Now()
+	w.started, w.status, w.begun = true, status, w.clock.Read()
 	w.showLimits()
 	w.ResponseWriter.WriteHeader(status)
 }
+
+// firstByte is the time from the request's arrival to the first byte of its answer.
+func (w *response) firstByte() time.Duration { return w.begun.Since(w.arrived) }
 
 // Write sends bytes of the body.
 func (w *response) Write(p []byte) (int, error) {

@@ -24,6 +24,7 @@ func (c *Consumer) pool(model string) (*Pool, *openai.Error) {
 // hold is what a request has reserved of its consumer's limits.
 type hold struct {
 	consumer     *Consumer
+	at           clock.Instant // when it was begun
 	limits       []Limit
 	tokens       int64
 	shadowed     string              // the code of the refusal that there would have been
@@ -36,7 +37,7 @@ type hold struct {
 // and does not count it.
 func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold, *openai.Error) {
 	h := &req.space.hold
-	*h = hold{consumer: c, limits: c.limits(req.model), tokens: req.estimate.Total(), reservations: req.space.reservations[:0]}
+	*h = hold{consumer: c, at: g.Clock.Read(), limits: c.limits(req.model), tokens: req.estimate.Total(), reservations: req.space.reservations[:0]}
 	if len(h.limits) == 0 {
 		return h, nil
 	}
@@ -88,10 +89,9 @@ func (g *Gateway) insist(ctx context.Context, limit Limit, n int64) (lease.Reser
 
 // consumerNeed is the number of tokens to reserve on each of a consumer's limits.
 func (g *Gateway) consumerNeed(h *hold, req *request) int64 {
-	now := g.Clock.Read()
 	prompt, output := req.estimate.Prompt, h.consumer.possibleOutput(req.estimate.Output)
 	for _, limit := range h.limits {
-		if !limit.Requests && req.straddles(limit.Limit, output, now) {
+		if !limit.Requests && req.straddles(limit.Limit, output, h.at) {
 			prompt = g.exactPrompt(req)
 			break
 		}

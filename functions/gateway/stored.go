@@ -232,7 +232,7 @@ func (g *Gateway) answerStored(ctx context.Context, w *response, v *errand, resu
 		g.amend(ctx, w, v, result)
 	} else {
 		w.WriteHeader(result.Status)
-		record.FirstByte = w.begun.Sub(record.Start)
+		record.FirstByte = w.firstByte()
 		delivery = result.Relay(w, w.flush)
 	}
 	if delivery.HasUsage && !result.HasUsage && v.object.Pending {
@@ -286,6 +286,6 @@ func (g *Gateway) amend(ctx context.Context, w *response, v *errand, result *ups
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(result.Status)
-	v.record.FirstByte = w.begun.Sub(v.record.Start)
+	v.record.FirstByte = w.firstByte()
 	_, _ = w.Write(text) // the client may have left
 }

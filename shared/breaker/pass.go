@@ -32,11 +32,17 @@ func (p Pass) Deadline() time.Time { return p.deadline }
 // breaker and ends a run of failures. That of a probe lifts the throttle, unless
 // a 429 came less than two seconds before the probe was sent, or since.
 func (p Pass) Success() {
+	if p.d != nil {
+		p.SuccessAt(p.d.board.clock.Now())
+	}
+}
+
+// SuccessAt is Success at a time that the Board's clock told a moment ago.
+func (p Pass) SuccessAt(now time.Time) {
 	d := p.d
 	if d == nil {
 		return
 	}
-	now := d.board.clock.Now()
 	d.mu.Lock()
 	d.ended(p)
 	t := d.demand.at(now, demandSpan)

@@ -46,6 +46,12 @@ func (i Instant) Time() time.Time {
 	return time.Unix(0, i.Wall).UTC()
 }
 
+// Since returns how much time has passed since an earlier instant of the same clock, by
+// its monotonic clock: steps of the wall clock don't disturb it.
+func (i Instant) Since(earlier Instant) time.Duration {
+	return time.Duration(i.Monotonic - earlier.Monotonic)
+}
+
 // start is the moment that monotonic readings count from.
 var start = time.Now()
 

@@ -258,7 +258,7 @@ func TestOvertakenAnswer(t *testing.T) {
 		synctest.Wait()
 		remove(t, writer, "app")
 		<-time.After(500 * time.Millisecond)
-		reader.Refresh(t.Context())
+		reader.Refresh(reader.o.Clock.Read())
 		<-answered
 		slow.late = 0
 		wantKey(t, reader, "key", "")

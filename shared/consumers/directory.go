@@ -78,11 +78,11 @@ func (d *Directory) ByRole(ctx context.Context, role string) (*config.Consumer, 
 	return d.roles.find(ctx, role)
 }
 
-// Refresh starts a poll in the background if one is due. It never waits: whoever
+// Refresh starts a poll in the background if one is due at an instant that the
+// Directory's clock has just told. It never waits: whoever
 // needs a fresh view does so when it asks for a consumer. To call it once per
 // request keeps the view of a busy instance fresh, so that nobody has to wait.
-func (d *Directory) Refresh(context.Context) {
-	now := d.o.Clock.Read()
+func (d *Directory) Refresh(now clock.Instant) {
 	if d.view.Load().due(now) {
 		d.startPoll(now)
 	}
