@@ -45,10 +45,13 @@ func (s *scarcest) consider(status lease.Status) {
 }
 
 func (s *scarcest) show(w *response, amount, remaining, reset string) {
-	digits := strconv.AppendInt(make([]byte, 0, 40), s.Amount, 10)
+	digits := strconv.AppendInt(make([]byte, 0, 60), s.Amount, 10)
 	first := len(digits)
-	text := string(strconv.AppendInt(digits, max(0, s.Remaining), 10))
+	digits = strconv.AppendInt(digits, max(0, s.Remaining), 10)
+	second := len(digits)
+	wait := max(time.Millisecond, s.ResetAt.Sub(w.begun.Time())).Round(time.Millisecond)
+	text := string(append(digits, wait.String()...)) // one piece of memory for all
 	w.set(amount, text[:first])
-	w.set(remaining, text[first:])
-	w.set(reset, max(time.Millisecond, s.ResetAt.Sub(w.begun.Time())).Round(time.Millisecond).String())
+	w.set(remaining, text[first:second])
+	w.set(reset, text[second:])
 }

@@ -45,7 +45,9 @@ func (p *workspaces) give(s *workspace) {
 	if s.spoiled {
 		return
 	}
-	*s = workspace{alarm: alarm{timer: s.alarm.timer}}
+	timer := s.alarm.timer
+	*s = workspace{}
+	s.alarm.timer = timer
 	p.Put(s)
 }
 

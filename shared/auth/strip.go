@@ -6,25 +6,6 @@ import (
 	"strings"
 )
 
-// secretHeaders are the headers that carry a credential of the caller, in
-// canonical form. None of them is a backend's business, and each would put the
-// caller's credential into foreign hands, or take the place of the gateway's.
-var secretHeaders = map[string]bool{
-	"Api-Key":                   true, // the caller's key
-	"Authorization":             true, // the caller's key or token; also the signature of AWS IAM
-	"Proxy-Authorization":       true, // a proxy's credential; RFC 9110 has it end at the first proxy
-	"X-Api-Key":                 true, // a key by convention of many gateways; clients send it beside the right header
-	"Ocp-Apim-Subscription-Key": true, // the other name under which Azure AI services take a key
-	"X-Functions-Key":           true, // key of the Functions host, which the gateway runs under
-	"Cookie":                    true, // sessions with this host: App Service authentication, load balancer affinity
-	"X-Zumo-Auth":               true, // session token of App Service authentication
-	"X-Amz-Security-Token":      true, // session of AWS IAM, where a function URL is called with it
-}
-
-// secretHeaderPrefixes begin the headers in which App Service authentication
-// hands the gateway the caller's tokens and identity.
-var secretHeaderPrefixes = []string{"X-Ms-Token-", "X-Ms-Client-Principal"}
-
 // secretQueries are the parameters that carry a credential of the caller, in
 // lower case; hosts read them without regard to case.
 var secretQueries = map[string]bool{
@@ -52,16 +33,22 @@ func Strip(h http.Header, q url.Values) {
 	}
 }
 
-// IsSecretHeader tells whether a header carries a credential of the caller. The name is in
-// canonical form.
+// IsSecretHeader tells whether a header carries a credential of the caller. None of those
+// is a backend's business, and each would put the caller's credential into foreign hands,
+// or take the place of the gateway's. The name is in canonical form.
 func IsSecretHeader(canonical string) bool {
-	if secretHeaders[canonical] {
+	switch canonical {
+	case "Api-Key", // the caller's key
+		"Authorization",             // the caller's key or token; also the signature of AWS IAM
+		"Proxy-Authorization",       // a proxy's credential; RFC 9110 has it end at the first proxy
+		"X-Api-Key",                 // a key by convention of many gateways; clients send it beside the right header
+		"Ocp-Apim-Subscription-Key", // the other name under which Azure AI services take a key
+		"X-Functions-Key",           // key of the Functions host, which the gateway runs under
+		"Cookie",                    // sessions with this host: App Service authentication, load balancer affinity
+		"X-Zumo-Auth",               // session token of App Service authentication
+		"X-Amz-Security-Token":      // session of AWS IAM, where a function URL is called with it
 		return true
 	}
-	for _, prefix := range secretHeaderPrefixes {
-		if strings.HasPrefix(canonical, prefix) {
-			return true
-		}
-	}
-	return false
+	// App Service authentication hands the gateway the caller's tokens and identity.
+	return strings.HasPrefix(canonical, "X-Ms-Token-") || strings.HasPrefix(canonical, "X-Ms-Client-Principal")
 }

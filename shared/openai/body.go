@@ -14,8 +14,8 @@ type Body struct {
 	Segments [][]byte // must not be changed
 	Length   int64    // sum of the segments' lengths, in bytes
 
-	holds *hold // on the request that the segments alias; nil if there is none
-	array [7][]byte
+	holds *hold     // on the request that the segments alias; nil if there is none
+	array [3][]byte // of Segments, where one member is replaced, or none
 }
 
 // NewReader returns a reader of the whole body, independent of all others: one for each attempt, and one for each
