@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"spillway/shared/telemetry"
 	"spillway/shared/usage"
@@ -74,15 +75,25 @@ func appendAttempt(b []byte, a *usage.Attempt) []byte {
 
 // appendText appends a text with its quotes.
 func appendText(b []byte, text string) []byte {
-	start := len(b)
-	b = append(append(b, '"'), text...)
-	for _, c := range b[start+1:] {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			quoted, _ := json.Marshal(text) // never fails for a text
-			return append(b[:start], quoted...)
+	if !standsForItself(text) {
+		quoted, _ := json.Marshal(text) // never fails for a text
+		return append(b, quoted...)
+	}
+	return append(append(append(b, '"'), text...), '"')
+}
+
+// standsForItself tells whether a text needs no escapes in JSON.
+func standsForItself(text string) bool {
+	ascii := true
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ', c == '"', c == '\\':
+			return false
+		case c >= utf8.RuneSelf:
+			ascii = false
 		}
 	}
-	return append(b, '"')
+	return ascii || utf8.ValidString(text)
 }
 
 // appendMilliseconds keeps microseconds, and no more: finer digits are noise.
