@@ -23,9 +23,16 @@ type events struct {
 	meter *meter.Meter // nil: nothing is counted
 }
 
+// breaker warns of a deployment that is unwell. That one is full it says itself, by the
+// second where it is busy: nobody has to act on it, and a warning is written at once,
+// which would be an eighth of the processor time of an attempt that is refused.
 func (e events) breaker(event breaker.Event) {
 	e.meter.Breaker(event.Kind.String(), string(event.Reason), event.Deployment)
-	e.log.Warn().
+	level := zerolog.WarnLevel
+	if event.Kind == breaker.EventThrottled || event.Kind == breaker.EventLifted {
+		level = zerolog.InfoLevel
+	}
+	e.log.WithLevel(level).
 		Str(telemetry.KeyEvent, "breaker_"+event.Kind.String()).
 		Str(telemetry.KeyDeployment, event.Deployment).
 		Str(telemetry.KeyReason, string(event.Reason)).
