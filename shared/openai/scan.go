@@ -92,6 +92,9 @@ func (s *scanner) next(bracket byte) bool {
 // any name we know is cut.
 func (s *scanner) key() []byte {
 	const longest = 64
+	if name := s.plainKey(); name != nil {
+		return name
+	}
 	t := s.str()
 	s.space()
 	if s.peek() != ':' {
@@ -101,6 +104,24 @@ func (s *scanner) key() []byte {
 	s.pos++
 	s.space()
 	return t.decoded(longest)
+}
+
+// plainKey reads what key does if it is written as nearly all are: a short plain name, and the colon right behind it.
+// It is nil, and nothing is read, if it is not.
+func (s *scanner) plainKey() []byte {
+	const longest = 32
+	if s.peek() != '"' {
+		return nil
+	}
+	start := s.pos + 1
+	plain, _ := plainWords(s.buf[start:min(len(s.buf), start+longest)])
+	end := start + plain
+	if plain == 0 || len(s.buf)-end < len(`":`) || s.buf[end] != '"' || s.buf[end+1] != ':' {
+		return nil
+	}
+	s.pos = end + len(`":`)
+	s.space()
+	return s.buf[start:end]
 }
 
 // skip reads any value.
