@@ -67,6 +67,7 @@ type model struct {
 	mu         sync.Mutex
 	regression regression // Guarded by mu.
 	residuals  residuals  // Guarded by mu.
+	answers    int64      // learned from. Guarded by mu.
 	image      float64    // tokens per image. Guarded by mu.
 	output     mean       // tokens per answer without a maximum. Guarded by mu.
 }
@@ -111,13 +112,18 @@ func (m *model) publish() {
 }
 
 func (m *model) learn(x measures, u openai.Usage) {
+	// What the first answers teach is published at once. One of the later ones changes
+	// little, and to publish it would take as long as to learn it.
+	const first, every = 64, 8
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.learnPrompt(x, u.Prompt)
 	if x.generates && !x.limited && u.Completion > 0 {
 		m.output.observe(float64(u.Completion) / x.answers)
 	}
-	m.publish()
+	if m.answers++; m.answers <= first || m.answers%every == 0 {
+		m.publish()
+	}
 }
 
 func (m *model) learnPrompt(x measures, reported int64) {
