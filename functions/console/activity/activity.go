@@ -47,9 +47,9 @@ type deployment struct {
 	attempts           atomic.Int64
 	mu                 sync.Mutex
 	counts             Counts  // guarded by mu; all but Attempts
+	sampled            int64   // guarded by mu: the second of the latest sample of Fill
 	latency, firstByte recent  // guarded by mu
 	history            history // guarded by mu
-	sampled            int64   // guarded by mu: the second of the latest sample of Fill
 }
 
 // pool is what is known of one.
