@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -133,8 +134,8 @@ func TestStatusShowsHowThingsStand(t *testing.T) {
 	})
 }
 
-// The log tells what an operator acts on: each request, a throttle, a breaker
-// that opens and closes.
+// The log tells what happens: each request, and that a deployment is throttled, which is
+// nothing to warn of, as a breaker is that opens and closes.
 func TestLogTellsWhatHappens(t *testing.T) {
 	var log bytes.Buffer
 	run(t, ordinary, app.Options{Log: zerolog.New(&log)}, func(t *testing.T, r *rig.Rig, ptu, _ *azureopenai.Server) {
@@ -163,10 +164,10 @@ func TestLogTellsWhatHappens(t *testing.T) {
 				first = fields
 			}
 		} else if event, ok := fields["event"].(string); ok {
-			count[event]++
+			count[fmt.Sprint(fields["level"], " ", event)]++
 		}
 	}
-	for event, want := range map[string]int{"request": 8, "breaker_opened": 1, "breaker_half_open": 1, "breaker_closed": 1, "breaker_throttled": 1} {
+	for event, want := range map[string]int{"request": 8, "warn breaker_opened": 1, "warn breaker_half_open": 1, "warn breaker_closed": 1, "info breaker_throttled": 1} {
 		if count[event] != want {
 			t.Errorf("%d lines say %s, want %d\n%s", count[event], event, want, log.String())
 		}

@@ -23,9 +23,9 @@ type events struct {
 	meter *meter.Meter // nil: nothing is counted
 }
 
-// breaker warns of a deployment that is unwell. That one is full it says itself, by the
-// second where it is busy: nobody has to act on it, and a warning is written at once,
-// which would be an eighth of the processor time of an attempt that is refused.
+// breaker warns of a deployment that is unwell. That one is full for a moment is no reason
+// to warn: nobody has to act on it, a busy one is so many times a second, and each warning
+// is a system call of its own.
 func (e events) breaker(event breaker.Event) {
 	e.meter.Breaker(event.Kind.String(), string(event.Reason), event.Deployment)
 	level := zerolog.WarnLevel
