@@ -104,7 +104,7 @@ func New(o Options) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	space := g.workspaces.take()
 	out, record := &space.response, &space.record
-	*out = response{ResponseWriter: w, clock: g.Clock, arrived: g.Clock.Read()}
+	out.ResponseWriter, out.clock, out.arrived = w, g.Clock, g.Clock.Read()
 	openRecord(record, r, out.arrived)
 	var span Span // nil: the request is not traced
 	defer func() {

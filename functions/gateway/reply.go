@@ -256,7 +256,8 @@ func openRecord(record *usage.Record, r *http.Request, arrived clock.Instant) {
 	if !plain(id) {
 		id = newRequestID()
 	}
-	*record = usage.Record{Start: arrived.Time(), RequestID: id, TraceID: traceID(headerValue(r.Header, "Traceparent"))}
+	record.Start, record.RequestID = arrived.Time(), id
+	record.TraceID = traceID(headerValue(r.Header, "Traceparent"))
 }
 
 // plain tells whether a caller's id may be repeated in headers and logs.

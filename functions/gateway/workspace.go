@@ -33,6 +33,7 @@ type workspace struct {
 // workspaces are those that no request uses.
 type workspaces struct{ sync.Pool }
 
+// take returns a workspace in which nothing is set, but for the alarm's timer.
 func (p *workspaces) take() *workspace {
 	if s, ok := p.Get().(*workspace); ok {
 		return s
