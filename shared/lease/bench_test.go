@@ -4,7 +4,9 @@ import (
 	"context"
 	"strconv"
 	"testing"
+	"time"
 
+	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/quota"
 	"spillway/shared/store/memory"
@@ -68,6 +70,41 @@ func BenchmarkFirstReserve(b *testing.B) {
 		if _, v := e.Limit(strconv.Itoa(i), 1000, quota.Month).Reserve(ctx, 1); !v.OK() {
 			b.Fatal(v)
 		}
+	}
+}
+
+// BenchmarkFirstReserveOfAWindow is what a consumer costs that calls about once a minute:
+// each of its limits takes its first units of the window from the row. There are many, so
+// that none is in the processor's cache.
+func BenchmarkFirstReserveOfAWindow(b *testing.B) {
+	const consumers = 20_000
+	minutes := 0
+	c := clock.New(func() (time.Time, time.Duration) {
+		passed := time.Duration(minutes) * time.Minute
+		return time.Unix(1_800_000_000, 0).Add(passed), time.Second + passed
+	})
+	e, err := lease.New(lease.Options{Store: memory.New(), Instance: "bench", Clock: c})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	limits := make([]*lease.Limit, consumers)
+	for i := range limits {
+		limits[i] = e.Limit("consumer!"+strconv.Itoa(i)+"!tokens", 100_000, quota.Minute)
+		if _, v := limits[i].Reserve(ctx, 1000); !v.OK() {
+			b.Fatal(v)
+		}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%consumers == 0 {
+			minutes++
+		}
+		r, v := limits[i%consumers].Reserve(ctx, 1000)
+		if !v.OK() {
+			b.Fatal(v)
+		}
+		r.Settle(400)
 	}
 }
 

@@ -56,8 +56,39 @@ func (s *supply) land() {
 // fly works until nobody waits and nothing is left to do: each waiter leaves
 // within the budget, other work is given up after a few tries.
 func (f *flight) fly() {
-	for f.step() {
+	for {
+		more, pause := f.step()
+		if !more {
+			return
+		}
+		time.Sleep(pause)
 	}
+}
+
+// flyFor is fly for a request that waits, on the goroutine of that: where the store is
+// in this process, to hand the work to another goroutine and wait for it takes longer
+// than the work. It tells whether the request is served. If not, or if others came
+// meanwhile, a goroutine goes on after a few steps. It takes mu.
+func (f *flight) flyFor(w *waiter) bool {
+	const steps = 4 // A recheck, the number of shards, a refill, and nobody waits.
+	more, pause := true, time.Duration(0)
+	for i := 0; i < steps && more && pause == 0; i++ {
+		more, pause = f.step()
+	}
+	if !more {
+		return true
+	}
+	l := f.limit
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !w.resolved {
+		w.done = make(chan struct{})
+	}
+	go func() {
+		time.Sleep(pause)
+		f.fly()
+	}()
+	return w.resolved
 }
 
 // task is what a step of a flight does.
@@ -70,9 +101,9 @@ const (
 	recheck      // Hold the lease against its row, and give back what is too much.
 )
 
-// step does one task: at most one write to the row. It returns false once it has
-// freed the flight slot.
-func (f *flight) step() bool {
+// step does one task: at most one write to the row. There are more, after a pause, until
+// it has freed the flight slot.
+func (f *flight) step() (more bool, pause time.Duration) {
 	l := f.limit
 	now := l.engine.clock.Read()
 	l.mu.Lock()
@@ -89,7 +120,7 @@ func (f *flight) step() bool {
 	default:
 		s.land()
 		l.mu.Unlock()
-		return false
+		return false, 0
 	}
 	window, in := l.window, l.inForce()
 	l.mu.Unlock()
@@ -98,7 +129,7 @@ func (f *flight) step() bool {
 		if err := f.recall(window); err != nil {
 			return f.after(err)
 		}
-		return true // Says nothing about writes: tries stands.
+		return true, 0 // Says nothing about writes: tries stands.
 	}
 	if what == recheck {
 		return f.after(f.recheck(window, in))
@@ -106,8 +137,9 @@ func (f *flight) step() bool {
 	return f.after(f.work(what, window, in))
 }
 
-// after draws the conclusions from a step's error.
-func (f *flight) after(err error) bool {
+// after draws the conclusions from a step's error: whether there are more steps, and how
+// long to pause before.
+func (f *flight) after(err error) (more bool, pause time.Duration) {
 	l := f.limit
 	if errors.Is(err, store.ErrConflict) {
 		l.engine.emit(Event{Kind: EventConflict, Key: l.key})
@@ -115,11 +147,11 @@ func (f *flight) after(err error) bool {
 	if errors.Is(err, errUnusable) || errors.Is(err, store.ErrInvalid) {
 		l.engine.emit(Event{Kind: EventUnusable, Key: l.key, Err: err})
 		f.giveUp(true)
-		return false
+		return false, 0
 	}
 	if err != nil && l.engine.gate.readiness(l.engine.clock.Read()) == closedTo {
 		f.giveUp(false)
-		return false
+		return false, 0
 	}
 	l.mu.Lock()
 	s := l.supply
@@ -127,7 +159,7 @@ func (f *flight) after(err error) bool {
 		// It may have been a step that only read: a conflict before it stands.
 		f.tries = 0
 		l.mu.Unlock()
-		return true
+		return true, 0
 	}
 	s.conflicted = errors.Is(err, store.ErrConflict)
 	if s.conflicted {
@@ -138,10 +170,10 @@ func (f *flight) after(err error) bool {
 		s.probe, s.prefetch, s.ahead = false, false, false
 	}
 	l.mu.Unlock()
-	if !errors.Is(err, store.ErrAmbiguous) { // A doubt is settled at once, before others write over its nonce.
-		time.Sleep(l.engine.jitter(firstPause << min(f.tries-1, 2)))
+	if errors.Is(err, store.ErrAmbiguous) {
+		return true, 0 // A doubt is settled at once, before others write over its nonce.
 	}
-	return true
+	return true, l.engine.jitter(firstPause << min(f.tries-1, 2))
 }
 
 // giveUp answers all waiters by the policy and frees the flight slot. unusable
@@ -179,12 +211,12 @@ func (f *flight) work(what task, window quota.Window, in setting) error {
 	if err != nil {
 		return err
 	}
-	p, err := f.plan(what, home, window, false)
-	if err != nil || p == nil {
+	p, ok, err := f.plan(what, home, window, false)
+	if err != nil || !ok {
 		return err
 	}
 	if p.units > 0 {
-		return f.carryOut(p)
+		return f.carryOut(&p)
 	}
 	if p.short && !f.fresh {
 		f.cached = stored{} // Nobody is refused by a row that was not read for it.
@@ -234,12 +266,12 @@ func (f *flight) visit(home stored, shards int64, window quota.Window) (served b
 		if err != nil {
 			return false, err
 		}
-		p, err := f.plan(refill, row, window, true)
-		if err != nil || p == nil {
-			return p == nil, err
+		p, ok, err := f.plan(refill, row, window, true)
+		if err != nil || !ok {
+			return true, err
 		}
 		if p.units > 0 {
-			err = f.carryOut(p)
+			err = f.carryOut(&p)
 		}
 		if err != nil || !p.short { // Somebody is served, or nobody waits any more.
 			return true, err
@@ -256,7 +288,8 @@ func (f *flight) carryOut(p *plan) error {
 		f.apply(p)
 	}
 	if errors.Is(err, store.ErrAmbiguous) {
-		f.pending = p
+		pending := *p // Only this outlives the step.
+		f.pending = &pending
 		l.engine.emit(Event{Kind: EventAmbiguous, Key: l.key, Units: p.units, Err: err})
 	}
 	return err

@@ -137,6 +137,7 @@ func (o *Options) validate() error {
 // by itself, since a serverless process may freeze between two requests.
 type Engine struct {
 	store    store.Store
+	local    store.Local // It as well, if it is in this process; else nil.
 	clock    *clock.Clock
 	instance string
 	home     uint64 // Picks the home shard.
@@ -169,6 +170,7 @@ func New(o Options) (*Engine, error) {
 
 		forgotten: make(map[limitKey]*Limit),
 	}
+	e.local, _ = o.Store.(store.Local)
 	if e.clock == nil {
 		e.clock = new(clock.Clock)
 	}
@@ -245,7 +247,9 @@ func (e *Engine) Degraded() bool {
 
 // nonce returns a text that no other write of any instance carries.
 func (e *Engine) nonce() string {
-	return e.boot + "-" + strconv.FormatUint(e.writes.Add(1), 36)
+	var buffer [32]byte // Enough for two numbers to the base 36.
+	text := append(append(buffer[:0], e.boot...), '-')
+	return string(strconv.AppendUint(text, e.writes.Add(1), 36))
 }
 
 func (e *Engine) emit(event Event) {

@@ -22,10 +22,10 @@ type plan struct {
 	short  bool         // Nobody who waits can be served from the row.
 }
 
-// plan decides what to take from a row that was read for a window. A nil plan
+// plan decides what to take from a row that was read for a window. No plan (ok is false)
 // means that the window is over, or that the row is ahead, or knows of a later amount,
 // and that was adopted: start again.
-func (f *flight) plan(what task, before stored, window quota.Window, guest bool) (*plan, error) {
+func (f *flight) plan(what task, before stored, window quota.Window, guest bool) (p plan, ok bool, err error) {
 	l := f.limit
 	now := l.engine.clock.Read()
 	l.mu.Lock()
@@ -35,24 +35,24 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 	}
 	if w := before.row.Window; before.etag != "" && w > l.window {
 		if w.Start().Sub(now.Time()) > maxAhead {
-			return nil, fmt.Errorf("%w: window %d is far ahead of the clock", errUnusable, w)
+			return plan{}, false, fmt.Errorf("%w: window %d is far ahead of the clock", errUnusable, w)
 		}
 		l.enter(w, now)
-		return nil, nil
+		return plan{}, false, nil
 	}
 	if l.window != window || before.etag != "" && l.adopt(before.row) {
-		return nil, nil
+		return plan{}, false, nil
 	}
-	p := &plan{before: before, window: window, guest: guest, ahead: what == reap, told: l.inForce()}
+	p = plan{before: before, window: window, guest: guest, ahead: what == reap, told: l.inForce()}
 	p.row = f.rolled(before, window, p.told)
 	switch what {
 	case recheck:
-		f.planRecheck(p)
+		f.planRecheck(&p)
 	case reap:
 		p.window = l.period.Next(window)
-		f.planAhead(p)
+		f.planAhead(&p)
 	default:
-		f.planRefill(p, now)
+		f.planRefill(&p, now)
 	}
 	if p.units > 0 {
 		if before.shard == 0 && before.etag != "" {
@@ -60,7 +60,7 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 		}
 		p.row.Nonce, p.row.By = l.engine.nonce(), l.engine.instance
 	}
-	return p, nil
+	return p, true, nil
 }
 
 // rolled is a row as it stands in a window, with the limit in force and the

@@ -22,8 +22,8 @@ func (f *flight) recheck(window quota.Window, in setting) error {
 	if err != nil {
 		return err
 	}
-	p, err := f.plan(recheck, home, window, false)
-	if err != nil || p == nil || p.known {
+	p, ok, err := f.plan(recheck, home, window, false)
+	if err != nil || !ok || p.known {
 		return err
 	}
 	p.row.Nonce, p.row.By = f.limit.engine.nonce(), f.limit.engine.instance
@@ -31,7 +31,7 @@ func (f *flight) recheck(window quota.Window, in setting) error {
 	if errors.Is(err, store.ErrConflict) {
 		err = f.doubt(home.shard, p.row, err)
 	}
-	f.limit.rechecked(p, err)
+	f.limit.rechecked(&p, err)
 	return err
 }
 

@@ -50,18 +50,22 @@ type ahead struct {
 	doubtful bool // The amount was cut since.
 }
 
-// waiter is a Reserve that waits. Its fields are written before done is closed.
+// waiter is a Reserve that waits. Guarded by the limit's mu, and read without once done
+// is closed.
 type waiter struct {
 	units       int64
-	conflicts   uint64 // Of the supply, when the wait began.
-	done        chan struct{}
+	conflicts   uint64        // Of the supply, when the wait began.
+	done        chan struct{} // Closed when it is resolved; nil: it carries out the flight itself.
+	resolved    bool
 	reservation Reservation
 	verdict     Verdict
 }
 
 func (w *waiter) resolve(r Reservation, v Verdict) {
-	w.reservation, w.verdict = r, v
-	close(w.done)
+	w.resolved, w.reservation, w.verdict = true, r, v
+	if w.done != nil {
+		close(w.done)
+	}
 }
 
 // near is how many units the home row had left.
@@ -152,8 +156,17 @@ func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reserv
 	case open:
 		l.look(now)
 	}
-	w := &waiter{units: n, conflicts: s.conflicts, done: make(chan struct{})}
+	w := &waiter{units: n, conflicts: s.conflicts}
 	s.waiters = append(s.waiters, w)
+	if l.engine.local != nil && !s.flying {
+		s.flying = true
+		l.mu.Unlock()
+		if s.own.flyFor(w) {
+			return w.reservation, w.verdict
+		}
+		return l.wait(ctx, w)
+	}
+	w.done = make(chan struct{})
 	l.launch()
 	l.mu.Unlock()
 	return l.wait(ctx, w)

@@ -18,7 +18,7 @@ import (
 // maxKey is the longest part of a key in bytes, as in Azure Table Storage.
 const maxKey = 1024
 
-// Store keeps rows in maps, each in one piece. It is safe for concurrent use, starts no goroutine
+// Store keeps rows in maps, each in one piece. It is a store.Local. It is safe for concurrent use, starts no goroutine
 // and never waits for anything but its own mutex, so it works inside a
 // testing/synctest bubble.
 type Store struct {
@@ -43,35 +43,53 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Row, error) {
 	if !ok {
 		return store.Row{}, fmt.Errorf("memory: get: %w", store.ErrNotFound)
 	}
-	return store.Row{Key: key, ETag: e.etag(), Columns: e.columns.unpack()}, nil
+	return store.Row{Key: key, ETag: e.etag(), Columns: e.record.Columns()}, nil
 }
 
 // Insert implements store.Store.
 func (s *Store) Insert(ctx context.Context, key store.Key, columns store.Columns) (string, error) {
-	packed, err := prepare(ctx, key, columns)
+	packed, err := prepare(ctx, columns)
 	if err != nil {
+		return "", err
+	}
+	return s.InsertRecord(key, packed)
+}
+
+// InsertRecord implements store.Local.
+func (s *Store) InsertRecord(key store.Key, r store.Record) (string, error) {
+	if err := validate(key); err != nil {
 		return "", err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, exists := s.partitions[key.Partition].get(key.Row); exists {
+	p := s.partitions[key.Partition]
+	if _, exists := p.get(key.Row); exists {
 		return "", fmt.Errorf("memory: insert: %w", store.ErrConflict)
 	}
-	return s.put(key, packed), nil
+	return s.put(key, p, r), nil
 }
 
 // Replace implements store.Store.
 func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Columns, etag string) (string, error) {
-	packed, err := prepare(ctx, key, columns)
+	packed, err := prepare(ctx, columns)
 	if err != nil {
+		return "", err
+	}
+	return s.ReplaceRecord(key, packed, etag)
+}
+
+// ReplaceRecord implements store.Local.
+func (s *Store) ReplaceRecord(key store.Key, r store.Record, etag string) (string, error) {
+	if err := validate(key); err != nil {
 		return "", err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.match(key, etag); err != nil {
+	p := s.partitions[key.Partition]
+	if err := p.match(key.Row, etag); err != nil {
 		return "", fmt.Errorf("memory: replace: %w", err)
 	}
-	return s.put(key, packed), nil
+	return s.put(key, p, r), nil
 }
 
 // Delete implements store.Store.
@@ -81,10 +99,11 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.match(key, etag); err != nil {
+	p := s.partitions[key.Partition]
+	if err := p.match(key.Row, etag); err != nil {
 		return fmt.Errorf("memory: delete: %w", err)
 	}
-	if p, rows := s.partitions[key.Partition].without(key.Row); rows {
+	if p, rows := p.without(key.Row); rows {
 		s.partitions[key.Partition] = p
 	} else {
 		delete(s.partitions, key.Partition)
@@ -105,7 +124,7 @@ func (s *Store) Query(ctx context.Context, filter store.Filter) iter.Seq2[store.
 			return
 		}
 		for _, r := range s.snapshot(filter) {
-			if !yield(store.Row{Key: r.key, ETag: r.etag(), Columns: r.columns.unpack()}, nil) {
+			if !yield(store.Row{Key: r.key, ETag: r.etag(), Columns: r.record.Columns()}, nil) {
 				return
 			}
 		}
@@ -145,34 +164,25 @@ func (s *Store) snapshot(filter store.Filter) []selected {
 	return rows
 }
 
-// put writes the row under a new ETag, and returns that. The caller holds mu.
-func (s *Store) put(key store.Key, columns packed) string {
+// put writes the row under a new ETag, and returns that. p is its partition as it is.
+// The caller holds mu.
+func (s *Store) put(key store.Key, p partition, r store.Record) string {
 	s.writes++
-	e := entry{version: s.writes, columns: columns}
-	s.partitions[key.Partition] = s.partitions[key.Partition].with(key.Row, e)
+	e := entry{version: s.writes, record: r}
+	s.partitions[key.Partition] = p.with(key.Row, e)
 	return e.etag()
 }
 
-// match tells whether the row still has the ETag. The caller holds mu.
-func (s *Store) match(key store.Key, etag string) error {
-	if !store.ValidETag(etag) {
-		return fmt.Errorf("%w: no etag", store.ErrInvalid)
-	}
-	e, exists := s.partitions[key.Partition].get(key.Row)
-	switch {
-	case !exists:
-		return store.ErrNotFound
-	case !e.has(etag):
-		return store.ErrConflict
+// validate checks the key of a write.
+func validate(key store.Key) error {
+	if len(key.Partition) > maxKey || len(key.Row) > maxKey {
+		return fmt.Errorf("memory: %w: key too long", store.ErrInvalid)
 	}
 	return nil
 }
 
-// prepare checks a write and packs its columns.
-func prepare(ctx context.Context, key store.Key, columns store.Columns) (packed, error) {
-	if len(key.Partition) > maxKey || len(key.Row) > maxKey {
-		return "", fmt.Errorf("memory: %w: key too long", store.ErrInvalid)
-	}
+// prepare checks the columns of a write and packs them.
+func prepare(ctx context.Context, columns store.Columns) (packed, error) {
 	if err := columns.Validate(); err != nil {
 		return "", fmt.Errorf("memory: %w", err)
 	}
@@ -188,4 +198,4 @@ func reachable(ctx context.Context) error {
 	return nil
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Local = (*Store)(nil)

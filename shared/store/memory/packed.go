@@ -11,7 +11,7 @@ import (
 // packed is the columns of a row in one piece, one after another: the name's length
 // and the name, the kind of the value and the value. It is a fifth of a map of the
 // same columns, and nothing that the garbage collector would have to look into. Only
-// pack makes it.
+// pack makes it. It is a store.Record.
 type packed string
 
 // The kinds of values.
@@ -56,9 +56,9 @@ func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-// unpack returns the columns, in a map of its own.
-func (p packed) unpack() store.Columns {
-	columns := make(store.Columns)
+// Columns implements store.Record.
+func (p packed) Columns() map[string]any {
+	columns := make(map[string]any)
 	for len(p) > 0 {
 		name := p.text()
 		columns[name] = p.value()

@@ -23,7 +23,7 @@ func FuzzPacked(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got := pack(columns).unpack(); !maps.Equal(got, want) {
+		if got := pack(columns).Columns(); !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})

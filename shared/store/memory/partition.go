@@ -1,6 +1,11 @@
 package memory
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+
+	"spillway/shared/store"
+)
 
 // partition is the rows of one partition, at least one. Most partitions have no more
 // (those of limits), of which there are many: so one row is kept without a map. A
@@ -14,7 +19,7 @@ type partition struct {
 // entry is a row as it is kept.
 type entry struct {
 	version uint64 // Its ETag, as a number; 0: no row.
-	columns packed
+	record  store.Record
 }
 
 func (e entry) etag() string { return strconv.FormatUint(e.version, 10) }
@@ -31,6 +36,21 @@ func (p partition) get(name string) (entry, bool) {
 	}
 	e, ok := p.others[name]
 	return e, ok
+}
+
+// match tells whether a row still has an ETag.
+func (p partition) match(name, etag string) error {
+	if !store.ValidETag(etag) {
+		return fmt.Errorf("%w: no etag", store.ErrInvalid)
+	}
+	e, exists := p.get(name)
+	switch {
+	case !exists:
+		return store.ErrNotFound
+	case !e.has(etag):
+		return store.ErrConflict
+	}
+	return nil
 }
 
 // with is the partition after a write of a row.
