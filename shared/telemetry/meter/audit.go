@@ -48,14 +48,17 @@ func (a *audit) saw(key store.Key, columns store.Columns, etag string) {
 
 // wrote judges a write that replaced the row of an ETag, or none, and takes note of
 // it.
-func (a *audit) wrote(key store.Key, columns store.Columns, replaced, etag string) {
+func (a *audit) wrote(key store.Key, r store.Record, replaced, etag string) {
 	limit, period, shard, ok := quota.ParsePartition(key.Partition)
 	if !ok || key.Row != quota.RowKey {
 		return
 	}
-	row, err := quota.Decode(period, columns)
-	if err != nil {
-		return
+	row, ok := r.(quota.Row)
+	if !ok {
+		var err error
+		if row, err = quota.Decode(period, r.Columns()); err != nil {
+			return
+		}
 	}
 	before := a.keep(key, seenRow{etag, row})
 	if before.etag == replaced { // both are empty of a row that is new

@@ -41,12 +41,17 @@ func (m *Meter) tableSeriesAt(all []attribute.KeyValue) *tableSeries {
 
 // Store is a store whose operations are counted, and whose writes of limits are
 // audited: whether one has left its row granted beyond the limit. It changes neither
-// arguments nor results. A nil *Meter returns the store as it is.
+// arguments nor results, and is a store.Local if the store is. A nil *Meter returns the
+// store as it is.
 func (m *Meter) Store(s store.Store) store.Store {
 	if m == nil {
 		return s
 	}
-	return &table{meter: m, store: s, audit: newAudit(m.overgranted)}
+	t := &table{meter: m, store: s, audit: newAudit(m.overgranted)}
+	if s, ok := s.(store.Local); ok {
+		return &local{table: t, store: s}
+	}
+	return t
 }
 
 // table counts the operations of the store behind it.
@@ -100,7 +105,7 @@ func (t *table) Insert(ctx context.Context, key store.Key, columns store.Columns
 	etag, err := t.store.Insert(ctx, key, columns)
 	t.count("insert", key.Partition, start, err)
 	if err == nil {
-		t.audit.wrote(key, columns, "", etag)
+		t.audit.wrote(key, record(columns), "", etag)
 	}
 	return etag, err
 }
@@ -111,7 +116,7 @@ func (t *table) Replace(ctx context.Context, key store.Key, columns store.Column
 	written, err := t.store.Replace(ctx, key, columns, etag)
 	t.count("replace", key.Partition, start, err)
 	if err == nil {
-		t.audit.wrote(key, columns, etag, written)
+		t.audit.wrote(key, record(columns), etag, written)
 	}
 	return written, err
 }
@@ -140,4 +145,41 @@ func (t *table) Query(ctx context.Context, filter store.Filter) iter.Seq2[store.
 	}
 }
 
-var _ store.Store = (*table)(nil)
+// local counts the operations of a store in this process.
+type local struct {
+	*table
+	store store.Local
+}
+
+// InsertRecord creates a row.
+func (l *local) InsertRecord(key store.Key, r store.Record) (string, error) {
+	start := time.Now()
+	etag, err := l.store.InsertRecord(key, r)
+	l.count("insert", key.Partition, start, err)
+	if err == nil {
+		l.audit.wrote(key, r, "", etag)
+	}
+	return etag, err
+}
+
+// ReplaceRecord writes a row that is as it was read.
+func (l *local) ReplaceRecord(key store.Key, r store.Record, etag string) (string, error) {
+	start := time.Now()
+	written, err := l.store.ReplaceRecord(key, r, etag)
+	l.count("replace", key.Partition, start, err)
+	if err == nil {
+		l.audit.wrote(key, r, etag, written)
+	}
+	return written, err
+}
+
+// record is columns as a record.
+type record store.Columns
+
+// Columns implements store.Record.
+func (r record) Columns() map[string]any { return r }
+
+var (
+	_ store.Store = (*table)(nil)
+	_ store.Local = (*local)(nil)
+)
