@@ -258,7 +258,7 @@ func (f *flight) visit(home stored, shards int64, window quota.Window) (served b
 	l.supply.far, l.supply.visited = 0, true
 	l.mu.Unlock()
 	began := l.engine.clock.Read().Monotonic
-	for i := range visits(shards, home.row.Sharers()) {
+	for i := range visits(shards, home.sharers()) {
 		if i > 0 && l.engine.clock.Read().Monotonic-began > int64(visiting) {
 			break
 		}

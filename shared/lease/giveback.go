@@ -147,7 +147,7 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 		}
 	}
 	home, _, err := f.homeRow(window, window, in)
-	if err != nil || ctx.Err() != nil || home.etag == "" {
+	if err != nil || ctx.Err() != nil || home.row == nil {
 		return err
 	}
 	row := f.rolled(home, window, in)
@@ -155,7 +155,7 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 	if w.units+w.next.units == 0 {
 		return f.payOnce(window, in)
 	}
-	row.Nonce, row.By = l.engine.nonce(), l.engine.instance
+	l.engine.sign(&row)
 	err = f.write(home, row)
 	if errors.Is(err, store.ErrConflict) {
 		err = f.doubt(home.shard, row, err)
@@ -168,6 +168,9 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 // on the way to the store may have sent it twice and returned the second answer. Units
 // that were given back must not be given back again.
 func (f *flight) doubt(shard int64, wrote quota.Row, conflict error) error {
+	if f.limit.engine.local != nil {
+		return conflict // There is no way to it.
+	}
 	now, err := f.read(shard)
 	switch {
 	case err != nil:

@@ -33,14 +33,15 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
-	if w := before.row.Window; before.etag != "" && w > l.window {
+	if before.row != nil && before.row.Window > l.window {
+		w := before.row.Window
 		if w.Start().Sub(now.Time()) > maxAhead {
 			return plan{}, false, fmt.Errorf("%w: window %d is far ahead of the clock", errUnusable, w)
 		}
 		l.enter(w, now)
 		return plan{}, false, nil
 	}
-	if l.window != window || before.etag != "" && l.adopt(before.row) {
+	if l.window != window || before.row != nil && l.adopt(*before.row) {
 		return plan{}, false, nil
 	}
 	p = plan{before: before, window: window, guest: guest, ahead: what == reap, told: l.inForce()}
@@ -55,10 +56,10 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 		f.planRefill(&p, now)
 	}
 	if p.units > 0 {
-		if before.shard == 0 && before.etag != "" {
-			p.row = p.row.Reshard(before.row, l.largest)
+		if before.shard == 0 && before.row != nil {
+			p.row = p.row.Reshard(*before.row, l.largest)
 		}
-		p.row.Nonce, p.row.By = l.engine.nonce(), l.engine.instance
+		l.engine.sign(&p.row)
 	}
 	return p, true, nil
 }
@@ -68,7 +69,7 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 func (f *flight) rolled(before stored, window quota.Window, in setting) quota.Row {
 	p := f.limit.period
 	row := quota.New(window, in.amount)
-	if before.etag != "" {
+	if before.row != nil {
 		row = before.row.Roll(p, window)
 	}
 	row = in.apply(row, p)

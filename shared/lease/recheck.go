@@ -26,7 +26,7 @@ func (f *flight) recheck(window quota.Window, in setting) error {
 	if err != nil || !ok || p.known {
 		return err
 	}
-	p.row.Nonce, p.row.By = f.limit.engine.nonce(), f.limit.engine.instance
+	f.limit.engine.sign(&p.row)
 	err = f.write(home, p.row)
 	if errors.Is(err, store.ErrConflict) {
 		err = f.doubt(home.shard, p.row, err)
@@ -44,7 +44,7 @@ func (f *flight) planRecheck(p *plan) {
 	l.remaining -= p.back.units
 	l.granted -= p.back.units
 	l.supply.saw(p.row, shard, false)
-	p.known = p.before.etag == "" || p.row == p.before.row.Roll(l.period, p.window)
+	p.known = p.before.row == nil || p.row == p.before.row.Roll(l.period, p.window)
 	l.doubtful = !p.known || p.row.Over(shard) > 0
 }
 

@@ -10,18 +10,26 @@ import (
 	"spillway/shared/store"
 )
 
-// stored is the row of one shard as it is in the store. An empty etag means that
-// there is none yet.
+// stored is the row of one shard as it is in the store.
 type stored struct {
-	shard int64
-	row   quota.Row
-	etag  string
+	shard  int64
+	row    *quota.Row   // nil: there is none yet. It does not change.
+	etag   string       // By which the store tells whether it was written since.
+	record store.Record // The same of a store in this process.
+}
+
+// sharers is how many instances are believed to share the row.
+func (s stored) sharers() int64 {
+	if s.row == nil {
+		return 1
+	}
+	return s.row.Sharers()
 }
 
 // carries tells whether the row is as a write of this instance left it: its nonce is on
 // no other write.
 func (s stored) carries(wrote quota.Row) bool {
-	return s.etag != "" && s.row.Nonce == wrote.Nonce && s.row.By == wrote.By
+	return s.row != nil && s.row.Nonce == wrote.Nonce && s.row.By == wrote.By
 }
 
 // homeRow returns the row of this instance's home shard for a target window (the
@@ -36,7 +44,7 @@ func (f *flight) homeRow(window, target quota.Window, in setting) (stored, int64
 		}
 	}
 	zero, err := f.load(0)
-	if err != nil || zero.etag != "" && zero.row.Window > window {
+	if err != nil || zero.row != nil && zero.row.Window > window {
 		return zero, 1, err
 	}
 	rolled := f.rolled(zero, window, in)
@@ -44,12 +52,15 @@ func (f *flight) homeRow(window, target quota.Window, in setting) (stored, int64
 	if target != window {
 		shards = rolled.NextShards
 	}
-	f.settled = zero.row.Settled() // Also for a visit to another shard.
+	f.settled = quota.Shards{}
+	if zero.row != nil {
+		f.settled = zero.row.Settled() // Also for a visit to another shard.
+	}
 	home := f.home(shards)
 	if home == 0 {
 		return zero, shards, nil
 	}
-	if _, ok := zero.row.ShardsAt(p, target); !ok {
+	if _, ok := f.settled.At(p, target); !ok {
 		// Nobody has written shard 0 lately, so that the number of shards could
 		// still change under those who only read it: write it down.
 		if err := f.touch(zero, rolled); err != nil {
@@ -67,7 +78,7 @@ func (f *flight) home(shards int64) int64 {
 
 // touch writes shard 0 without taking units.
 func (f *flight) touch(zero stored, row quota.Row) error {
-	row.Nonce, row.By = f.limit.engine.nonce(), f.limit.engine.instance
+	f.limit.engine.sign(&row)
 	if err := f.write(zero, row); err != nil {
 		return err
 	}
@@ -86,11 +97,11 @@ func (f *flight) trim(shards int64, window quota.Window, in setting) error {
 	}
 	f.trimmed = window
 	zero, err := f.read(0)
-	if err != nil || zero.etag == "" || zero.row.Window > window {
+	if err != nil || zero.row == nil || zero.row.Window > window {
 		return err
 	}
 	rolled := f.rolled(zero, window, in)
-	smaller := rolled.Reshard(zero.row, largest)
+	smaller := rolled.Reshard(*zero.row, largest)
 	if smaller.WantShards == rolled.WantShards {
 		return nil
 	}
@@ -101,7 +112,7 @@ func (f *flight) trim(shards int64, window quota.Window, in setting) error {
 // alone with it, or has just seen it), else reads it. A write tells.
 func (f *flight) load(shard int64) (stored, error) {
 	c := f.cached
-	if c.etag == "" || c.shard != shard || f.probing() || !f.fresh && c.row.Sharers() > 1 {
+	if c.row == nil || c.shard != shard || f.probing() || !f.fresh && c.row.Sharers() > 1 {
 		return f.read(shard)
 	}
 	return c, nil
@@ -119,10 +130,10 @@ func (f *flight) probing() bool {
 func (f *flight) read(shard int64) (stored, error) {
 	l := f.limit
 	f.cached = stored{}
-	key := l.row(shard)
-	var got store.Row
+	var record store.Record
+	var etag string
 	err := f.call(reading, func(ctx context.Context) (err error) {
-		got, err = l.engine.store.Get(ctx, key)
+		record, etag, err = l.engine.get(ctx, l.row(shard))
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -132,21 +143,25 @@ func (f *flight) read(shard int64) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	row, err := quota.Decode(l.period, got.Columns)
+	row, err := quota.DecodeRecord(l.period, record)
 	if err != nil {
 		return stored{}, fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	if time.UnixMicro(row.LimitSince).Sub(l.engine.clock.Read().Time()) > maxAhead {
 		row.LimitSince = 0 // By a clock that was wrong; it would rule until that moment comes.
 	}
-	seen := stored{shard: shard, row: row, etag: got.ETag}
+	seen := stored{shard: shard, row: &row, etag: etag, record: record}
 	f.keep(seen)
 	return seen, nil
 }
 
-// keep keeps a row as it was just seen.
+// keep keeps a row as it was just seen. Of one that is kept elsewhere, who wrote it is
+// not worth the memory.
 func (f *flight) keep(seen stored) {
-	seen.row = seen.row.Unsigned()
+	if f.limit.engine.local == nil {
+		row := seen.row.Unsigned()
+		seen.row, seen.record = &row, nil
+	}
 	f.cached, f.fresh = seen, true
 }
 
@@ -154,15 +169,14 @@ func (f *flight) keep(seen stored) {
 func (f *flight) write(before stored, row quota.Row) error {
 	l := f.limit
 	f.cached = stored{}
-	key := l.row(before.shard)
-	var etag string
+	var written stored
 	err := f.call(writing, func(ctx context.Context) (err error) {
-		etag, err = l.engine.put(ctx, key, row, before.etag)
+		written, err = l.engine.put(ctx, l.row(before.shard), before, &row)
 		return err
 	})
 	switch {
 	case err == nil:
-		f.keep(stored{shard: before.shard, row: row, etag: etag})
+		f.keep(written)
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		// Swept away since it was read.
@@ -176,18 +190,35 @@ func (f *flight) write(before stored, row quota.Row) error {
 	}
 }
 
-// put replaces the row that has the ETag; without one it creates the row.
-func (e *Engine) put(ctx context.Context, key store.Key, row quota.Row, etag string) (string, error) {
-	switch {
-	case e.local != nil && etag == "":
-		return e.local.InsertRecord(key, row)
-	case e.local != nil:
-		return e.local.ReplaceRecord(key, row, etag)
-	case etag == "":
-		return e.store.Insert(ctx, key, row.Columns())
-	default:
-		return e.store.Replace(ctx, key, row.Columns(), etag)
+// get reads a row: what it holds, and its ETag if the store is elsewhere.
+func (e *Engine) get(ctx context.Context, key store.Key) (r store.Record, etag string, err error) {
+	if e.local != nil {
+		r, err = e.local.GetRecord(key)
+		return r, "", err
 	}
+	row, err := e.store.Get(ctx, key)
+	return columns(row.Columns), row.ETag, err
+}
+
+// columns are the columns of a row that was read.
+type columns map[string]any
+
+// Columns implements store.Record.
+func (c columns) Columns() map[string]any { return c }
+
+// put writes a row in the place of what was there before.
+func (e *Engine) put(ctx context.Context, key store.Key, before stored, row *quota.Row) (after stored, err error) {
+	after = stored{shard: before.shard, row: row}
+	switch {
+	case e.local != nil:
+		after.record = row
+		err = e.local.SwapRecord(key, before.record, row)
+	case before.row == nil:
+		after.etag, err = e.store.Insert(ctx, key, row.Columns())
+	default:
+		after.etag, err = e.store.Replace(ctx, key, row.Columns(), before.etag)
+	}
+	return after, err
 }
 
 // call makes one store call of this flight. A store in this process needs no limit of

@@ -97,6 +97,15 @@ func Decode(p Period, columns map[string]any) (Row, error) {
 	return r, nil
 }
 
+// DecodeRecord is Decode of the columns of a record. One that is a *Row need not make
+// them: it is returned as it is.
+func DecodeRecord(p Period, record interface{ Columns() map[string]any }) (Row, error) {
+	if r, ok := record.(*Row); ok {
+		return *r, nil
+	}
+	return Decode(p, record.Columns())
+}
+
 // describe tells of a value of a column what may be told: a number, or its type.
 func describe(value any) string {
 	if n, ok := value.(int64); ok {

@@ -1,21 +1,22 @@
 package store
 
-// Local is a Store in the memory of this process. Its calls end at once and never give
-// ErrUnavailable or ErrAmbiguous while their context lasts: whoever would wait for
-// another goroutine to make one does better to make it. It is as available as the
-// process itself.
+// Local is a Store in the memory of this process. Its calls end at once: whoever would
+// wait for another goroutine to make one does better to make it. And it is as available
+// as the process: none gives ErrUnavailable or ErrAmbiguous while its context lasts.
 type Local interface {
 	Store
-	// InsertRecord is Insert of the columns of a record. Errors: ErrConflict, ErrInvalid.
-	InsertRecord(key Key, r Record) (etag string, err error)
-	// ReplaceRecord is Replace with the columns of a record. Errors: ErrNotFound,
-	// ErrConflict, ErrInvalid.
-	ReplaceRecord(key Key, r Record, etag string) (newETag string, err error)
+	// GetRecord is Get of a row as it is kept. Errors: ErrNotFound.
+	GetRecord(key Key) (Record, error)
+	// SwapRecord is Replace of the record that GetRecord returned, or that an earlier
+	// SwapRecord put there: if it is not there any more, nothing is written. If before
+	// is nil it is Insert. Errors: ErrConflict, ErrInvalid.
+	SwapRecord(key Key, before, after Record) error
 }
 
-// Record is a value that stands for the columns of a row. They are made when the row is
-// read, which may be never. It must not change, and always give the same columns, which
-// Columns.Validate has no objection to.
+// Record is a value that stands for the columns of a row: they need not be made before
+// somebody reads them as such. Two records are the same if they are equal, so one that
+// must be told from all others is a pointer. What it points to must not change, and the
+// columns must be such that Columns.Validate has no objection.
 type Record interface {
 	// Columns returns the columns, in a map that is the caller's.
 	Columns() map[string]any

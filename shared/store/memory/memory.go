@@ -48,16 +48,8 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Row, error) {
 
 // Insert implements store.Store.
 func (s *Store) Insert(ctx context.Context, key store.Key, columns store.Columns) (string, error) {
-	packed, err := prepare(ctx, columns)
+	packed, err := prepare(ctx, key, columns)
 	if err != nil {
-		return "", err
-	}
-	return s.InsertRecord(key, packed)
-}
-
-// InsertRecord implements store.Local.
-func (s *Store) InsertRecord(key store.Key, r store.Record) (string, error) {
-	if err := validate(key); err != nil {
 		return "", err
 	}
 	s.mu.Lock()
@@ -66,21 +58,13 @@ func (s *Store) InsertRecord(key store.Key, r store.Record) (string, error) {
 	if _, exists := p.get(key.Row); exists {
 		return "", fmt.Errorf("memory: insert: %w", store.ErrConflict)
 	}
-	return s.put(key, p, r), nil
+	return s.put(key, p, packed).etag(), nil
 }
 
 // Replace implements store.Store.
 func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Columns, etag string) (string, error) {
-	packed, err := prepare(ctx, columns)
+	packed, err := prepare(ctx, key, columns)
 	if err != nil {
-		return "", err
-	}
-	return s.ReplaceRecord(key, packed, etag)
-}
-
-// ReplaceRecord implements store.Local.
-func (s *Store) ReplaceRecord(key store.Key, r store.Record, etag string) (string, error) {
-	if err := validate(key); err != nil {
 		return "", err
 	}
 	s.mu.Lock()
@@ -89,7 +73,33 @@ func (s *Store) ReplaceRecord(key store.Key, r store.Record, etag string) (strin
 	if err := p.match(key.Row, etag); err != nil {
 		return "", fmt.Errorf("memory: replace: %w", err)
 	}
-	return s.put(key, p, r), nil
+	return s.put(key, p, packed).etag(), nil
+}
+
+// GetRecord implements store.Local.
+func (s *Store) GetRecord(key store.Key) (store.Record, error) {
+	s.mu.Lock()
+	e, ok := s.partitions[key.Partition].get(key.Row)
+	s.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("memory: get: %w", store.ErrNotFound)
+	}
+	return e.record, nil
+}
+
+// SwapRecord implements store.Local.
+func (s *Store) SwapRecord(key store.Key, before, after store.Record) error {
+	if err := validate(key); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[key.Partition]
+	if e, _ := p.get(key.Row); e.record != before {
+		return fmt.Errorf("memory: swap: %w", store.ErrConflict)
+	}
+	s.put(key, p, after)
+	return nil
 }
 
 // Delete implements store.Store.
@@ -164,13 +174,12 @@ func (s *Store) snapshot(filter store.Filter) []selected {
 	return rows
 }
 
-// put writes the row under a new ETag, and returns that. p is its partition as it is.
-// The caller holds mu.
-func (s *Store) put(key store.Key, p partition, r store.Record) string {
+// put writes the row under a new ETag. p is its partition as it is. The caller holds mu.
+func (s *Store) put(key store.Key, p partition, r store.Record) entry {
 	s.writes++
 	e := entry{version: s.writes, record: r}
 	s.partitions[key.Partition] = p.with(key.Row, e)
-	return e.etag()
+	return e
 }
 
 // validate checks the key of a write.
@@ -181,8 +190,11 @@ func validate(key store.Key) error {
 	return nil
 }
 
-// prepare checks the columns of a write and packs them.
-func prepare(ctx context.Context, columns store.Columns) (packed, error) {
+// prepare checks a write and packs its columns.
+func prepare(ctx context.Context, key store.Key, columns store.Columns) (packed, error) {
+	if err := validate(key); err != nil {
+		return "", err
+	}
 	if err := columns.Validate(); err != nil {
 		return "", fmt.Errorf("memory: %w", err)
 	}

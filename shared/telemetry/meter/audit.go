@@ -48,22 +48,38 @@ func (a *audit) saw(key store.Key, columns store.Columns, etag string) {
 
 // wrote judges a write that replaced the row of an ETag, or none, and takes note of
 // it.
-func (a *audit) wrote(key store.Key, r store.Record, replaced, etag string) {
+func (a *audit) wrote(key store.Key, columns store.Columns, replaced, etag string) {
 	limit, period, shard, ok := quota.ParsePartition(key.Partition)
 	if !ok || key.Row != quota.RowKey {
 		return
 	}
-	row, ok := r.(quota.Row)
-	if !ok {
-		var err error
-		if row, err = quota.Decode(period, r.Columns()); err != nil {
-			return
-		}
+	row, err := quota.Decode(period, columns)
+	if err != nil {
+		return
 	}
 	before := a.keep(key, seenRow{etag, row})
 	if before.etag == replaced { // both are empty of a row that is new
 		a.report(limit, overgranted(before.row, row, period, shard))
 	}
+}
+
+// swapped judges a write that replaced a row, or none (nil), in this process.
+func (a *audit) swapped(key store.Key, before, after store.Record) {
+	limit, period, shard, ok := quota.ParsePartition(key.Partition)
+	if !ok || key.Row != quota.RowKey {
+		return
+	}
+	row, err := quota.DecodeRecord(period, after)
+	if err != nil {
+		return
+	}
+	var replaced quota.Row
+	if before != nil {
+		if replaced, err = quota.DecodeRecord(period, before); err != nil {
+			return
+		}
+	}
+	a.report(limit, overgranted(replaced, row, period, shard))
 }
 
 // keep replaces what is known of a row and returns what was.

@@ -105,7 +105,7 @@ func (t *table) Insert(ctx context.Context, key store.Key, columns store.Columns
 	etag, err := t.store.Insert(ctx, key, columns)
 	t.count("insert", key.Partition, start, err)
 	if err == nil {
-		t.audit.wrote(key, record(columns), "", etag)
+		t.audit.wrote(key, columns, "", etag)
 	}
 	return etag, err
 }
@@ -116,7 +116,7 @@ func (t *table) Replace(ctx context.Context, key store.Key, columns store.Column
 	written, err := t.store.Replace(ctx, key, columns, etag)
 	t.count("replace", key.Partition, start, err)
 	if err == nil {
-		t.audit.wrote(key, record(columns), etag, written)
+		t.audit.wrote(key, columns, etag, written)
 	}
 	return written, err
 }
@@ -151,33 +151,28 @@ type local struct {
 	store store.Local
 }
 
-// InsertRecord creates a row.
-func (l *local) InsertRecord(key store.Key, r store.Record) (string, error) {
+// GetRecord reads one row.
+func (l *local) GetRecord(key store.Key) (store.Record, error) {
 	start := time.Now()
-	etag, err := l.store.InsertRecord(key, r)
-	l.count("insert", key.Partition, start, err)
-	if err == nil {
-		l.audit.wrote(key, r, "", etag)
-	}
-	return etag, err
+	r, err := l.store.GetRecord(key)
+	l.count("get", key.Partition, start, err)
+	return r, err
 }
 
-// ReplaceRecord writes a row that is as it was read.
-func (l *local) ReplaceRecord(key store.Key, r store.Record, etag string) (string, error) {
-	start := time.Now()
-	written, err := l.store.ReplaceRecord(key, r, etag)
-	l.count("replace", key.Partition, start, err)
-	if err == nil {
-		l.audit.wrote(key, r, etag, written)
+// SwapRecord writes a row that is as it was read, or creates it.
+func (l *local) SwapRecord(key store.Key, before, after store.Record) error {
+	operation := "replace"
+	if before == nil {
+		operation = "insert"
 	}
-	return written, err
+	start := time.Now()
+	err := l.store.SwapRecord(key, before, after)
+	l.count(operation, key.Partition, start, err)
+	if err == nil {
+		l.audit.swapped(key, before, after)
+	}
+	return err
 }
-
-// record is columns as a record.
-type record store.Columns
-
-// Columns implements store.Record.
-func (r record) Columns() map[string]any { return r }
 
 var (
 	_ store.Store = (*table)(nil)
