@@ -99,6 +99,9 @@ func (f *fleet) fault(t *rapid.T) {
 		{}, down, {lose: true}, {drop: store.ErrAmbiguous}, {drop: store.ErrConflict},
 		{late: 30 * time.Millisecond}, {late: 70 * time.Second}, {delay: 20 * time.Millisecond}, {delay: time.Minute},
 	}
+	if f.world.local {
+		faults = []fault{{}, {drop: store.ErrConflict}}
+	}
 	chosen := rapid.SampledFrom(faults).Draw(t, "fault")
 	every := rapid.Uint64Range(1, 4).Draw(t, "one call in")
 	f.healthy = false
@@ -181,6 +184,7 @@ func TestAnyHistoryHoldsTheLimit(t *testing.T) {
 	checkUntil(t, func() bool { return len(happened) == len(kinds) }, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			w := newWorld(t)
+			w.local = rapid.Bool().Draw(t, "in one process")
 			f := &fleet{
 				world: w, amount: rapid.Int64Range(1, 300).Draw(t, "amount"),
 				limits: make([]*lease.Limit, 3), engines: make([]*lease.Engine, 3),
@@ -233,7 +237,9 @@ func TestAnyHistoryIsExactAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			w := newWorld(t)
-			w.store.set(func(string) fault { return fault{delay: 3 * time.Millisecond} })
+			if w.local = rapid.Bool().Draw(t, "in this process"); !w.local {
+				w.store.set(func(string) fault { return fault{delay: 3 * time.Millisecond} })
+			}
 			amount := rapid.Int64Range(1, 300).Draw(t, "amount")
 			e := w.engine(lease.Deny, nil)
 			l := e.Limit("k", amount, quota.Minute)

@@ -136,7 +136,31 @@ func (s *faultStore) Query(ctx context.Context, f store.Filter) iter.Seq2[store.
 	return s.Store.Query(ctx, f)
 }
 
-var _ store.Store = (*faultStore)(nil)
+// inProcess is a faultStore that is a store.Local. Its calls should meet no faults but
+// conflicts.
+type inProcess struct{ *faultStore }
+
+func (s inProcess) GetRecord(key store.Key) (store.Record, error) {
+	return do(context.Background(), s.faultStore, "get", func(context.Context) (store.Record, error) {
+		return s.Store.(store.Local).GetRecord(key)
+	})
+}
+
+func (s inProcess) SwapRecord(key store.Key, before, after store.Record) error {
+	call := "replace"
+	if before == nil {
+		call = "insert"
+	}
+	_, err := do(context.Background(), s.faultStore, call, func(context.Context) (any, error) {
+		return nil, s.Store.(store.Local).SwapRecord(key, before, after)
+	})
+	return err
+}
+
+var (
+	_ store.Store = (*faultStore)(nil)
+	_ store.Local = inProcess{}
+)
 
 // log collects the events of an engine.
 type log struct {
@@ -177,6 +201,7 @@ func (g *log) count(kind lease.EventKind) (n int) {
 type world struct {
 	tb    fataler
 	store *faultStore
+	local bool // The store is in the process of the engines that are started from now on.
 	log   log
 	names int
 	rng   *rand.Rand
@@ -197,8 +222,12 @@ func (w *world) random(n uint64) uint64 {
 func (w *world) engine(policy lease.Policy, clk *clock.Clock) *lease.Engine {
 	w.tb.Helper()
 	w.names++
+	var s store.Store = w.store
+	if w.local {
+		s = inProcess{w.store}
+	}
 	e, err := lease.New(lease.Options{
-		Store: w.store, Clock: clk, Instance: fmt.Sprintf("instance-%d", w.names),
+		Store: s, Clock: clk, Instance: fmt.Sprintf("instance-%d", w.names),
 		OnUnavailable: policy, Events: w.log.add, Random: w.random,
 	})
 	if err != nil {

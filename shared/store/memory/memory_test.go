@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,4 +89,55 @@ func TestWorksInABubble(t *testing.T) {
 			t.Errorf("get after the deadline: %v", err)
 		}
 	})
+}
+
+// text is a record.
+type text string
+
+func (r *text) Columns() map[string]any { return map[string]any{"Text": string(*r)} }
+
+// A record stands for its columns, whoever reads them, and is swapped only for the one
+// that is there.
+func TestSwapRecord(t *testing.T) {
+	ctx := context.Background()
+	s := memory.New()
+	key := store.Key{Partition: "p", Row: "r"}
+	first, second, twin := text("first"), text("second"), text("first")
+	if _, err := s.GetRecord(key); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a row that is not there: %v", err)
+	}
+	swap := func(before, after store.Record, want error) {
+		t.Helper()
+		if err := s.SwapRecord(key, before, after); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	swap(&first, &second, store.ErrConflict)
+	swap(nil, &first, nil)
+	swap(nil, &second, store.ErrConflict)
+	swap(&twin, &second, store.ErrConflict) // Equal, but another.
+	row, err := s.Get(ctx, key)
+	if err != nil || row.Columns["Text"] != "first" {
+		t.Fatalf("%v, %v", row, err)
+	}
+	swap(&first, &second, nil)
+	if _, err := s.Replace(ctx, key, store.Columns{"Text": "third"}, row.ETag); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("the ETag from before the swap: %v", err)
+	}
+	for row, err = range s.Query(ctx, store.Filter{Partition: "p"}) {
+		if err != nil || row.Columns["Text"] != "second" {
+			t.Fatalf("%v, %v", row, err)
+		}
+	}
+	if _, err := s.Replace(ctx, key, store.Columns{"Text": "third"}, row.ETag); err != nil {
+		t.Fatal(err)
+	}
+	swap(&second, &first, store.ErrConflict)
+	third, err := s.GetRecord(key)
+	if err != nil || third.Columns()["Text"] != "third" {
+		t.Fatalf("%v, %v", third, err)
+	}
+	swap(third, &first, nil)
+	key.Row = strings.Repeat("r", 2000)
+	swap(nil, &first, store.ErrInvalid)
 }

@@ -2,6 +2,7 @@ package meter_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"testing"
@@ -128,26 +129,71 @@ func TestOvergrants(t *testing.T) {
 		}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, reader := newMeter(t, 0)
-			s := m.Store(memory.New())
 			key := store.Key{Partition: quota.Partition("deployment/ptu/gpt-4o-ptu/tokens", quota.Minute, 0), Row: quota.RowKey}
-			etag := ""
-			for i, r := range c.writes {
-				var err error
-				if i == 0 {
-					etag, err = s.Insert(t.Context(), key, r.Columns())
-				} else {
-					etag, err = s.Replace(t.Context(), key, r.Columns(), etag)
+			for way, write := range map[string]func(store.Store, store.Key, []quota.Row) error{"columns": writeColumns, "records": writeRecords} {
+				m, reader := newMeter(t, 0)
+				if err := write(m.Store(memory.New()), key, c.writes); err != nil {
+					t.Fatalf("%s: %v", way, err)
 				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				expect(t, numbers(t, reader), "spillway.lease.overgranted", map[string]float64{
+					"spillway.backend=ptu,spillway.deployment=gpt-4o-ptu,spillway.limit.owner=deployment,spillway.limit.unit=tokens": c.want,
+				})
 			}
-			expect(t, numbers(t, reader), "spillway.lease.overgranted", map[string]float64{
-				"spillway.backend=ptu,spillway.deployment=gpt-4o-ptu,spillway.limit.owner=deployment,spillway.limit.unit=tokens": c.want,
-			})
 		})
 	}
+}
+
+// writeColumns writes a row again and again as a store elsewhere is told of it.
+func writeColumns(s store.Store, key store.Key, rows []quota.Row) error {
+	etag, err := s.Insert(context.Background(), key, rows[0].Columns())
+	for _, r := range rows[1:] {
+		if err == nil {
+			etag, err = s.Replace(context.Background(), key, r.Columns(), etag)
+		}
+	}
+	return err
+}
+
+// writeRecords writes it as a store in this process is told.
+func writeRecords(s store.Store, key store.Key, rows []quota.Row) error {
+	var before store.Record
+	for _, r := range rows {
+		if err := s.(store.Local).SwapRecord(key, before, &r); err != nil {
+			return err
+		}
+		before = &r
+	}
+	return nil
+}
+
+// A store in this process stays one behind the counter, and its operations are counted
+// under the same names.
+func TestLocalTableOperations(t *testing.T) {
+	m, reader := newMeter(t, 0)
+	s := m.Store(memory.New()).(store.Local)
+	key := store.Key{Partition: "quota!a!minute!0", Row: "w"}
+	first, second := quota.New(0, 1), quota.New(0, 2)
+	for _, swap := range []struct {
+		before, after store.Record
+		err           error
+	}{{nil, &first, nil}, {nil, &second, store.ErrConflict}, {&first, &second, nil}} {
+		if err := s.SwapRecord(key, swap.before, swap.after); !errors.Is(err, swap.err) {
+			t.Errorf("swap: %v, want %v", err, swap.err)
+		}
+	}
+	if r, err := s.GetRecord(key); err != nil || r != &second {
+		t.Errorf("the record is %v, %v", r, err)
+	}
+	if _, err := s.GetRecord(store.Key{Partition: "quota!b!minute!0"}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a row that is not there: %v", err)
+	}
+	operation := func(name, outcome string) string {
+		return "spillway.outcome=" + outcome + ",spillway.table.operation=" + name + ",spillway.table.rows=quota"
+	}
+	expect(t, numbers(t, reader), "spillway.table.operations", map[string]float64{
+		operation("insert", "ok"): 1, operation("insert", "conflict"): 1, operation("replace", "ok"): 1,
+		operation("get", "ok"): 1, operation("get", "not_found"): 1,
+	})
 }
 
 // What another instance has granted is not this one's doing: a write is judged by the
