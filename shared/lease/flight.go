@@ -105,20 +105,10 @@ const (
 // it has freed the flight slot.
 func (f *flight) step() (more bool, pause time.Duration) {
 	l := f.limit
-	now := l.engine.clock.Read()
 	l.mu.Lock()
-	l.serve(now)
-	var what task
-	switch s := l.supply; {
-	case len(s.waiters) > 0 || s.probe || s.prefetch:
-		what = refill
-		if l.doubtful && l.remaining > 0 {
-			what = recheck
-		}
-	case s.ahead:
-		what = reap
-	default:
-		s.land()
+	what := l.next()
+	if what == idle {
+		l.supply.land()
 		l.mu.Unlock()
 		return false, 0
 	}
@@ -135,6 +125,25 @@ func (f *flight) step() (more bool, pause time.Duration) {
 		return f.after(f.recheck(window, in))
 	}
 	return f.after(f.work(what, window, in))
+}
+
+// next answers whom it can, and returns what the flight is to do then.
+func (l *Limit) next() task {
+	s := l.supply
+	if len(s.waiters) > 0 || s.probe || s.prefetch || s.ahead {
+		l.serve(l.engine.clock.Read())
+	}
+	switch {
+	case len(s.waiters) > 0 || s.probe || s.prefetch:
+		if l.doubtful && l.remaining > 0 {
+			return recheck
+		}
+		return refill
+	case s.ahead:
+		return reap
+	default:
+		return idle
+	}
 }
 
 // after draws the conclusions from a step's error: whether there are more steps, and how

@@ -51,7 +51,7 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 		f.planRecheck(&p)
 	case reap:
 		p.window = l.period.Next(window)
-		f.planAhead(&p)
+		f.planAhead(&p, now)
 	default:
 		f.planRefill(&p, now)
 	}
@@ -107,10 +107,10 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 	debt := min(max(-l.remaining, 0), left)
 	switch {
 	case need > 0:
-		p.units = f.chunk(p.row, max(need-l.remaining, 0), left)
+		p.units = f.chunk(p.row, max(need-l.remaining, 0), left, now)
 	case s.prefetch && !p.short:
 		// Less than a request is not worth a write, and would strand it here.
-		if p.units = f.chunk(p.row, debt, left); p.units < l.largest {
+		if p.units = f.chunk(p.row, debt, left, now); p.units < l.largest {
 			p.units = debt
 		}
 	default:
@@ -132,10 +132,10 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 }
 
 // planAhead takes a chunk of the next window. The caller holds the limit's mu.
-func (f *flight) planAhead(p *plan) {
+func (f *flight) planAhead(p *plan, now clock.Instant) {
 	shard := p.before.shard
 	left := p.row.NextLeft(shard)
-	if p.units = f.chunk(p.row, 0, left); p.units < f.limit.largest {
+	if p.units = f.chunk(p.row, 0, left, now); p.units < f.limit.largest {
 		p.units = 0
 	}
 	p.row, _ = p.row.GrantNext(shard, p.units, f.joined < p.window)
@@ -148,9 +148,8 @@ func (f *flight) planAhead(p *plan) {
 // misses, so that who asks for little, now and then, does not write each time. What
 // goes beyond want is a multiple of the usual request, so that equal requests leave no
 // remainder behind with each instance. The caller holds the limit's mu.
-func (f *flight) chunk(row quota.Row, want, left int64) int64 {
+func (f *flight) chunk(row quota.Row, want, left int64, now clock.Instant) int64 {
 	l := f.limit
-	now := l.engine.clock.Read()
 	second := l.supply.demand.expect(time.Second, l.offered, now)
 	sharers := row.Sharers()
 	units := quota.Chunk(quota.Ask{

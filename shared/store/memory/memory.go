@@ -23,13 +23,13 @@ const maxKey = 1024
 // testing/synctest bubble.
 type Store struct {
 	mu         sync.Mutex
-	partitions map[string]partition // Guarded by mu.
-	writes     uint64               // Writes so far; the source of ETags. Guarded by mu.
+	partitions partitions // Guarded by mu.
+	writes     uint64     // Writes so far; the source of ETags. Guarded by mu.
 }
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{partitions: make(map[string]partition)}
+	return &Store{partitions: make(partitions)}
 }
 
 // Get implements store.Store.
@@ -38,7 +38,7 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Row, error) {
 		return store.Row{}, err
 	}
 	s.mu.Lock()
-	e, ok := s.partitions[key.Partition].get(key.Row)
+	e, ok := s.partitions.get(key.Partition).get(key.Row)
 	s.mu.Unlock()
 	if !ok {
 		return store.Row{}, fmt.Errorf("memory: get: %w", store.ErrNotFound)
@@ -54,7 +54,7 @@ func (s *Store) Insert(ctx context.Context, key store.Key, columns store.Columns
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions[key.Partition]
+	p := s.partitions.get(key.Partition)
 	if _, exists := p.get(key.Row); exists {
 		return "", fmt.Errorf("memory: insert: %w", store.ErrConflict)
 	}
@@ -69,7 +69,7 @@ func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Column
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions[key.Partition]
+	p := s.partitions.get(key.Partition)
 	if err := p.match(key.Row, etag); err != nil {
 		return "", fmt.Errorf("memory: replace: %w", err)
 	}
@@ -79,7 +79,7 @@ func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Column
 // GetRecord implements store.Local.
 func (s *Store) GetRecord(key store.Key) (store.Record, error) {
 	s.mu.Lock()
-	e, ok := s.partitions[key.Partition].get(key.Row)
+	e, ok := s.partitions.get(key.Partition).get(key.Row)
 	s.mu.Unlock()
 	if !ok {
 		return nil, fmt.Errorf("memory: get: %w", store.ErrNotFound)
@@ -94,7 +94,7 @@ func (s *Store) SwapRecord(key store.Key, before, after store.Record) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions[key.Partition]
+	p := s.partitions.get(key.Partition)
 	if e, _ := p.get(key.Row); e.record != before {
 		return fmt.Errorf("memory: swap: %w", store.ErrConflict)
 	}
@@ -109,14 +109,14 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions[key.Partition]
+	p := s.partitions.get(key.Partition)
 	if err := p.match(key.Row, etag); err != nil {
 		return fmt.Errorf("memory: delete: %w", err)
 	}
 	if p, rows := p.without(key.Row); rows {
-		s.partitions[key.Partition] = p
+		s.partitions.set(key.Partition, p)
 	} else {
-		delete(s.partitions, key.Partition)
+		s.partitions.remove(key.Partition)
 	}
 	return nil
 }
@@ -160,13 +160,9 @@ func (s *Store) snapshot(filter store.Filter) []selected {
 		}
 	}
 	if filter.Prefix == "" {
-		gather(filter.Partition, s.partitions[filter.Partition])
+		gather(filter.Partition, s.partitions.get(filter.Partition))
 	} else {
-		for name, p := range s.partitions {
-			if strings.HasPrefix(name, filter.Prefix) {
-				gather(name, p)
-			}
-		}
+		s.partitions.each(filter.Prefix, gather)
 	}
 	slices.SortFunc(rows, func(a, b selected) int {
 		return cmp.Or(strings.Compare(a.key.Partition, b.key.Partition), strings.Compare(a.key.Row, b.key.Row))
@@ -178,7 +174,7 @@ func (s *Store) snapshot(filter store.Filter) []selected {
 func (s *Store) put(key store.Key, p partition, r store.Record) entry {
 	s.writes++
 	e := entry{version: s.writes, record: r}
-	s.partitions[key.Partition] = p.with(key.Row, e)
+	s.partitions.set(key.Partition, p.with(key.Row, e))
 	return e
 }
 
