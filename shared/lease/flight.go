@@ -70,7 +70,7 @@ func (f *flight) fly() {
 // than the work. It tells whether the request is served. If not, or if others came
 // meanwhile, a goroutine goes on after a few steps. It takes mu.
 func (f *flight) flyFor(w *waiter) bool {
-	const steps = 4 // A recheck, the number of shards, a refill, and nobody waits.
+	const steps = 4 // Enough for a recheck, a look at a row anew, a refill, and to land.
 	more, pause := true, time.Duration(0)
 	for i := 0; i < steps && more && pause == 0; i++ {
 		more, pause = f.step()

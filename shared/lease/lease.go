@@ -102,7 +102,8 @@ type Event struct {
 
 // Options are the settings of an Engine.
 type Options struct {
-	// Store holds the rows. Required. Its calls must end when their context does.
+	// Store holds the rows. Required. Its calls must end when their context does. A
+	// request calls a store.Local itself, any other is waited for.
 	Store store.Store
 	// Clock is the time all instances agree on; nil is the local clock.
 	Clock *clock.Clock

@@ -55,7 +55,7 @@ type ahead struct {
 type waiter struct {
 	units       int64
 	conflicts   uint64        // Of the supply, when the wait began.
-	done        chan struct{} // Closed when it is resolved; nil: it carries out the flight itself.
+	done        chan struct{} // Closed when it is resolved; nil: it carries out the flight itself. See flyFor.
 	resolved    bool
 	reservation Reservation
 	verdict     Verdict
