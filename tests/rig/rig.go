@@ -85,6 +85,22 @@ func (r *Rig) Send(ctx context.Context, c Call) *httptest.ResponseRecorder {
 	return w
 }
 
+// Serve has h answer a request and tells whether it cut the connection, by the panic
+// that a server takes for that: http.ErrAbortHandler. Other panics go on.
+func Serve(h http.Handler, w http.ResponseWriter, r *http.Request) (cut bool) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			cut = true
+		default:
+			panic(v)
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return false
+}
+
 // Request is the call as the gateway gets it.
 func (c Call) Request(ctx context.Context) *http.Request {
 	method := c.Method

@@ -1,6 +1,8 @@
 package rig_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -62,6 +64,42 @@ func TestSecretsAreSeen(t *testing.T) {
 			}
 			if (r.errors > 0) != test.fails {
 				t.Errorf("%d errors, want some: %t", r.errors, test.fails)
+			}
+		})
+	}
+}
+
+// A handler that panics with http.ErrAbortHandler has cut the connection. A handler that
+// answers has not, and any other panic is a fault of its own.
+func TestServeTellsACutConnection(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		panics any
+		cut    bool
+		fault  any
+	}{
+		{name: "an answer"},
+		{name: "a cut connection", panics: http.ErrAbortHandler, cut: true},
+		{name: "a fault", panics: "out of luck", fault: "out of luck"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusTeapot)
+				if test.panics != nil {
+					panic(test.panics)
+				}
+			})
+			w := httptest.NewRecorder()
+			defer func() {
+				if v := recover(); v != test.fault {
+					t.Errorf("panicked with %v, want %v", v, test.fault)
+				}
+				if w.Code != http.StatusTeapot {
+					t.Errorf("the client got %d, want %d", w.Code, http.StatusTeapot)
+				}
+			}()
+			if got := rig.Serve(handler, w, httptest.NewRequest(http.MethodGet, "/", nil)); got != test.cut {
+				t.Errorf("cut is %t, want %t", got, test.cut)
 			}
 		})
 	}

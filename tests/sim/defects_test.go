@@ -61,7 +61,7 @@ func TestSeededDefectsAreSeen(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			others := map[string]int{}
 			for seed := range uint64(most) {
-				for _, v := range playSafely(t, Draw(seed), test.defect).Judge() {
+				for _, v := range play(t, seed, test.defect).Judge() {
 					if v.Rule == test.rule {
 						t.Logf("seen with seed %d: %s", seed, v.What)
 						return
@@ -84,11 +84,11 @@ func TestLeakedGoroutineIsSeen(t *testing.T) {
 		})
 	}}
 	defer func() {
-		if v := recover(); !strings.Contains(fmt.Sprint(v), "deadlock") || !strings.Contains(fmt.Sprint(v), again(1)) {
+		if v := recover(); !strings.Contains(fmt.Sprint(v), "deadlock") || !strings.Contains(fmt.Sprint(v), schedules.command(1)) {
 			t.Errorf("want a deadlock and how to see it again, got %v", v)
 		}
 	}()
-	playSafely(t, Draw(1), leak)
+	play(t, 1, leak)
 }
 
 // told makes the configuration say something untrue of all members of a kind.

@@ -1,110 +1,62 @@
 package sim
 
 import (
-	"fmt"
-	"runtime"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"spillway/tests/race"
 	"spillway/tests/sim/fleet"
+	"spillway/tests/sim/tally"
+	"spillway/tests/sim/verdict"
 )
 
 // fleetKinds is how often each kind of fault must fire in a run of full length:
 // a run that did not exercise its faults is void.
 const fleetKinds = 100
 
+const fleetSchedules repeat = "go test ./tests/sim -run 'TestFleet$' -v -seed=%d"
+
 // Ten gateways share one table, and everything around them goes wrong.
 func TestFleet(t *testing.T) {
 	if *oneSeed >= 0 {
 		out := playFleet(t, uint64(*oneSeed), fleet.Tamper{})
 		t.Logf("%s", out.Tell())
-		reportFleet(t, uint64(*oneSeed), out.Judge())
+		fleetSchedules.report(t, uint64(*oneSeed), out.Judge())
 		return
 	}
-	count := fleet.Seeds
+	count := 1000
 	switch {
 	case *seeds > 0:
 		count = *seeds
+	case race.Enabled:
+		count = 30
 	case testing.Short():
-		count = min(count, 50)
+		count = 50
 	}
+	// The garbage of a schedule is all gone at its end.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	began := time.Now()
-	total := sweepFleet(t, count)
+	total := fleetSchedules.sweep(t, count, func(t *testing.T, seed uint64) (tally.Counts, []verdict.Violation) {
+		out := playFleet(t, seed, fleet.Tamper{})
+		found := out.Judge() // It counts as well.
+		return out.Tally, found
+	})
 	t.Logf("%d schedules in %v; calls to the table per request: %.3f\n%s", count, time.Since(began).Round(time.Millisecond),
 		float64(total["store operations"])/float64(max(total["requests"], 1)), total)
 	if t.Failed() || count < 1000 {
 		return
 	}
-	for _, missing := range total.Missing(fleetKinds) {
-		t.Errorf("the run is void: it did not exercise enough of %s", missing)
+	for _, what := range fleet.Missing(total, fleetKinds) {
+		t.Errorf("the run is void: it did not exercise enough of %s", what)
 	}
 }
 
-// sweepFleet plays the schedules of the first seeds on all processors.
-func sweepFleet(t *testing.T, count int) fleet.Tally {
-	var (
-		next   atomic.Int64
-		failed atomic.Int64
-		mu     sync.Mutex
-		total  = fleet.Tally{}
-	)
-	t.Run("sweep", func(t *testing.T) {
-		for worker := range runtime.GOMAXPROCS(0) {
-			t.Run(fmt.Sprintf("worker %d", worker), func(t *testing.T) {
-				t.Parallel()
-				tally := fleet.Tally{}
-				for seed := next.Add(1) - 1; seed < int64(count) && failed.Load() < 10; seed = next.Add(1) - 1 {
-					out := playFleet(t, uint64(seed), fleet.Tamper{})
-					if found := out.Judge(); len(found) > 0 {
-						failed.Add(1)
-						reportFleet(t, uint64(seed), found)
-					}
-					tally.Merge(out.Tally)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				total.Merge(tally)
-			})
-		}
-	})
-	return total
-}
-
-// playFleet plays the schedule of a seed. A deadlock or a leaked goroutine
-// panics, and says how to see it again.
-func playFleet(t *testing.T, seed uint64, tamper fleet.Tamper) *fleet.Outcome {
+// playFleet plays the schedule of a seed.
+func playFleet(t *testing.T, seed uint64, tamper fleet.Tamper) (out *fleet.Outcome) {
 	t.Helper()
-	defer func() {
-		if v := recover(); v != nil {
-			stacks := make([]byte, 1<<20)
-			panic(fmt.Sprintf("%v\nsee it again with: %s\n%s", v, againFleet(seed), stacks[:runtime.Stack(stacks, true)]))
-		}
-	}()
-	return fleet.Play(t, fleet.Draw(seed), tamper)
-}
-
-func reportFleet(t *testing.T, seed uint64, found []fleet.Violation) {
-	t.Helper()
-	for i, v := range found {
-		if i == 5 {
-			t.Errorf("and %d more", len(found)-i)
-			break
-		}
-		t.Errorf("seed %d at %v: %s: %s", seed, v.At, v.Rule, v.What)
-	}
-	if len(found) > 0 {
-		t.Errorf("see it again with: %s", againFleet(seed))
-	}
-}
-
-// againFleet is the command that plays one schedule. As with one gateway, only
-// the order of what happens at the same instant is not the seed's.
-func againFleet(seed uint64) string {
-	return fmt.Sprintf("go test ./tests/sim -run 'TestFleet$' -v -seed=%d", seed)
+	fleetSchedules.safely(seed, func() { out = fleet.Play(t, fleet.Draw(seed), tamper) })
+	return out
 }
 
 // Dropping every run of the timer, or repeating many, changes no client's
@@ -112,7 +64,7 @@ func againFleet(seed uint64) string {
 // requests are refused, by a limit of requests.
 func TestFleetTimerChangesNothing(t *testing.T) {
 	pairs := 40
-	if fleet.Seeds < 1000 || testing.Short() {
+	if race.Enabled || testing.Short() {
 		pairs = 5
 	}
 	refused := int64(0)

@@ -4,14 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-)
 
-// Violation is something that the gateway did and must not do.
-type Violation struct {
-	Rule string
-	At   time.Duration // from the beginning of the bubble
-	What string
-}
+	"spillway/tests/sim/verdict"
+)
 
 // The rules.
 const (
@@ -35,7 +30,7 @@ type judge struct {
 	health    []health  // by member
 	doubt     time.Duration
 	origin    time.Time
-	found     []Violation
+	found     []verdict.Violation
 }
 
 // own are the limits of a consumer; nil: none.
@@ -47,7 +42,7 @@ type own struct{ tokens, requests, spill *ledger }
 const storeDoubt = 450 * time.Millisecond
 
 // Judge returns what was wrong.
-func (out *Outcome) Judge() []Violation {
+func (out *Outcome) Judge() []verdict.Violation {
 	j := &judge{Outcome: out}
 	j.origin = j.start()
 	if out.Schedule.Store != nil {
@@ -77,7 +72,7 @@ func (out *Outcome) Judge() []Violation {
 func (j *judge) start() time.Time { return j.ended.Truncate(time.Hour) }
 
 func (j *judge) blame(rule string, at time.Time, format string, args ...any) {
-	j.found = append(j.found, Violation{rule, at.Sub(j.origin), fmt.Sprintf(format, args...)})
+	j.found = append(j.found, verdict.Violation{Rule: rule, At: at.Sub(j.origin), What: fmt.Sprintf(format, args...)})
 }
 
 // first is the priority whose members are not spillover.

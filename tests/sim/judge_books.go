@@ -144,7 +144,7 @@ func (j *judge) estimate(r *request) bounds {
 // guess bounds the estimate of a call by its size alone: an estimate of a prompt
 // is within a factor of two of the truth.
 func (j *judge) guess(r *request) bounds {
-	return bounds{r.call.output(), r.call.output() + 2*prompts[r.call.Prompt].tokens + 20}
+	return bounds{r.call.output(), r.call.output() + 2*prompts[r.call.Prompt].Tokens + 20}
 }
 
 // need bounds the charge of a request on a member.
@@ -168,7 +168,7 @@ func (j *judge) settledNeed(r *request, amount int64) bounds {
 	}
 	// A guess at the output is cut to the limit, the prompt is not; and it may
 	// have been counted.
-	prompt := prompts[r.call.Prompt].tokens + frame
+	prompt := prompts[r.call.Prompt].Tokens + frame
 	return bounds{0, max(j.guess(r).high, min(need.high+prompt, amount))}
 }
 

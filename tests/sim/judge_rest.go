@@ -129,7 +129,7 @@ func (j *judge) measured(r *request, record *usage.Record) {
 	}
 	want := usage.Tokens{}
 	if made != nil {
-		want = usage.Tokens{Prompt: prompts[r.call.Prompt].tokens, Completion: made.generated}
+		want = usage.Tokens{Prompt: prompts[r.call.Prompt].Tokens, Completion: made.generated}
 	}
 	got := usage.Tokens{Prompt: record.Tokens.Prompt, Completion: record.Tokens.Completion}
 	switch {

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -24,6 +23,8 @@ import (
 	"spillway/shared/usage"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/faultstore"
+	"spillway/tests/rig"
+	"spillway/tests/sim/script"
 )
 
 // Defect bends the gateway in a way that the judge must see. The zero value
@@ -66,7 +67,7 @@ func Play(t *testing.T, s Schedule, defect Defect) *Outcome {
 		defect.Schedule(&s)
 	}
 	out := &Outcome{Schedule: s}
-	counter() // outside of the bubble: it is shared
+	script.Counter() // outside of the bubble: it is shared
 	synctest.Test(t, func(t *testing.T) {
 		out.play(t, defect)
 	})
@@ -93,8 +94,8 @@ func (out *Outcome) play(t *testing.T, defect Defect) {
 		Instance:  "sim",
 		Store:     kept,
 		Transport: transport,
-		Counter:   counter(),
-		Random:    dice(s.Seed),
+		Counter:   script.Counter(),
+		Random:    script.Dice(s.Seed),
 		Observe: func(r *usage.Record) {
 			records := []usage.Record{*r}
 			if defect.Record != nil {
@@ -247,20 +248,8 @@ func (p *stage) send(r *request) {
 		})
 		defer timer.Stop()
 	}
-	p.serve(&client{stage: p, request: r, header: http.Header{}}, in)
-}
-
-func (p *stage) serve(w *client, in *http.Request) {
-	defer func() {
-		if v := recover(); v != nil {
-			if err, ok := v.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
-				panic(v)
-			}
-			w.request.aborted = true
-		}
-		p.history.note(&w.request.done)
-	}()
-	p.handler.ServeHTTP(w, in)
+	r.aborted = rig.Serve(p.handler, &client{stage: p, request: r, header: http.Header{}}, in)
+	p.history.note(&r.done)
 }
 
 // client is a client's end of a connection.

@@ -11,11 +11,11 @@
 package sim
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/faultstore"
+	"spillway/tests/sim/script"
 )
 
 // Schedule is one run as it was drawn from its seed. Times are offsets from the
@@ -136,22 +136,12 @@ type Trouble struct {
 }
 
 // draw is the source of a schedule's choices.
-type draw struct{ *rand.Rand }
-
-func (d draw) chance(p float64) bool { return d.Float64() < p }
-
-// between returns a number in [low, high].
-func (d draw) between(low, high int) int { return low + d.IntN(high-low+1) }
-
-// span returns a duration in [low, high).
-func (d draw) span(low, high time.Duration) time.Duration {
-	return low + time.Duration(d.Int64N(int64(high-low)))
-}
+type draw struct{ script.Draw }
 
 // size returns a number around base: mostly within a factor of 4.
 func (d draw) size(base int64) int64 {
 	factor := 1.0
-	for range d.between(0, 4) {
+	for range d.Between(0, 4) {
 		factor *= 0.7 + 0.9*d.Float64()
 	}
 	return max(1, int64(float64(base)*factor))
@@ -159,34 +149,34 @@ func (d draw) size(base int64) int64 {
 
 // Draw returns the schedule of a seed.
 func Draw(seed uint64) Schedule {
-	d := draw{rand.New(rand.NewPCG(seed, 0x5b111))}
+	d := draw{script.NewDraw(seed, 0x5b111)}
 	s := Schedule{
 		Seed:     seed,
-		Start:    d.span(0, time.Minute),
-		Length:   d.span(65*time.Second, 130*time.Second),
+		Start:    d.Span(0, time.Minute),
+		Length:   d.Span(65*time.Second, 130*time.Second),
 		Strategy: []string{"weighted", "leastLatency", "mostHeadroom"}[d.IntN(3)],
 		Failures: []int{2, 5, 5, 1000}[d.IntN(4)],
 	}
-	if d.chance(0.3) {
-		s.Start = time.Minute - d.span(time.Microsecond, 2*time.Second)
+	if d.Chance(0.3) {
+		s.Start = time.Minute - d.Span(time.Microsecond, 2*time.Second)
 	}
-	if d.chance(0.1) {
-		s.MaxWait = d.span(time.Millisecond, 5*time.Second)
+	if d.Chance(0.1) {
+		s.MaxWait = d.Span(time.Millisecond, 5*time.Second)
 	}
 	base := int64(20) << d.IntN(5)
-	for i := range d.between(1, 3) {
+	for i := range d.Between(1, 3) {
 		s.Members = append(s.Members, d.member(i, base))
 	}
 	s.Consumers = append(s.Consumers, Consumer{})
-	for range d.between(0, 2) {
+	for range d.Between(0, 2) {
 		s.Consumers = append(s.Consumers, d.consumer(base))
 	}
 	d.users(&s, base)
 	d.troubles(&s)
-	if d.chance(0.15) {
+	if d.Chance(0.15) {
 		d.storeFaults(&s)
-	} else if d.chance(0.1) {
-		s.Probe = d.between(1, 6)
+	} else if d.Chance(0.1) {
+		s.Probe = d.Between(1, 6)
 	}
 	return s
 }
@@ -195,55 +185,55 @@ func (d draw) member(i int, base int64) Member {
 	m := Member{
 		Kind:      []Kind{Metered, Metered, Metered, Settled, Settled, Unlimited, Unknown}[d.IntN(7)],
 		API:       []string{"azure", "azure", "azure-v1", "openai"}[d.IntN(4)],
-		Priority:  []int{1 + i, 1 + i, 1, d.between(1, 3)}[d.IntN(4)],
-		Weight:    d.between(1, 5),
-		FirstByte: d.span(time.Millisecond, 1500*time.Millisecond),
-		PerToken:  d.span(time.Microsecond, 40*time.Millisecond),
-		Output:    int64(d.between(1, 25)),
+		Priority:  []int{1 + i, 1 + i, 1, d.Between(1, 3)}[d.IntN(4)],
+		Weight:    d.Between(1, 5),
+		FirstByte: d.Span(time.Millisecond, 1500*time.Millisecond),
+		PerToken:  d.Span(time.Microsecond, 40*time.Millisecond),
+		Output:    int64(d.Between(1, 25)),
 		Retry: []azureopenai.RetryForm{azureopenai.RetryDefault, azureopenai.RetryDefault, azureopenai.RetryInt,
 			azureopenai.RetryFloat, azureopenai.RetryMillis, azureopenai.RetryNone}[d.IntN(6)],
 	}
 	if m.Retry == azureopenai.RetryNone && m.API == "openai" {
 		m.Retry = azureopenai.RetryDefault // this dialect has other headers that tell
 	}
-	if m.Kind == Unlimited && i == 0 && d.chance(0.7) {
+	if m.Kind == Unlimited && i == 0 && d.Chance(0.7) {
 		m.Kind = Metered // else nothing would ever spill
 	}
 	if m.Kind != Unlimited {
-		m.Tokens = base * int64(d.between(2, 14))
-		if d.chance(0.2) {
+		m.Tokens = base * int64(d.Between(2, 14))
+		if d.Chance(0.2) {
 			m.Tokens *= 30
 		}
-		m.PTU = m.Kind == Unknown && d.chance(0.5)
+		m.PTU = m.Kind == Unknown && d.Chance(0.5)
 	}
-	if m.Kind != Unknown && d.chance(0.25) {
-		m.Requests = 6 * int64(d.between(1, 6))
+	if m.Kind != Unknown && d.Chance(0.25) {
+		m.Requests = 6 * int64(d.Between(1, 6))
 	}
-	if (m.Kind == Metered || m.Kind == Settled) && d.chance(0.25) {
-		m.SpillBelow = m.Tokens / int64(d.between(2, 20))
+	if (m.Kind == Metered || m.Kind == Settled) && d.Chance(0.25) {
+		m.SpillBelow = m.Tokens / int64(d.Between(2, 20))
 	}
 	return m
 }
 
 func (d draw) consumer(base int64) Consumer {
 	var c Consumer
-	if d.chance(0.4) {
-		c.Requests = int64(d.between(2, 20))
+	if d.Chance(0.4) {
+		c.Requests = int64(d.Between(2, 20))
 	}
 	switch d.IntN(4) {
 	case 0:
-		c.Tokens = base * int64(d.between(4, 40))
+		c.Tokens = base * int64(d.Between(4, 40))
 	case 1:
 		c.NoSpill = true
 	case 2:
-		c.SpillCap = base * int64(d.between(3, 20))
+		c.SpillCap = base * int64(d.Between(3, 20))
 	}
 	return c
 }
 
 func (d draw) users(s *Schedule, base int64) {
-	left := d.between(20, 110)
-	users := d.between(1, 30)
+	left := d.Between(20, 110)
+	users := d.Between(1, 30)
 	for i := range users {
 		calls := left / (users - i)
 		left -= calls
@@ -252,28 +242,28 @@ func (d draw) users(s *Schedule, base int64) {
 		}
 		u := User{
 			Consumer: d.IntN(len(s.Consumers)),
-			Closed:   d.chance(0.5),
-			Begin:    d.span(0, s.Length),
-			Obeys:    d.chance(0.5),
-			Haste:    d.span(50*time.Millisecond, 5*time.Second),
+			Closed:   d.Chance(0.5),
+			Begin:    d.Span(0, s.Length),
+			Obeys:    d.Chance(0.5),
+			Haste:    d.Span(50*time.Millisecond, 5*time.Second),
 		}
-		if d.chance(0.4) {
-			u.Begin = d.span(0, time.Millisecond)
+		if d.Chance(0.4) {
+			u.Begin = d.Span(0, time.Millisecond)
 		}
 		at := u.Begin
-		gap := d.span(10*time.Millisecond, 2*s.Length/time.Duration(calls))
-		burst := !u.Closed && d.chance(0.4)
+		gap := d.Span(10*time.Millisecond, 2*s.Length/time.Duration(calls))
+		burst := !u.Closed && d.Chance(0.4)
 		if burst {
 			at = d.burst(s)
 			gap = 0 // all at the same instant
-			if d.chance(0.8) {
+			if d.Chance(0.8) {
 				gap = 20 * time.Nanosecond
 			}
 		}
 		for range calls {
 			c := d.call(s, base, s.Consumers[u.Consumer])
 			if c.At = at; gap > 0 {
-				at += d.span(0, 2*gap)
+				at += d.Span(0, 2*gap)
 			}
 			u.Calls = append(u.Calls, c)
 		}
@@ -289,49 +279,49 @@ func (d draw) burst(s *Schedule) time.Duration {
 	case 0:
 		return edge
 	case 1:
-		return max(0, edge+d.span(-time.Millisecond, time.Millisecond))
+		return max(0, edge+d.Span(-time.Millisecond, time.Millisecond))
 	}
-	return d.span(0, s.Length)
+	return d.Span(0, s.Length)
 }
 
 func (d draw) call(s *Schedule, base int64, consumer Consumer) Call {
 	c := Call{
 		Prompt:  min(d.IntN(len(prompts)), d.IntN(len(prompts))),
 		Max:     d.size(base),
-		Stream:  d.chance(0.4),
-		Classic: d.chance(0.3),
+		Stream:  d.Chance(0.4),
+		Classic: d.Chance(0.3),
 	}
 	switch {
-	case d.chance(0.03): // as large as a limit, or larger
-		c.Max = max(1, s.Members[d.IntN(len(s.Members))].Tokens+int64(d.between(-20, 20)))
-	case d.chance(0.15) && consumer.Tokens == 0:
+	case d.Chance(0.03): // as large as a limit, or larger
+		c.Max = max(1, s.Members[d.IntN(len(s.Members))].Tokens+int64(d.Between(-20, 20)))
+	case d.Chance(0.15) && consumer.Tokens == 0:
 		c.Max = 0
 	}
-	if d.chance(0.05) {
+	if d.Chance(0.05) {
 		c.N = 2
 	}
-	if d.chance(0.08) {
-		c.LeaveAfter = d.span(time.Microsecond, 3*time.Second)
+	if d.Chance(0.08) {
+		c.LeaveAfter = d.Span(time.Microsecond, 3*time.Second)
 	}
 	return c
 }
 
 func (d draw) troubles(s *Schedule) {
-	for range d.between(0, 4) {
-		f := azureopenai.Fault{Times: int64(d.between(1, 4))}
-		if d.chance(0.3) {
-			f.Times = int64(d.between(4, 12))
+	for range d.Between(0, 4) {
+		f := azureopenai.Fault{Times: int64(d.Between(1, 4))}
+		if d.Chance(0.3) {
+			f.Times = int64(d.Between(4, 12))
 		}
 		switch d.IntN(12) {
 		case 0, 1:
 			f.Kind, f.Throttle = azureopenai.FaultThrottle, azureopenai.ThrottleCapacity
-			f.RetryAfter = d.span(time.Millisecond, 20*time.Second)
-			if d.chance(0.1) {
-				f.RetryAfter = d.span(time.Minute, time.Hour)
+			f.RetryAfter = d.Span(time.Millisecond, 20*time.Second)
+			if d.Chance(0.1) {
+				f.RetryAfter = d.Span(time.Minute, time.Hour)
 			}
 		case 2:
 			f.Kind, f.Status = azureopenai.FaultStatus, []int{500, 502, 503, 504, 408, 401, 404}[d.IntN(7)]
-			f.Uncharged = d.chance(0.5)
+			f.Uncharged = d.Chance(0.5)
 		case 3:
 			f.Kind = azureopenai.FaultRefuse
 		case 4:
@@ -339,13 +329,13 @@ func (d draw) troubles(s *Schedule) {
 		case 5:
 			f.Kind = azureopenai.FaultHangBeforeHeaders
 		case 6:
-			f.Kind, f.Events = azureopenai.FaultHangAfterHeaders, int64(d.between(0, 4))
+			f.Kind, f.Events = azureopenai.FaultHangAfterHeaders, int64(d.Between(0, 4))
 		case 7:
-			f.Kind, f.Events = azureopenai.FaultCut, int64(d.between(0, 4))
+			f.Kind, f.Events = azureopenai.FaultCut, int64(d.Between(0, 4))
 		case 8:
-			f.Kind, f.Events = azureopenai.FaultStreamError, int64(d.between(0, 4))
+			f.Kind, f.Events = azureopenai.FaultStreamError, int64(d.Between(0, 4))
 		case 9:
-			f.Kind, f.Events = azureopenai.FaultMalformedSSE, int64(d.between(0, 3))
+			f.Kind, f.Events = azureopenai.FaultMalformedSSE, int64(d.Between(0, 3))
 		case 10:
 			f.Kind = []azureopenai.FaultKind{azureopenai.FaultBadJSON, azureopenai.FaultContentType}[d.IntN(2)]
 		case 11:
@@ -354,7 +344,7 @@ func (d draw) troubles(s *Schedule) {
 		}
 		f.Header = map[string]string{headerFault: string(f.Kind)}
 		s.Troubles = append(s.Troubles, Trouble{
-			At:     d.span(0, s.Length),
+			At:     d.Span(0, s.Length),
 			Member: d.IntN(len(s.Members)),
 			Fault:  f,
 		})
@@ -365,20 +355,20 @@ func (d draw) storeFaults(s *Schedule) {
 	s.Store = make(map[faultstore.Fault]float64)
 	for _, f := range []faultstore.Fault{faultstore.Refused, faultstore.RequestLost, faultstore.AnswerLost,
 		faultstore.LateApply, faultstore.Conflicted, faultstore.Delayed} {
-		if d.chance(0.6) {
+		if d.Chance(0.6) {
 			s.Store[f] = 0.15 * d.Float64()
 		}
 	}
-	if d.chance(0.4) {
+	if d.Chance(0.4) {
 		s.Outage = d.within(s)
 	}
-	if d.chance(0.4) {
+	if d.Chance(0.4) {
 		s.ReadOnly = d.within(s)
 	}
 }
 
 // within is a part of the run.
 func (d draw) within(s *Schedule) Span {
-	from := d.span(0, s.Length)
-	return Span{from, from + d.span(time.Second, 30*time.Second)}
+	from := d.Span(0, s.Length)
+	return Span{from, from + d.Span(time.Second, 30*time.Second)}
 }

@@ -3,15 +3,14 @@ package sim
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
-	"spillway/shared/tokens"
 	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/sim/script"
 )
 
 const (
-	model          = "gpt-4o"
+	model          = script.Model
 	deploymentName = "d"
 	adminKey       = "an admin key for simulations"
 	// headerFault marks the answers that a trouble of the schedule bent.
@@ -144,36 +143,13 @@ func (m *Member) perSlice() int64 {
 	return m.Requests * int64(m.slice()/time.Second) / 60
 }
 
-// prompts are the texts that calls send: tokens is their true size as a chat of
-// one message, characters their length. The words are one token each in the
-// simulator's and in the gateway's vocabulary alike, so that a count of the
-// gateway's can be told from an estimate.
-var prompts = makePrompts(1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 180, 300)
-
-type prompt struct {
-	text               string
-	tokens, characters int64
-}
-
-var vocabulary = strings.Fields("the water of a lake and its level while rain comes than can take more until they go over to other parts")
-
-func makePrompts(lengths ...int) []prompt {
-	made := make([]prompt, len(lengths))
-	for i, n := range lengths {
-		words := make([]string, n)
-		for j := range words {
-			words[j] = vocabulary[(i+5*j)%len(vocabulary)]
-		}
-		text := strings.Join(words, " ")
-		made[i] = prompt{text: text, tokens: azureopenai.CountTokens(text) + 6, characters: int64(len(text))}
-	}
-	return made
-}
+// prompts are the texts that calls send.
+var prompts = script.Prompts(1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 180, 300)
 
 // body is the call as JSON.
 func (c *Call) body() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `{"model":%q,"messages":[{"role":"user","content":%q}]`, model, prompts[c.Prompt].text)
+	fmt.Fprintf(&b, `{"model":%q,"messages":[{"role":"user","content":%q}]`, model, prompts[c.Prompt].Text)
 	if c.Max > 0 {
 		fmt.Fprintf(&b, `,"max_tokens":%d`, c.Max)
 	}
@@ -193,7 +169,7 @@ func (c *Call) output() int64 { return c.Max * max(1, c.N) }
 // charge is what Azure's limiter books: a quarter of the characters, rounded
 // up, and the largest output.
 func (c *Call) charge() int64 {
-	return max(1, (prompts[c.Prompt].characters+3)/4+c.output())
+	return max(1, (prompts[c.Prompt].Characters+3)/4+c.output())
 }
 
 // frame is how much more the gateway counts for the frame of a message than the
@@ -201,30 +177,11 @@ func (c *Call) charge() int64 {
 const frame = 1
 
 // exact is the reservation of a limit that is settled, if the prompt is counted.
-func (c *Call) exact() int64 { return prompts[c.Prompt].tokens + frame + c.output() }
+func (c *Call) exact() int64 { return prompts[c.Prompt].Tokens + frame + c.output() }
 
 func (c *Call) path() string {
 	if c.Classic {
 		return "/openai/deployments/" + model + "/chat/completions?api-version=2024-10-21"
 	}
 	return "/v1/chat/completions"
-}
-
-// counter is shared by all gateways: its vocabularies take long to build.
-var counter = sync.OnceValue(func() *tokens.Counter {
-	c := tokens.NewCounter()
-	<-c.Warm(model)
-	return c
-})
-
-// dice is a source of randomness for one gateway. What it gives hangs on the seed
-// and on virtual time, and not on who of several goroutines asks first, so that a
-// seed repeats its run.
-func dice(seed uint64) func(n uint64) uint64 {
-	return func(n uint64) uint64 {
-		x := seed ^ uint64(time.Now().UnixNano())*0x9e3779b97f4a7c15 ^ n*0xd1342543de82ef95
-		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9 // the finalizer of SplitMix64
-		x = (x ^ x>>27) * 0x94d049bb133111eb
-		return (x ^ x>>31) % max(n, 1)
-	}
 }

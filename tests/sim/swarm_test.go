@@ -2,23 +2,23 @@ package sim
 
 import (
 	"flag"
-	"fmt"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"spillway/tests/race"
 	"spillway/tests/sim/swarm"
+	"spillway/tests/sim/tally"
+	"spillway/tests/sim/verdict"
 )
 
 var figures = flag.Bool("figures", false, "measure the largest fleets as well, which takes minutes")
 
 // swarmSize is how many instances and seeds a test run plays. The race detector
 // makes each about ten times slower.
-func swarmSize() (instances int, seeds int64, full bool) {
+func swarmSize() (instances, seeds int, full bool) {
 	switch {
-	case defaultSeeds < 10_000: // Under the race detector.
+	case race.Enabled:
 		return 60, 1, false
 	case testing.Short():
 		return 100, 2, false
@@ -27,13 +27,12 @@ func swarmSize() (instances int, seeds int64, full bool) {
 	}
 }
 
+const swarmRuns repeat = "go test ./tests/sim -run 'TestSwarm$' -seed=%d"
+
 // TestSwarm plays ten minutes of a thousand instances on one store, in virtual
 // time, while everything goes wrong, and has it judged from outside.
 func TestSwarm(t *testing.T) {
 	instances, count, full := swarmSize()
-	if *seeds > 0 {
-		count = int64(*seeds)
-	}
 	if *oneSeed >= 0 {
 		r := playSwarm(t, swarm.Faulty(uint64(*oneSeed), instances, 10*time.Minute))
 		t.Logf("\n%s", r.Tally)
@@ -42,33 +41,27 @@ func TestSwarm(t *testing.T) {
 		}
 		return
 	}
+	if *seeds > 0 {
+		count = *seeds
+	}
 	var (
-		next  atomic.Int64
-		mu    sync.Mutex
-		tally = swarm.Tally{}
-		sum   swarm.Figures
+		mu  sync.Mutex
+		sum swarm.Figures
 	)
-	t.Run("sweep", func(t *testing.T) {
-		for worker := range runtime.GOMAXPROCS(0) {
-			t.Run(fmt.Sprintf("worker %d", worker), func(t *testing.T) {
-				t.Parallel()
-				for seed := next.Add(1) - 1; seed < count && !t.Failed(); seed = next.Add(1) - 1 {
-					r := playSwarm(t, swarm.Faulty(uint64(seed), instances, 10*time.Minute))
-					mu.Lock()
-					tally.Merge(r.Tally)
-					for i := range r.Minutes {
-						sum.Merge(&r.Minutes[i])
-					}
-					mu.Unlock()
-				}
-			})
+	total := swarmRuns.sweep(t, count, func(t *testing.T, seed uint64) (tally.Counts, []verdict.Violation) {
+		r := swarm.Play(t, swarm.Faulty(seed, instances, 10*time.Minute))
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range r.Minutes {
+			sum.Merge(&r.Minutes[i])
 		}
+		return r.Tally, r.Found
 	})
-	t.Logf("%d seeds of %d instances:\n%s%+v", count, instances, tally, sum)
+	t.Logf("%d seeds of %d instances:\n%s%+v", count, instances, total, sum)
 	if t.Failed() || !full {
 		return
 	}
-	for _, missing := range tally.Missing() {
+	for _, missing := range swarm.Missing(total) {
 		t.Errorf("the run is void: it did not exercise enough of %s", missing)
 	}
 }
@@ -77,11 +70,9 @@ func TestSwarm(t *testing.T) {
 func playSwarm(t *testing.T, c swarm.Config) *swarm.Result {
 	t.Helper()
 	r := swarm.Play(t, c)
-	for _, v := range r.Found {
-		t.Errorf("seed %d at %v: %s: %s", c.Seed, v.At, v.Rule, v.What)
-	}
+	swarmRuns.report(t, c.Seed, r.Found)
 	if len(r.Found) > 0 {
-		t.Errorf("in all %v; see it again with: go test ./tests/sim -run 'TestSwarm$' -seed=%d", r.Broken, c.Seed)
+		t.Errorf("in all, violations by rule: %v", r.Broken)
 	}
 	return r
 }

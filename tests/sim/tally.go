@@ -1,16 +1,11 @@
 package sim
 
 import (
-	"fmt"
 	"net/http"
-	"slices"
 
 	"spillway/tests/fakes/faultstore"
 	"spillway/tests/sim/tally"
 )
-
-// Tally counts what schedules have exercised.
-type Tally map[string]int64
 
 // What is counted besides the faults.
 const (
@@ -27,9 +22,9 @@ const (
 	countTokens    = "tokens measured"
 )
 
-// Add counts a schedule.
-func (t Tally) Add(out *Outcome) {
-	t[countSchedules]++
+// tally counts what the schedule has exercised.
+func (out *Outcome) tally() tally.Counts {
+	t := tally.Counts{countSchedules: 1}
 	for _, s := range out.stats {
 		for kind, n := range s.Faults {
 			t["backend: "+string(kind)] += n
@@ -66,35 +61,22 @@ func (t Tally) Add(out *Outcome) {
 			t[countSpilled]++
 		}
 	}
+	return t
 }
 
-// Merge adds another tally.
-func (t Tally) Merge(other Tally) {
-	for name, n := range other {
-		t[name] += n
-	}
-}
-
-// Missing returns what a run of full length must have exercised and did not
+// missing returns what a run of full length must have exercised and this one did not
 // exercise often enough for its own length: such a run proves nothing.
-func (t Tally) Missing() []string {
+func missing(total tally.Counts) []string {
 	const full = 10_000
-	want := map[string]int64{countSpilled: 1000, countRefused: 1000, countOwn: 1000, countLeft: 1000, countBroken: 100, countProbes: 100}
+	wanted := tally.Counts{countSpilled: 1000, countRefused: 1000, countOwn: 1000, countLeft: 1000, countBroken: 100, countProbes: 100}
 	for _, kind := range faultKinds {
-		want["backend: "+string(kind)] = 100
+		wanted["backend: "+string(kind)] = 100
 	}
 	for _, fault := range faultstore.All() {
-		want["store: "+fault.String()] = 100
+		wanted["store: "+fault.String()] = 100
 	}
-	var missing []string
-	for name, n := range want {
-		if n = n * t[countSchedules] / full; t[name] < n {
-			missing = append(missing, fmt.Sprintf("%s: %d of at least %d", name, t[name], n))
-		}
+	for name := range wanted {
+		wanted[name] = wanted[name] * total[countSchedules] / full
 	}
-	slices.Sort(missing)
-	return missing
+	return total.Missing(wanted)
 }
-
-// String is a table.
-func (t Tally) String() string { return tally.Table(t) }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"spillway/tests/model/search"
+	"spillway/tests/race"
 )
 
 // everythingOfThrottles is what must happen in a search of throttles.
@@ -23,7 +24,7 @@ func TestThrottles(t *testing.T) {
 		{instances: 2, end: 6, faults: 1, crashes: 1, asks: 2},
 		{instances: 3, end: 6, faults: 1, crashes: 0, asks: 2},
 	}
-	if reduced || testing.Short() {
+	if race.Enabled || testing.Short() {
 		skies = []throttles{
 			{instances: 2, end: 5, faults: 1, crashes: 1, asks: 1},
 			{instances: 2, end: 4, faults: 0, crashes: 0, asks: 2},

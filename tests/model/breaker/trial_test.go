@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"spillway/tests/model/search"
+	"spillway/tests/race"
 )
 
 // everything is what must happen in a search of trials for it to prove anything.
@@ -27,7 +28,7 @@ func TestTrials(t *testing.T) {
 		{instances: 3, end: 6, faults: 1, crashes: 1, openings: 0, last: 2},
 		{instances: 3, end: 4, faults: 0, crashes: 1, openings: 1, last: 2},
 	}
-	if reduced || testing.Short() {
+	if race.Enabled || testing.Short() {
 		worlds = []trials{
 			{instances: 2, end: 4, faults: 1, crashes: 1, openings: 1, last: 2},
 			{instances: 3, end: 4, faults: 0, crashes: 0, openings: 0, last: 2},
@@ -47,7 +48,7 @@ func TestTrials(t *testing.T) {
 // From every state the fleet recovers.
 func TestTrialsEnd(t *testing.T) {
 	m := trials{instances: 2, end: 5, faults: 1, crashes: 1, last: 2}
-	if reduced || testing.Short() {
+	if race.Enabled || testing.Short() {
 		m.end, m.faults = 4, 0
 	}
 	mustHold(t, m.healing())

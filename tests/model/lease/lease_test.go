@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"spillway/tests/model/search"
+	"spillway/tests/race"
 )
 
 // configs are what is searched, each completely. Together they contain everything
@@ -140,7 +141,7 @@ func sizes(units ...int8) []int8 { return units }
 func TestEveryHistoryHoldsTheRules(t *testing.T) {
 	var results []search.Result
 	states := 0
-	reduce := small || testing.Short()
+	reduce := race.Enabled || testing.Short()
 	for _, c := range configs {
 		if reduce {
 			c = c.reduced()
@@ -260,7 +261,7 @@ func TestSeededDefectsAreFound(t *testing.T) {
 		seen[test.defect] = true
 		t.Run(test.name, func(t *testing.T) {
 			o := search.Options{}
-			if small || testing.Short() {
+			if race.Enabled || testing.Short() {
 				o.MaxStates = 70_000
 			}
 			r := search.Search(Model(test.config, test.defect, test.rule), o)

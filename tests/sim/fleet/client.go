@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"time"
+
+	"spillway/tests/rig"
 )
 
 // send makes one call through the load balancer, and waits for its end.
@@ -49,7 +51,8 @@ func (p *play) send(r *request) {
 	in := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(r.body())).WithContext(ctx)
 	in.Header = http.Header{"Content-Type": {"application/json"}, "Api-Key": {key(r.Consumer)}, headerID: {r.id}}
 	p.history.note(&r.entered)
-	p.serve(w, in)
+	r.aborted = rig.Serve(p.tamper.handler(i, i.rig), w, in)
+	p.history.note(&r.done)
 	if i.gone() {
 		p.lose(r)
 	}
@@ -68,19 +71,6 @@ func (p *play) lose(r *request) {
 	defer p.history.mu.Unlock()
 	r.lost = true
 	r.done = p.history.mark()
-}
-
-func (p *play) serve(w *client, in *http.Request) {
-	defer func() {
-		if v := recover(); v != nil {
-			if err, ok := v.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
-				panic(v)
-			}
-			w.request.aborted = true
-		}
-		p.history.note(&w.request.done)
-	}()
-	p.tamper.handler(w.instance, w.instance.rig).ServeHTTP(w, in)
 }
 
 // client is a client's end of a connection.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/sim/tally"
 )
 
 // collect asks the backends what became of each attempt.
@@ -63,5 +64,5 @@ func (p *play) count() {
 		}
 	}
 	perMille := p.operations.Load() * 1000 / max(int64(len(p.history.requests)), 1)
-	t[most+"store operations per 1,000 requests in one seed"] = perMille
+	t[tally.Most+"store operations per 1,000 requests in one seed"] = perMille
 }

@@ -2,12 +2,12 @@ package fleet
 
 import (
 	"math"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/faultstore"
+	"spillway/tests/sim/script"
 )
 
 // instances is how many there are at the beginning.
@@ -17,17 +17,7 @@ const instances = 10
 const lastWord = 12 * time.Second
 
 // draw is the source of a schedule's choices.
-type draw struct{ *rand.Rand }
-
-func (d draw) chance(p float64) bool { return d.Float64() < p }
-
-// between returns a number in [low, high].
-func (d draw) between(low, high int) int { return low + d.IntN(high-low+1) }
-
-// span returns a duration in [low, high).
-func (d draw) span(low, high time.Duration) time.Duration {
-	return low + time.Duration(d.Int64N(int64(high-low)))
-}
+type draw struct{ script.Draw }
 
 // size is log-normal.
 func (d draw) size(median, sigma float64, most int64) int64 {
@@ -36,8 +26,8 @@ func (d draw) size(median, sigma float64, most int64) int64 {
 
 // Draw returns the schedule of a seed.
 func Draw(seed uint64) Schedule {
-	d := draw{rand.New(rand.NewPCG(seed, 0xf1ee7))}
-	s := Schedule{Seed: seed, Policy: "allow", Start: d.span(0, 50*time.Second), Failures: d.between(1, 3)}
+	d := draw{script.NewDraw(seed, 0xf1ee7)}
+	s := Schedule{Seed: seed, Policy: "allow", Start: d.Span(0, 50*time.Second), Failures: d.Between(1, 3)}
 	switch n := d.IntN(20); {
 	case n < 4:
 		s.World = TableOnly
@@ -45,9 +35,9 @@ func Draw(seed uint64) Schedule {
 		s.World = Calm
 	default:
 		s.Policy = []string{"allow", "fairShare", "deny"}[d.IntN(3)]
-		s.Tended = d.chance(0.3)
+		s.Tended = d.Chance(0.3)
 	}
-	s.Stop = s.Start + d.span(100*time.Second, 140*time.Second)
+	s.Stop = s.Start + d.Span(100*time.Second, 140*time.Second)
 	s.Audit = (s.Stop/time.Minute + 2) * time.Minute
 	d.backends(&s)
 	d.consumers(&s)
@@ -71,23 +61,23 @@ func window(at time.Duration) time.Duration { return at.Truncate(time.Minute) }
 const never = 10_000_000
 
 func (d draw) backends(s *Schedule) {
-	for i := range d.between(3, 4) {
+	for i := range d.Between(3, 4) {
 		b := Backend{
-			Priority:  min(1+i, d.between(1, 2)+i/2),
-			Weight:    d.between(1, 3),
-			Settled:   d.chance(0.4),
-			Tokens:    int64(d.between(3000, 12000)),
-			Enforced:  d.chance(0.5),
-			FirstByte: d.span(10*time.Millisecond, 900*time.Millisecond),
-			PerToken:  d.span(100*time.Microsecond, 8*time.Millisecond),
+			Priority:  min(1+i, d.Between(1, 2)+i/2),
+			Weight:    d.Between(1, 3),
+			Settled:   d.Chance(0.4),
+			Tokens:    int64(d.Between(3000, 12000)),
+			Enforced:  d.Chance(0.5),
+			FirstByte: d.Span(10*time.Millisecond, 900*time.Millisecond),
+			PerToken:  d.Span(100*time.Microsecond, 8*time.Millisecond),
 			Retry: []azureopenai.RetryForm{azureopenai.RetryDefault, azureopenai.RetryInt, azureopenai.RetryMillis,
 				azureopenai.RetryNone, azureopenai.RetryNegative}[d.IntN(5)],
-			MinusOne: d.chance(0.3),
+			MinusOne: d.Chance(0.3),
 		}
-		if d.chance(0.3) {
-			b.Requests = 6 * int64(d.between(8, 30))
+		if d.Chance(0.3) {
+			b.Requests = 6 * int64(d.Between(8, 30))
 		}
-		if i == 2 && d.chance(0.5) {
+		if i == 2 && d.Chance(0.5) {
 			b.Tokens = 0
 		}
 		if s.World != Mixed {
@@ -114,15 +104,15 @@ const (
 
 func (d draw) consumers(s *Schedule) {
 	s.Consumers = make([]Consumer, kindsOfConsumers)
-	s.Consumers[byTokens].Tokens = int64(d.between(1500, 7000))
-	s.Consumers[byBoth] = Consumer{Tokens: int64(d.between(2000, 8000)), Requests: int64(d.between(8, 40))}
-	s.Consumers[small].Tokens = int64(d.between(300, 500))
+	s.Consumers[byTokens].Tokens = int64(d.Between(1500, 7000))
+	s.Consumers[byBoth] = Consumer{Tokens: int64(d.Between(2000, 8000)), Requests: int64(d.Between(8, 40))}
+	s.Consumers[small].Tokens = int64(d.Between(300, 500))
 	if s.World != Mixed {
 		s.Consumers[byTokens].Tokens = never
 		s.Consumers[byBoth] = Consumer{Tokens: never, Requests: never}
 	}
 	if s.World == Calm {
-		s.Consumers[byBoth].Requests = int64(d.between(3, 15))
+		s.Consumers[byBoth].Requests = int64(d.Between(3, 15))
 		s.Consumers[small].Tokens = 4500 // less than what must be refused, more than all the rest
 	}
 }
@@ -134,15 +124,15 @@ func (d draw) instances(s *Schedule) {
 	if s.World != Mixed {
 		return
 	}
-	if d.chance(0.4) {
-		born := min(window(s.Start+d.span(0, 90*time.Second))+time.Minute, s.Stop-time.Second)
-		for range d.between(3, 6) {
-			s.Instances = append(s.Instances, Instance{Born: born + d.span(0, 2*time.Millisecond), Storm: true})
+	if d.Chance(0.4) {
+		born := min(window(s.Start+d.Span(0, 90*time.Second))+time.Minute, s.Stop-time.Second)
+		for range d.Between(3, 6) {
+			s.Instances = append(s.Instances, Instance{Born: born + d.Span(0, 2*time.Millisecond), Storm: true})
 		}
 	}
 	for i := range s.Instances {
-		if d.chance(0.25) {
-			s.Instances[i].Skew = []time.Duration{-2 * time.Second, 2 * time.Second, d.span(-2*time.Second, 2*time.Second)}[d.IntN(3)]
+		if d.Chance(0.25) {
+			s.Instances[i].Skew = []time.Duration{-2 * time.Second, 2 * time.Second, d.Span(-2*time.Second, 2*time.Second)}[d.IntN(3)]
 		}
 	}
 	// Two always live. Who crashes or ends is replaced a little later.
@@ -154,15 +144,15 @@ func (d draw) instances(s *Schedule) {
 		case 2:
 			it.Fate = Terminates
 		case 3:
-			it.Fate, it.For = Freezes, d.span(time.Second, 70*time.Second)
+			it.Fate, it.For = Freezes, d.Span(time.Second, 70*time.Second)
 		default:
 			continue
 		}
 		it.At = d.moment(s)
 		if it.Fate == Freezes {
 			it.For = max(time.Second, min(it.For, s.Stop-it.At))
-		} else if d.chance(0.7) {
-			heir := Instance{Born: min(it.At+d.span(time.Millisecond, 5*time.Second), s.Stop), Skew: it.Skew}
+		} else if d.Chance(0.7) {
+			heir := Instance{Born: min(it.At+d.Span(time.Millisecond, 5*time.Second), s.Stop), Skew: it.Skew}
 			s.Instances = append(s.Instances, heir)
 		}
 	}
@@ -170,30 +160,30 @@ func (d draw) instances(s *Schedule) {
 
 // moment is one in the time of faults, often just before or after an edge.
 func (d draw) moment(s *Schedule) time.Duration {
-	at := d.span(s.Start, s.Stop-time.Second)
-	if d.chance(0.3) {
-		at = window(at) + time.Minute + d.span(-300*time.Millisecond, 300*time.Millisecond)
+	at := d.Span(s.Start, s.Stop-time.Second)
+	if d.Chance(0.3) {
+		at = window(at) + time.Minute + d.Span(-300*time.Millisecond, 300*time.Millisecond)
 	}
 	return min(max(at, s.Start), s.Stop-time.Second)
 }
 
 func (d draw) traffic(s *Schedule) {
-	left := d.between(110, 190)
+	left := d.Between(110, 190)
 	for left > 0 {
 		n := min(left, 1)
-		at, gap := d.span(s.Start, s.Stop), time.Duration(0)
-		if d.chance(0.06) {
-			n, gap = min(left, d.between(3, 25)), d.span(time.Microsecond, 20*time.Millisecond)
+		at, gap := d.Span(s.Start, s.Stop), time.Duration(0)
+		if d.Chance(0.06) {
+			n, gap = min(left, d.Between(3, 25)), d.Span(time.Microsecond, 20*time.Millisecond)
 			at = d.moment(s)
 		}
 		for range n {
 			s.Requests = append(s.Requests, d.request(s, at))
-			at += d.span(0, 2*gap+1)
+			at += d.Span(0, 2*gap+1)
 		}
 		left -= n
 	}
-	for range d.between(20, 40) { // lighter, and nothing goes wrong any more
-		r := d.request(s, d.span(s.Stop, s.Audit-15*time.Second))
+	for range d.Between(20, 40) { // lighter, and nothing goes wrong any more
+		r := d.request(s, d.Span(s.Stop, s.Audit-15*time.Second))
 		r.LeaveAfter, r.LeaveAtByte, r.Slow = 0, 0, 0
 		r.Max = min(r.Max, 100)
 		s.Requests = append(s.Requests, r)
@@ -205,7 +195,7 @@ func (d draw) traffic(s *Schedule) {
 func (d draw) audit(s *Schedule) {
 	end := s.Audit + time.Minute - lastWord - 20*time.Second
 	for i := range 36 {
-		r := d.request(s, d.span(s.Audit+4*time.Second, end))
+		r := d.request(s, d.Span(s.Audit+4*time.Second, end))
 		r.LeaveAfter, r.LeaveAtByte, r.Slow = 0, 0, 0
 		r.Consumer, r.Audit = free, MustServe
 		r.Max = d.size(20, 0.4, 40)
@@ -230,7 +220,7 @@ func (d draw) request(s *Schedule, at time.Duration) Request {
 		Consumer: []int{free, free, byTokens, byBoth}[d.IntN(4)],
 		Prompt:   min(d.IntN(len(prompts)), d.IntN(len(prompts))),
 		Max:      d.size(110, 0.9, 2000),
-		Stream:   d.chance(0.45),
+		Stream:   d.Chance(0.45),
 		Pick:     d.Uint64(),
 	}
 	if s.World == Calm && r.Consumer == byBoth {
@@ -241,27 +231,27 @@ func (d draw) request(s *Schedule, at time.Duration) Request {
 	}
 	switch d.IntN(30) {
 	case 0, 1:
-		r.LeaveAfter = d.span(time.Microsecond, 600*time.Millisecond)
+		r.LeaveAfter = d.Span(time.Microsecond, 600*time.Millisecond)
 	case 2, 3:
-		r.LeaveAtByte = d.between(1, 900)
+		r.LeaveAtByte = d.Between(1, 900)
 	case 4:
-		r.Slow = d.span(50*time.Millisecond, 1500*time.Millisecond)
+		r.Slow = d.Span(50*time.Millisecond, 1500*time.Millisecond)
 	}
 	return r
 }
 
 func (d draw) table(s *Schedule) {
 	s.Delay = [2]time.Duration{200 * time.Millisecond, 500 * time.Millisecond} // fifty times the usual
-	if d.chance(0.3) {
+	if d.Chance(0.3) {
 		s.Delay = [2]time.Duration{30 * time.Millisecond, 135 * time.Millisecond}
 	}
 	least, most := 0, 4
 	if s.World == TableOnly {
 		least, most = 2, 6
 	}
-	for range d.between(least, most) {
+	for range d.Between(least, most) {
 		from := d.moment(s)
-		f := TableFault{From: from, To: min(s.Stop, from+d.span(2*time.Second, 40*time.Second)), Rate: 0.02 + 0.13*d.Float64()}
+		f := TableFault{From: from, To: min(s.Stop, from+d.Span(2*time.Second, 40*time.Second)), Rate: 0.02 + 0.13*d.Float64()}
 		switch d.IntN(14) {
 		case 10:
 			f.Kind = faultstore.Busy
@@ -296,36 +286,36 @@ func (d draw) table(s *Schedule) {
 }
 
 func (d draw) troubles(s *Schedule) {
-	for range d.between(2, 7) {
+	for range d.Between(2, 7) {
 		t := Trouble{At: d.moment(s), Backend: d.IntN(len(s.Backends))}
-		f := azureopenai.Fault{Times: int64(d.between(1, 12))}
+		f := azureopenai.Fault{Times: int64(d.Between(1, 12))}
 		switch d.IntN(12) {
 		case 0, 1, 2:
 			f.Kind, f.Throttle = azureopenai.FaultThrottle, azureopenai.ThrottleCapacity
-			f.RetryAfter = d.span(time.Millisecond, 15*time.Second)
+			f.RetryAfter = d.Span(time.Millisecond, 15*time.Second)
 		case 3, 4, 11:
 			f.Kind, f.Status = azureopenai.FaultStatus, []int{500, 502, 503, 504}[d.IntN(4)]
-			if d.chance(0.5) { // sick for a while
-				f.Times, f.For = 0, d.span(5*time.Second, 40*time.Second)
+			if d.Chance(0.5) { // sick for a while
+				f.Times, f.For = 0, d.Span(5*time.Second, 40*time.Second)
 			}
 		case 5:
 			f.Kind = azureopenai.FaultRefuse
 		case 6:
 			f.Kind = azureopenai.FaultReset
 		case 7:
-			f.Kind, f.Events, f.Bytes = azureopenai.FaultCut, int64(d.between(1, 3)), int64(d.between(100, 400))
+			f.Kind, f.Events, f.Bytes = azureopenai.FaultCut, int64(d.Between(1, 3)), int64(d.Between(100, 400))
 		case 8:
-			f.Kind, f.Events = azureopenai.FaultHangAfterHeaders, int64(d.between(1, 3))
+			f.Kind, f.Events = azureopenai.FaultHangAfterHeaders, int64(d.Between(1, 3))
 		case 9:
-			f.Kind, f.Events = azureopenai.FaultStreamError, int64(d.between(0, 3))
+			f.Kind, f.Events = azureopenai.FaultStreamError, int64(d.Between(0, 3))
 		case 10:
 			b := &s.Backends[t.Backend]
 			if b.Tokens == 0 {
 				b.Tokens = 8000
 			}
 			b.Enforced = true
-			f.Kind, f.Times, f.For = azureopenai.FaultLowerLimit, 0, d.span(10*time.Second, 60*time.Second)
-			f.Limit = b.Tokens / int64(d.between(2, 4))
+			f.Kind, f.Times, f.For = azureopenai.FaultLowerLimit, 0, d.Span(10*time.Second, 60*time.Second)
+			f.Limit = b.Tokens / int64(d.Between(2, 4))
 		}
 		t.Fault = f
 		s.Troubles = append(s.Troubles, t)
@@ -336,7 +326,7 @@ func (d draw) ticks(s *Schedule) {
 	if s.Tended {
 		return
 	}
-	for at := s.Start + d.span(0, 10*time.Second); at < s.Audit+time.Minute-lastWord-5*time.Second; at += 10 * time.Second {
+	for at := s.Start + d.Span(0, 10*time.Second); at < s.Audit+time.Minute-lastWord-5*time.Second; at += 10 * time.Second {
 		t := Tick{At: at, Pick: d.Uint64()}
 		if at < s.Stop {
 			t.Kind = []TickKind{Once, Once, Once, Once, Skipped, Skipped, Doubled, Overlapping}[d.IntN(8)]

@@ -12,6 +12,7 @@ import (
 	"spillway/functions/app"
 	"spillway/shared/clock"
 	"spillway/tests/rig"
+	"spillway/tests/sim/script"
 )
 
 // errGone is what a process that is no more gets from everything it asks.
@@ -63,8 +64,8 @@ func (p *play) start(t *testing.T, index int) {
 		Store:     p.tamper.store(i, &link{instance: i, inner: p.table}),
 		Clock:     i.clock,
 		Transport: p.tamper.transport(&door{instance: i, inner: p.transport}),
-		Counter:   counter(),
-		Random:    dice(mix(p.schedule.Seed<<8 + uint64(index))),
+		Counter:   script.Counter(),
+		Random:    script.Dice(script.Mix(p.schedule.Seed<<8 + uint64(index))),
 	})
 	if p.schedule.Tended {
 		tending, stop := context.WithCancel(ctx)

@@ -4,14 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
-)
 
-// Violation is something that the fleet did and must not do.
-type Violation struct {
-	Rule string
-	At   time.Duration // from the beginning of the bubble
-	What string
-}
+	"spillway/tests/sim/verdict"
+)
 
 // The rules.
 const (
@@ -33,11 +28,11 @@ type judge struct {
 	// low and high bound by how much any instance's idea of the time differed from
 	// the truth; a row adopts the window of whoever is ahead.
 	low, high time.Duration
-	found     []Violation
+	found     []verdict.Violation
 }
 
 // Judge returns what was wrong.
-func (out *Outcome) Judge() []Violation {
+func (out *Outcome) Judge() []verdict.Violation {
 	j := &judge{Outcome: out}
 	j.survey()
 	j.limits()
@@ -59,7 +54,7 @@ func (out *Outcome) Judge() []Violation {
 }
 
 func (j *judge) blame(rule string, at time.Time, format string, args ...any) {
-	j.found = append(j.found, Violation{rule, at.Sub(j.origin), fmt.Sprintf(format, args...)})
+	j.found = append(j.found, verdict.Violation{Rule: rule, At: at.Sub(j.origin), What: fmt.Sprintf(format, args...)})
 }
 
 // span is a time between two moments, or one that has not ended.
@@ -189,7 +184,7 @@ func (r *request) least() int64 {
 	if len(r.records) != 1 || !r.records[0].Served() {
 		return 0
 	}
-	return min(r.records[0].Tokens.Total(), r.Max+prompts[r.Prompt].tokens/2)
+	return min(r.records[0].Tokens.Total(), r.Max+prompts[r.Prompt].Tokens/2)
 }
 
 // consumer books what a consumer's requests have used.
@@ -309,9 +304,9 @@ func (j *judge) recorded(r *request) {
 		return
 	}
 	last := r.attempts[len(r.attempts)-1]
-	if record.Measured && (record.Tokens.Prompt != prompts[r.Prompt].tokens || record.Tokens.Completion != last.generated) {
+	if record.Measured && (record.Tokens.Prompt != prompts[r.Prompt].Tokens || record.Tokens.Completion != last.generated) {
 		j.blame(RuleRecord, r.done.at, "%s is recorded with %d+%d tokens, the backend used %d+%d", r.id,
-			record.Tokens.Prompt, record.Tokens.Completion, prompts[r.Prompt].tokens, last.generated)
+			record.Tokens.Prompt, record.Tokens.Completion, prompts[r.Prompt].Tokens, last.generated)
 	}
 }
 

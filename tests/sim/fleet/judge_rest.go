@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"spillway/tests/sim/tally"
 )
 
 // wait is the longest that the table may hold up a request at a limit.
@@ -38,7 +40,7 @@ func (j *judge) unharmed() {
 			continue
 		}
 		held := r.attempts[0].asked.at.Sub(r.entered.at)
-		name := most + "held up by the table, in ms"
+		name := tally.Most + "held up by the table, in ms"
 		j.Tally[name] = max(j.Tally[name], held.Milliseconds())
 		allowed := wait
 		if contended { // it insists twice at a consumer's limit, rather than refuse what has room

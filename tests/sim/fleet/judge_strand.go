@@ -3,6 +3,8 @@ package fleet
 import (
 	"fmt"
 	"time"
+
+	"spillway/tests/sim/tally"
 )
 
 // holding is what one instance took of one limit.
@@ -26,10 +28,10 @@ func (j *judge) strandings() {
 			stranded := h.window[w.Unix()] - j.spentBy(instance, name, w, length) - h.unheard[w.Unix()]
 			ahead := h.window[w.Add(length).Unix()] - h.unheard[w.Add(length).Unix()]
 			j.Tally["crashes that held units"] += min(max(stranded, 0), 1)
-			share := most + "stranded by a crash, in % of the limit"
+			share := tally.Most + "stranded by a crash, in % of the limit"
 			j.Tally[share] = max(j.Tally[share], 100*stranded/max(j.amount(name), 1))
 			if h.largest > 0 {
-				inChunks := most + "stranded by a crash, in % of the largest grant"
+				inChunks := tally.Most + "stranded by a crash, in % of the largest grant"
 				j.Tally[inChunks] = max(j.Tally[inChunks], 100*(stranded+ahead)/h.largest)
 			}
 			if stranded+ahead > 3*h.largest {
@@ -100,7 +102,7 @@ func (j *judge) spentBy(instance int, key string, w time.Time, length time.Durat
 				if j.Schedule.Backends[a.backend].Settled {
 					units += r.reservable()
 				} else {
-					units += (prompts[r.Prompt].characters+3)/4 + r.Max
+					units += (prompts[r.Prompt].Characters+3)/4 + r.Max
 				}
 			case "deployment/" + deploymentID(a.backend) + "/requests":
 				units++
@@ -115,5 +117,5 @@ func (r *request) reservable() int64 {
 	if len(r.records) == 1 && !r.lost {
 		return r.records[0].Tokens.Total()
 	}
-	return r.Max + 2*prompts[r.Prompt].tokens + 20
+	return r.Max + 2*prompts[r.Prompt].Tokens + 20
 }

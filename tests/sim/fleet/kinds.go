@@ -1,9 +1,7 @@
 package fleet
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/faultstore"
@@ -70,34 +68,12 @@ func Kinds() []string {
 	return kinds
 }
 
-// Tally counts what runs have exercised.
-type Tally map[string]int64
-
-// Merge adds another tally.
-func (t Tally) Merge(other Tally) {
-	for name, n := range other {
-		if strings.HasPrefix(name, most) {
-			t[name] = max(t[name], n)
-			continue
-		}
-		t[name] += n
-	}
-}
-
-// most marks figures of which the greatest counts, not the sum.
-const most = "most "
-
 // Missing returns the kinds of faults that fired less often than so many times:
 // a run without its faults proves nothing.
-func (t Tally) Missing(least int64) []string {
-	var missing []string
+func Missing(total tally.Counts, least int64) []string {
+	wanted := tally.Counts{}
 	for _, kind := range Kinds() {
-		if t[kind] < least {
-			missing = append(missing, fmt.Sprintf("%s: %d of at least %d", kind, t[kind], least))
-		}
+		wanted[kind] = least
 	}
-	return missing
+	return total.Missing(wanted)
 }
-
-// String is a table.
-func (t Tally) String() string { return tally.Table(t) }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"spillway/shared/store"
+	"spillway/tests/sim/script"
 )
 
 // link is one instance's way to the table. It takes time, it stops with the
@@ -39,7 +40,7 @@ func (l *link) leave(ctx context.Context, row string) (*trip, error) {
 	i.play.operations.Add(1)
 	hash := fnv.New64a()
 	hash.Write([]byte(row))
-	random := mix(i.play.schedule.Seed ^ uint64(i.index)<<40 ^ hash.Sum64() ^ mix(uint64(time.Now().UnixNano())))
+	random := script.Mix(i.play.schedule.Seed ^ uint64(i.index)<<40 ^ hash.Sum64() ^ script.Mix(uint64(time.Now().UnixNano())))
 	span := uint64(roundTrip[1] - roundTrip[0])
 	total := roundTrip[0] + time.Duration(random%span)
 	out := time.Duration(random >> 32 % uint64(total))

@@ -16,12 +16,14 @@ import (
 	"spillway/shared/store/memory"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/faultstore"
+	"spillway/tests/sim/script"
+	"spillway/tests/sim/tally"
 )
 
 // Outcome is what a schedule came to.
 type Outcome struct {
 	Schedule Schedule
-	Tally    Tally
+	Tally    tally.Counts
 
 	history  *history
 	origin   time.Time // the beginning of the bubble
@@ -57,7 +59,7 @@ type play struct {
 
 	mu        sync.Mutex
 	instances []*instance // guarded by mu, as all below
-	tally     Tally
+	tally     tally.Counts
 	crashed   map[int]time.Time
 }
 
@@ -73,7 +75,7 @@ func (p *play) fired(kind string) {
 func Play(t *testing.T, s Schedule, tamper Tamper) *Outcome {
 	t.Helper()
 	out := &Outcome{Schedule: s}
-	counter() // outside of the bubble: it is shared
+	script.Counter() // outside of the bubble: it is shared
 	synctest.Test(t, func(t *testing.T) { out.play(t, tamper) })
 	return out
 }
@@ -82,7 +84,7 @@ func (out *Outcome) play(t *testing.T, tamper Tamper) {
 	s := &out.Schedule
 	p := &play{
 		schedule: s, tamper: &tamper, yaml: s.yaml(max(tamper.Factor, 1)), history: newHistory(), origin: time.Now(),
-		byHost: make(map[string]int), tally: Tally{}, crashed: make(map[int]time.Time),
+		byHost: make(map[string]int), tally: tally.Counts{}, crashed: make(map[int]time.Time),
 	}
 	hosts := make(map[string]*azureopenai.Server)
 	for i := range s.Backends {
@@ -332,7 +334,7 @@ func (p *play) tick(t Tick) {
 // tend runs the timer on the instance.
 func (i *instance) tend() {
 	if i.pass() == nil {
-		maintain(i.ctx, i.rig.App)
+		i.rig.Maintain(i.ctx)
 	}
 }
 

@@ -3,15 +3,14 @@ package fleet
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
-	"spillway/shared/tokens"
 	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/sim/script"
 )
 
 const (
-	model          = "gpt-4o"
+	model          = script.Model
 	deploymentName = "d"
 	adminKey       = "an admin key for simulations"
 	headerID       = "X-Request-Id"
@@ -109,28 +108,8 @@ func (b *Backend) perSlice() (int64, time.Duration) {
 	return b.Requests / 6, 10 * time.Second
 }
 
-// prompt is a text that calls send: tokens is its true size as a chat of one
-// message, characters its length.
-type prompt struct {
-	text               string
-	tokens, characters int64
-}
-
-var prompts = makePrompts(1, 3, 8, 20, 60, 120, 250)
-
-func makePrompts(lengths ...int) []prompt {
-	words := strings.Fields("the water of a lake and its level while rain comes than can take more until they go over to other parts")
-	made := make([]prompt, len(lengths))
-	for i, n := range lengths {
-		chosen := make([]string, n)
-		for j := range chosen {
-			chosen[j] = words[(i+5*j)%len(words)]
-		}
-		text := strings.Join(chosen, " ")
-		made[i] = prompt{text: text, tokens: azureopenai.CountTokens(text) + 6, characters: int64(len(text))}
-	}
-	return made
-}
+// prompts are the texts that calls send.
+var prompts = script.Prompts(1, 3, 8, 20, 60, 120, 250)
 
 // body is the request as JSON.
 func (r *Request) body() string {
@@ -138,27 +117,5 @@ func (r *Request) body() string {
 	if r.Stream {
 		stream = `,"stream":true`
 	}
-	return fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}],"max_tokens":%d%s}`, model, prompts[r.Prompt].text, r.Max, stream)
-}
-
-// counter is shared by all gateways: its vocabularies take long to build.
-var counter = sync.OnceValue(func() *tokens.Counter {
-	c := tokens.NewCounter()
-	<-c.Warm(model)
-	return c
-})
-
-// dice is a source of randomness that hangs on its seed and on virtual time, and
-// not on who of several goroutines asks first, so that a seed repeats its run.
-func dice(seed uint64) func(n uint64) uint64 {
-	return func(n uint64) uint64 {
-		return mix(seed^uint64(time.Now().UnixNano())*0x9e3779b97f4a7c15^n*0xd1342543de82ef95) % max(n, 1)
-	}
-}
-
-// mix is the finalizer of SplitMix64.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
+	return fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}],"max_tokens":%d%s}`, model, prompts[r.Prompt].Text, r.Max, stream)
 }

@@ -14,6 +14,7 @@ import (
 
 	"spillway/shared/store"
 	"spillway/shared/usage"
+	"spillway/tests/sim/script"
 )
 
 // Wrong is a world that is wrong on purpose, and the rule by which the judge
@@ -212,7 +213,7 @@ func twice(inner http.RoundTripper) http.RoundTripper {
 // some is an instance's handler that does something else with one request of
 // thirty.
 func some(inner, other http.Handler) http.Handler {
-	if mix(uint64(time.Now().UnixNano()))%30 == 0 {
+	if script.Mix(uint64(time.Now().UnixNano()))%30 == 0 {
 		return other
 	}
 	return inner

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"spillway/shared/breaker"
+	"spillway/tests/sim/script"
 )
 
 // The deployments that requests go to.
@@ -70,7 +71,7 @@ func (w *world) call(n *incarnation, id string, pass breaker.Pass, paused bool) 
 	if pass.Trial() {
 		t = w.begin(n, id, paused)
 	}
-	draw := dice(w.config.Seed ^ uint64(n.machine.index)<<40)
+	draw := script.Dice(w.config.Seed ^ uint64(n.machine.index)<<40)
 	latency := 100*time.Millisecond + time.Duration(draw(uint64(2*time.Second)))
 	ill := id == sickly && w.sick()
 	stuck := ill && draw(4) == 0

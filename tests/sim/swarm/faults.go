@@ -15,6 +15,7 @@ import (
 	"spillway/shared/quota"
 	"spillway/shared/store"
 	"spillway/tests/fakes/faultstore"
+	"spillway/tests/sim/script"
 )
 
 // dateOff is by how much a wrong date is off.
@@ -242,7 +243,7 @@ func (w *world) maintain(n *incarnation) {
 			}
 		},
 		Probe:  func(_ context.Context, id string, pass breaker.Pass) { w.call(n, id, pass, false) },
-		Random: dice(w.config.Seed ^ 1<<50),
+		Random: script.Dice(w.config.Seed ^ 1<<50),
 	})
 	if err != nil {
 		panic(err) // The options are ours.

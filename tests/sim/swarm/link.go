@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spillway/shared/store"
+	"spillway/tests/sim/script"
 )
 
 // link is the way of one process to the store: it takes the round trip, tells the
@@ -118,7 +119,7 @@ func (l *link) exchange(ctx context.Context, partition string, lost error, do fu
 		return fmt.Errorf("swarm: %w: cut off", store.ErrUnavailable)
 	}
 	sent, _ := m.read()
-	out := roundTrip/4 + time.Duration(dice(w.config.Seed^uint64(m.index)<<16)(uint64(roundTrip/2)))
+	out := roundTrip/4 + time.Duration(script.Dice(w.config.Seed^uint64(m.index)<<16)(uint64(roundTrip/2)))
 	if !pass(ctx, out) {
 		return fmt.Errorf("swarm: %w: never arrived", lost)
 	}
@@ -142,7 +143,7 @@ func (l *link) dated(at time.Time) time.Time {
 	if w.config.Defect == WrongDates && l.from.machine.index%3 == 0 {
 		return at.Add(-20 * time.Second).Truncate(time.Second)
 	}
-	draw := int64(dice(w.config.Seed ^ uint64(l.from.machine.index)<<24)(2000))
+	draw := int64(script.Dice(w.config.Seed ^ uint64(l.from.machine.index)<<24)(2000))
 	switch share := w.offDates.Load(); {
 	case draw < share:
 		at = at.Add(dateOff)

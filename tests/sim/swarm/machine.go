@@ -9,6 +9,7 @@ import (
 	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/quota"
+	"spillway/tests/sim/script"
 )
 
 // maxSkew is how far the clocks of the machines are off.
@@ -45,7 +46,7 @@ func newMachine(w *world, index int) *machine {
 
 // dieRange draws a time in ±span.
 func dieRange(seed uint64, span time.Duration) int64 {
-	return int64(dice(seed)(uint64(2*span))) - int64(span)
+	return int64(script.Dice(seed)(uint64(2*span))) - int64(span)
 }
 
 // read is the machine's two clocks.
@@ -124,7 +125,7 @@ func (m *machine) boot() {
 		clock:   clock.New(m.read),
 		books:   make([][]*account, len(w.config.Limits)),
 	}
-	random := dice(w.config.Seed<<32 ^ uint64(m.index)<<8 ^ uint64(m.runs))
+	random := script.Dice(w.config.Seed<<32 ^ uint64(m.index)<<8 ^ uint64(m.runs))
 	var err error
 	n.engine, err = lease.New(lease.Options{
 		Store: &link{from: n}, Clock: n.clock, Instance: n.name,

@@ -3,21 +3,14 @@ package swarm
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	"spillway/shared/lease"
 	"spillway/shared/quota"
 	"spillway/tests/sim/tally"
+	"spillway/tests/sim/verdict"
 )
-
-// Violation is something that happened and must not.
-type Violation struct {
-	Rule string
-	At   time.Duration // From the start of the run.
-	What string
-}
 
 // The rules.
 const (
@@ -79,49 +72,33 @@ const (
 	countNobody      = "no process there"
 )
 
-// Tally counts what runs have exercised.
-type Tally map[string]int64
-
-// Merge adds another tally.
-func (t Tally) Merge(other Tally) {
-	for name, n := range other {
-		t[name] += n
-	}
-}
-
 // Missing returns what has not happened a hundred times: runs without it prove
 // nothing.
-func (t Tally) Missing() []string {
-	want := []string{
+func Missing(total tally.Counts) []string {
+	names := []string{
 		countCut, countDates, countCrashes, countFreezes, countTerminated, countMidway, countIdle, countStepped,
 		countCuts, countRaises, countRuns, countRolled, countOverlapping, countSwept, countJoined, countHung,
 		countTrials, countOver,
 	}
 	for _, fault := range storeFaults() {
-		want = append(want, "store: "+fault.String())
+		names = append(names, "store: "+fault.String())
 	}
 	for _, outcome := range []lease.Outcome{lease.Granted, lease.Unmetered, lease.Full, lease.Contended, lease.Refused} {
-		want = append(want, "verdict: "+outcome.String())
+		names = append(names, "verdict: "+outcome.String())
 	}
-	var missing []string
-	for _, name := range want {
-		if t[name] < 100 {
-			missing = append(missing, fmt.Sprintf("%s: %d", name, t[name]))
-		}
+	wanted := tally.Counts{}
+	for _, name := range names {
+		wanted[name] = 100
 	}
-	slices.Sort(missing)
-	return missing
+	return total.Missing(wanted)
 }
-
-// String is a table.
-func (t Tally) String() string { return tally.Table(t) }
 
 // Result is what a run came to.
 type Result struct {
-	Tally   Tally
+	Tally   tally.Counts
 	Minutes []Figures
 	Windows []Window
-	Found   []Violation
+	Found   []verdict.Violation
 	Broken  map[string]int // How often each rule was broken.
 }
 

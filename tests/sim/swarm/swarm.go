@@ -16,6 +16,8 @@ import (
 	"spillway/shared/quota"
 	"spillway/shared/store/memory"
 	"spillway/tests/fakes/faultstore"
+	"spillway/tests/sim/tally"
+	"spillway/tests/sim/verdict"
 )
 
 // Limit is one limit that all instances share.
@@ -82,14 +84,14 @@ type world struct {
 	served   int          // Machines that get requests. Owned by play.
 
 	mu      sync.Mutex
-	amounts [][]change        // By limit. Guarded by mu.
-	tally   Tally             // Guarded by mu.
-	minutes []Figures         // By minute. Guarded by mu.
-	offered map[sheet]int64   // Units asked for. Guarded by mu.
-	found   []Violation       // Guarded by mu.
-	broken  map[string]int    // Violations by rule. Guarded by mu.
-	trials  map[string][]*try // By deployment. Guarded by mu.
-	all     []*incarnation    // Guarded by mu.
+	amounts [][]change          // By limit. Guarded by mu.
+	tally   tally.Counts        // Guarded by mu.
+	minutes []Figures           // By minute. Guarded by mu.
+	offered map[sheet]int64     // Units asked for. Guarded by mu.
+	found   []verdict.Violation // Guarded by mu.
+	broken  map[string]int      // Violations by rule. Guarded by mu.
+	trials  map[string][]*try   // By deployment. Guarded by mu.
+	all     []*incarnation      // Guarded by mu.
 
 	late, stubborn int64 // Verdicts after the recovery; of these, refusals in vain. Guarded by mu.
 }
@@ -105,7 +107,7 @@ func Run(c Config) *Result {
 	w := &world{
 		config:  c,
 		start:   time.Now(),
-		tally:   Tally{},
+		tally:   tally.Counts{},
 		broken:  make(map[string]int),
 		trials:  make(map[string][]*try),
 		amounts: make([][]change, len(c.Limits)),
@@ -161,18 +163,6 @@ func (w *world) random(purpose uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(w.config.Seed, purpose))
 }
 
-// dice is a source of randomness for one instance. What it gives hangs on the seed
-// and on virtual time, and not on who of several goroutines asks first, so that a
-// seed repeats its run.
-func dice(seed uint64) func(n uint64) uint64 {
-	return func(n uint64) uint64 {
-		x := seed ^ uint64(time.Now().UnixNano())*0x9e3779b97f4a7c15 ^ n*0xd1342543de82ef95
-		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9 // The finalizer of SplitMix64.
-		x = (x ^ x>>27) * 0x94d049bb133111eb
-		return (x ^ x>>31) % max(n, 1)
-	}
-}
-
 // amount is what a limit is configured to now.
 func (w *world) amount(limit int) int64 {
 	w.mu.Lock()
@@ -200,7 +190,7 @@ func (w *world) violate(rule, format string, args ...any) {
 	const most = 20
 	w.broken[rule]++
 	if w.broken[rule] <= most {
-		w.found = append(w.found, Violation{Rule: rule, At: time.Since(w.start), What: fmt.Sprintf(format, args...)})
+		w.found = append(w.found, verdict.Violation{Rule: rule, At: time.Since(w.start), What: fmt.Sprintf(format, args...)})
 	}
 }
 

@@ -1,6 +1,0 @@
-//go:build race
-
-package breaker
-
-// reduced: the race detector makes a search about ten times slower.
-const reduced = true

@@ -1,6 +1,0 @@
-//go:build !race
-
-package lease
-
-// small says that the searches are reduced.
-const small = false

@@ -1,6 +1,0 @@
-//go:build !race
-
-package fleet
-
-// Seeds is how many schedules a run plays.
-const Seeds = 1000
