@@ -156,31 +156,16 @@ func BenchmarkOpenStreams(b *testing.B) {
 
 // quietBackend sends one event on each connection, and then nothing.
 func quietBackend(b *testing.B) *Backend {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				request, err := http.ReadRequest(bufio.NewReaderSize(c, 16))
-				if err != nil {
-					return
-				}
-				_, _ = io.Copy(io.Discard, request.Body)
-				request = nil
-				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(delta("a")), delta("a"))
-				_, _ = c.Read(make([]byte, 1))
-			}()
+	return rawBackend(b, func(c net.Conn) {
+		request, err := http.ReadRequest(bufio.NewReaderSize(c, 16))
+		if err != nil {
+			return
 		}
-	}()
-	return backendAt(b, "http://"+listener.Addr().String())
+		_, _ = io.Copy(io.Discard, request.Body)
+		request = nil // It would be counted as the stream's memory.
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(delta("a")), delta("a"))
+		_, _ = c.Read(make([]byte, 1))
+	})
 }
 
 // memory is what is in use when nothing more is given back.

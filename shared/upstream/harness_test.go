@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -186,16 +185,5 @@ func servePipe(t *testing.T, o Options, handler http.HandlerFunc) (*Client, *Bac
 	return New(o), backendAt(t, "http://backend.test"), func() {
 		transport.CloseIdleConnections()
 		server.Close()
-	}
-}
-
-// eventually polls until the condition holds; what it waits for happens on
-// goroutines of net/http, which tell nobody.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
 	}
 }

@@ -8,16 +8,20 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"spillway/tests/await"
 )
 
-// goroutines are those of this package and of net/http's client.
+// goroutines are those of this package, of its transport and of net/http's client.
 func goroutines() string {
 	buf := make([]byte, 4<<20)
 	var ours []string
 	for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(stack, "net/http.(*persistConn)") || strings.Contains(stack, "net/http.(*Transport)") ||
-			strings.Contains(stack, "spillway/shared/upstream.(*") {
-			ours = append(ours, stack)
+		for _, of := range []string{"net/http.(*persistConn)", "net/http.(*Transport)", "spillway/shared/upstream.(*", "spillway/shared/upstream/wire.(*"} {
+			if strings.Contains(stack, of) {
+				ours = append(ours, stack)
+				break
+			}
 		}
 	}
 	return strings.Join(ours, "\n\n")
@@ -69,7 +73,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 				r.Close()
 				r.Close() // does nothing
 				client.CloseIdleConnections()
-				eventually(t, "no goroutine of the attempt is left", func() bool { return goroutines() == "" })
+				await.That(t, "no goroutine of the attempt is left", func() bool { return goroutines() == "" })
 				if ctx.Err() == nil && r.ctx.Err() == nil {
 					t.Error("the attempt's context is still open")
 				}
@@ -98,7 +102,7 @@ func TestBackendSeesTheClientLeave(t *testing.T) {
 	if !d.ClientGone || d.Reason != ReasonCanceled || string(d.Text) != "a" {
 		t.Errorf("delivery %+v", d)
 	}
-	eventually(t, "the backend sees the client leave", func() bool {
+	await.That(t, "the backend sees the client leave", func() bool {
 		select {
 		case <-left:
 			return true

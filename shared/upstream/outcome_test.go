@@ -172,7 +172,7 @@ func deadAddress(t *testing.T) string {
 }
 
 // rawBackend answers each connection with a function, below HTTP.
-func rawBackend(t *testing.T, talk func(net.Conn)) *Backend {
+func rawBackend(t testing.TB, talk func(net.Conn)) *Backend {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,16 +11,20 @@ import (
 // awaited, on a machine that does other things besides.
 const patience = time.Minute
 
+// longestPause is between two looks at what does not come at once: short against what
+// processes take, and long against what a look costs.
+const longestPause = 20 * time.Millisecond
+
 // That asks until something is so; what says what that is, as a clause. If it is not so
 // within a minute, the test ends.
 func That(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-poll.C {
+	pause := 100 * time.Microsecond
+	for deadline := time.Now().Add(patience); !so(); pause = min(2*pause, longestPause) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after %s it is still not so that %s", patience, what)
 		}
+		<-time.After(pause)
 	}
 }
 
