@@ -127,7 +127,7 @@ func (b *Board) RefreshAt(ctx context.Context, now time.Time) {
 		return
 	}
 	if r := b.start(now, want{query: stale}); r != nil && outdated {
-		r.await(ctx)
+		store.Await(ctx, r.done, r.started.Add(awaitTime))
 	}
 }
 

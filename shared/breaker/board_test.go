@@ -235,12 +235,7 @@ func TestWhatHappensDuringAPublicationIsPublishedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
 		a := f.instances[0]
-		slow := func(o operation) {
-			if o == write {
-				<-time.After(100 * time.Millisecond)
-			}
-		}
-		f.store.before.Store(&slow)
+		f.store.before.Store(delays(write, 100*time.Millisecond))
 		late := a.admit(t)
 		for range testTolerance.failures {
 			a.admit(t).Failure(500)
@@ -260,12 +255,7 @@ func TestOpeningDuringAPublication(t *testing.T) {
 		f := openFleet(t, 1)
 		a := f.instances[0]
 		pass := a.trial(t)
-		slow := func(o operation) {
-			if o == write {
-				<-time.After(100 * time.Millisecond)
-			}
-		}
-		f.store.before.Store(&slow)
+		f.store.before.Store(delays(write, 100*time.Millisecond))
 		pass.Success()
 		<-time.After(50 * time.Millisecond)
 		for range testTolerance.failures {
@@ -285,12 +275,7 @@ func TestOpeningDuringThePublicationOfAnotherDeployment(t *testing.T) {
 		f := newFleet(t, 1)
 		a := f.instances[0]
 		first := a.Deployment("a/first")
-		slow := func(o operation) {
-			if o == write {
-				<-time.After(100 * time.Millisecond)
-			}
-		}
-		f.store.before.Store(&slow)
+		f.store.before.Store(delays(write, 100*time.Millisecond))
 		for range testTolerance.failures {
 			a.admit(t).Failure(500)
 		}

@@ -259,6 +259,17 @@ func (s *scripted) do(script func(operation) fault) {
 	s.script.Store(&script)
 }
 
+// delays is what makes each operation of a kind take so long, before it is done or
+// after.
+func delays(kind operation, d time.Duration) *func(operation) {
+	wait := func(o operation) {
+		if o == kind {
+			<-time.After(d)
+		}
+	}
+	return &wait
+}
+
 // once returns a script in which a fault befalls the next operation of a kind
 // only.
 func once(on operation, f fault) func(operation) fault {

@@ -98,12 +98,7 @@ func TestQueryOlderThanTheClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := openFleet(t, 1)
 		a := f.instances[0]
-		wait := func(o operation) {
-			if o == query {
-				<-time.After(100 * time.Millisecond)
-			}
-		}
-		f.store.after.Store(&wait)
+		f.store.after.Store(delays(query, 100*time.Millisecond))
 		a.Refresh(t.Context())
 		synctest.Wait()
 		pass := a.trial(t)
@@ -124,18 +119,8 @@ func TestQueryThatSeesAClaimBeforeItsAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := openFleet(t, 1)
 		a := f.instances[0]
-		before := func(o operation) {
-			if o == query {
-				<-time.After(30 * time.Millisecond)
-			}
-		}
-		after := func(o operation) {
-			if o == write {
-				<-time.After(60 * time.Millisecond)
-			}
-		}
-		f.store.before.Store(&before)
-		f.store.after.Store(&after)
+		f.store.before.Store(delays(query, 30*time.Millisecond))
+		f.store.after.Store(delays(write, 60*time.Millisecond))
 		past := len(a.happened())
 		a.Refresh(t.Context())
 		a.trial(t)
@@ -149,16 +134,6 @@ func TestQueryThatSeesAClaimBeforeItsAnswer(t *testing.T) {
 	})
 }
 
-// slowQueries makes each query take d.
-func (f *fleet) slowQueries(d time.Duration) {
-	wait := func(o operation) {
-		if o == query {
-			<-time.After(d)
-		}
-	}
-	f.store.before.Store(&wait)
-}
-
 func TestOutdatedViewIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 2)
@@ -167,7 +142,7 @@ func TestOutdatedViewIsAwaited(t *testing.T) {
 		elapse(time.Minute) // a is frozen.
 		b.admit(t).Throttled(time.Now().Add(time.Minute), 429)
 		synctest.Wait()
-		f.slowQueries(100 * time.Millisecond)
+		f.store.before.Store(delays(query, 100*time.Millisecond))
 		start := time.Now()
 		a.Refresh(t.Context())
 		if waited := time.Since(start); waited != 100*time.Millisecond {
@@ -185,7 +160,7 @@ func TestOutdatedViewCosts150msOnce(t *testing.T) {
 		a := f.instances[0]
 		a.refresh()
 		elapse(time.Minute)
-		f.slowQueries(time.Second)
+		f.store.before.Store(delays(query, time.Second))
 		start := time.Now()
 		a.Refresh(t.Context())
 		if waited := time.Since(start); waited != 150*time.Millisecond {
@@ -205,7 +180,7 @@ func TestOutdatedViewIsNotAwaitedByAnEndedRequest(t *testing.T) {
 		a := f.instances[0]
 		a.refresh()
 		elapse(time.Minute)
-		f.slowQueries(time.Second)
+		f.store.before.Store(delays(query, time.Second))
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		start := time.Now()

@@ -60,21 +60,6 @@ func (b *Board) start(now time.Time, w want) *run {
 // kick starts publishing.
 func (b *Board) kick(now time.Time) { b.start(now, want{}) }
 
-// await waits for the run, but no request longer than awaitTime after its start or
-// than its patience.
-func (r *run) await(ctx context.Context) {
-	most := awaitTime - min(max(time.Since(r.started), 0), awaitTime)
-	began := time.Now()
-	timer := time.NewTimer(store.Patience(ctx, most))
-	defer timer.Stop()
-	defer func() { store.Waited(ctx, time.Since(began)) }()
-	select {
-	case <-r.done:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
 // work does rounds until none is wanted.
 func (b *Board) work(r *run, query bool) {
 	for {

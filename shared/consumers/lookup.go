@@ -111,12 +111,7 @@ func (f *flight) await(ctx context.Context, most time.Duration) error {
 func (f *flight) awaitPatiently(ctx context.Context) error {
 	began := time.Now()
 	defer func() { store.Waited(ctx, time.Since(began)) }()
-	return f.await(ctx, store.Patience(ctx, left(f.began, awaitTime)))
-}
-
-// left is what is left of a time that began at a moment.
-func left(began time.Time, of time.Duration) time.Duration {
-	return of - min(max(time.Since(began), 0), of)
+	return f.await(ctx, store.Patience(ctx, time.Until(f.began.Add(awaitTime))))
 }
 
 // seen is a consumer's row as it was read.

@@ -62,14 +62,15 @@ type run struct {
 	done  chan struct{}
 }
 
-// freshView starts a poll if one is due, and waits for it if the view is outdated.
+// freshView starts a poll if one is due, and waits for it if the view is outdated, but
+// no request longer than awaitTime after the poll's start or than its patience.
 func (d *Directory) freshView(ctx context.Context, now clock.Instant) *view {
 	v := d.view.Load()
 	if !v.due(now) {
 		return v
 	}
 	if r := d.startPoll(now); r != nil && v.outdated(now) {
-		r.await(ctx)
+		store.Await(ctx, r.done, r.began.Add(awaitTime))
 	}
 	return d.view.Load()
 }
@@ -84,20 +85,6 @@ func (d *Directory) startPoll(now clock.Instant) *run {
 		go d.work(d.run)
 	}
 	return d.run
-}
-
-// await waits for the poll, but no request longer than awaitTime after its start or
-// than its patience.
-func (r *run) await(ctx context.Context) {
-	began := time.Now()
-	timer := time.NewTimer(store.Patience(ctx, left(r.began, awaitTime)))
-	defer timer.Stop()
-	defer func() { store.Waited(ctx, time.Since(began)) }()
-	select {
-	case <-r.done:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 func (d *Directory) work(r *run) {

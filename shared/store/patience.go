@@ -38,3 +38,17 @@ func Waited(ctx context.Context, took time.Duration) {
 		p.left.Add(-int64(took))
 	}
 }
+
+// Await waits until done is closed, but not beyond the deadline, the end of ctx or what
+// its patience leaves, from which it takes what it has waited.
+func Await(ctx context.Context, done <-chan struct{}, deadline time.Time) {
+	began := time.Now()
+	defer func() { Waited(ctx, time.Since(began)) }()
+	timer := time.NewTimer(Patience(ctx, deadline.Sub(began)))
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
