@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"spillway/shared/store"
+	"spillway/tests/pause"
 )
 
 // A row as a compare-and-swap register.
@@ -204,12 +205,8 @@ func Increment(ctx context.Context, s store.Store, k store.Key) error {
 			return err
 		}
 		// Jittered, or the losers of one round meet again in the next one.
-		wait := time.NewTimer(rand.N(time.Millisecond << min(try, 5)))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return ctx.Err()
+		if err := pause.For(ctx, rand.N(time.Millisecond<<min(try, 5))); err != nil {
+			return err
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"spillway/tests/pause"
 )
 
 // user is one person who asks the gateway, reads the answer, thinks, and asks
@@ -24,7 +26,7 @@ func newUser(s *stage) *user { return &user{stage: s, stream: rand.IntN(2) == 0}
 // only waits and tries again.
 func (u *user) run(ctx context.Context) {
 	think := between(0, 2*time.Second) // not all at once
-	for pause(ctx, think) {
+	for pause.For(ctx, think) == nil {
 		think = between(500*time.Millisecond, 1500*time.Millisecond)
 		if wait, err := u.ask(ctx); err != nil {
 			think += time.Second
@@ -65,16 +67,4 @@ func (u *user) ask(ctx context.Context) (time.Duration, error) {
 // between is a random time in [low, high).
 func between(low, high time.Duration) time.Duration {
 	return low + rand.N(high-low)
-}
-
-// pause waits, and tells whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

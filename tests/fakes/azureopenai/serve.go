@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"spillway/tests/pause"
 )
 
 // How an answer can end early. errBroken aborts the connection; errEnded is a
@@ -377,18 +379,8 @@ func (e *exchange) hang(hit *activeFault) error {
 
 // sleep waits; it fails when the client leaves before.
 func (e *exchange) sleep(d time.Duration) error {
-	if d <= 0 {
-		if e.r.Context().Err() != nil {
-			return errCanceled
-		}
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-e.r.Context().Done():
+	if pause.For(e.r.Context(), d) != nil {
 		return errCanceled
 	}
+	return nil
 }

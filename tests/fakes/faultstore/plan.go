@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spillway/shared/store"
+	"spillway/tests/pause"
 )
 
 // none is the fault of an operation that goes well.
@@ -140,17 +141,11 @@ func (s *Store) tellDate(sent time.Time) {
 	tell(now.Add(offset).UTC().Truncate(time.Second), sent, now)
 }
 
-// wait lets time pass, or ends with the context's error.
+// wait lets time pass, or ends with the context's error. A call that takes none does
+// not look at its context.
 func wait(ctx context.Context, d time.Duration) error {
 	if d == 0 {
 		return nil
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, d)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/pause"
 	"spillway/tests/prove/judge"
 )
 
@@ -97,8 +98,8 @@ func newBackend(name string, limit int64, seed uint64) *azureopenai.Server {
 // run lets the users send requests from start to end, and waits for the last
 // answer.
 func (c *cell) run(ctx context.Context, start, end time.Time) error {
-	if !sleep(ctx, time.Until(start)) {
-		return ctx.Err()
+	if err := pause.For(ctx, time.Until(start)); err != nil {
+		return err
 	}
 	var users sync.WaitGroup
 	for i := range c.scenario.Users {
@@ -124,10 +125,8 @@ func (c *cell) user(ctx context.Context, n int, end time.Time) {
 		}
 		if status == http.StatusTooManyRequests {
 			c.progress.tooMany[c.contender.Kind].Add(1)
-		} else {
-			c.progress.failed.Add(1)
 		}
-		if !sleep(ctx, Pause) {
+		if pause.For(ctx, Pause) != nil {
 			return
 		}
 	}
@@ -150,18 +149,6 @@ func (c *cell) send(ctx context.Context, r request) int {
 		return 0
 	}
 	return answer.StatusCode
-}
-
-// sleep waits, and tells whether it was not disturbed.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // evidence is what was recorded from start on.
@@ -201,8 +188,8 @@ func bookings(s *azureopenai.Server) ([]judge.Booking, error) {
 // Progress counts what has happened so far in all cells. It is safe for
 // concurrent use.
 type Progress struct {
-	requests, failed atomic.Int64
-	tooMany          map[Kind]*atomic.Int64
+	requests atomic.Int64
+	tooMany  map[Kind]*atomic.Int64
 }
 
 // NewProgress starts at zero.
@@ -210,11 +197,8 @@ func NewProgress() *Progress {
 	return &Progress{tooMany: map[Kind]*atomic.Int64{Spillway: new(atomic.Int64), PostPaid: new(atomic.Int64)}}
 }
 
-// Requests is the number of answers that users have got.
+// Requests is the number of requests that have ended.
 func (p *Progress) Requests() int64 { return p.requests.Load() }
-
-// Failed is how many of them were neither a 200 nor a 429.
-func (p *Progress) Failed() int64 { return p.failed.Load() }
 
 // TooMany is how many 429s the users of one kind of gateway have got.
 func (p *Progress) TooMany(k Kind) int64 { return p.tooMany[k].Load() }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spillway/shared/store"
+	"spillway/tests/pause"
 	"spillway/tests/sim/script"
 )
 
@@ -120,12 +121,12 @@ func (l *link) exchange(ctx context.Context, partition string, lost error, do fu
 	}
 	sent, _ := m.read()
 	out := roundTrip/4 + time.Duration(script.Dice(w.config.Seed^uint64(m.index)<<16)(uint64(roundTrip/2)))
-	if !pass(ctx, out) {
+	if pause.For(ctx, out) != nil {
 		return fmt.Errorf("swarm: %w: never arrived", lost)
 	}
 	err := do(context.WithValue(ctx, originKey{}, origin{l.from, l.timer, began}))
 	date := time.Now()
-	if !pass(ctx, roundTrip-out) {
+	if pause.For(ctx, roundTrip-out) != nil {
 		return fmt.Errorf("swarm: %w: never answered", lost)
 	}
 	m.thawed()
@@ -172,18 +173,6 @@ func (l *link) bend(ctx context.Context, key store.Key, etag string) string {
 		}
 	}
 	return etag
-}
-
-// pass lets time go by, or tells that the context has ended.
-func pass(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 var _ store.Store = (*link)(nil)
