@@ -195,7 +195,7 @@ pools: [{ model: gpt-4o, members: [{ backend: ptu }] }, { model: alias, members:
 		for _, model := range []string{"gpt-4o", "alias"} {
 			w := r.Send(t.Context(), rig.Call{Path: "/v1/chat/completions", Body: strings.Replace(chat, "gpt-4o", model, 1)})
 			if w.Code != http.StatusOK {
-				t.Errorf("%s: status %d: %s", model, w.Code, w.Body)
+				t.Errorf("%s: status %d, want %d: %s", model, w.Code, http.StatusOK, w.Body)
 			}
 		}
 		s := status(t, r)
@@ -232,7 +232,7 @@ func TestManagedIdentity(t *testing.T) {
 			t.Fatalf("status %d: %v %s", w.Code, w.Header(), w.Body)
 		}
 		if got, _ := ptu.LastRequest(); got.Header.Get("Authorization") != "Bearer the token" {
-			t.Errorf("the backend got Authorization: %q", got.Header.Get("Authorization"))
+			t.Errorf("the backend got Authorization: %q, want %q", got.Header.Get("Authorization"), "Bearer the token")
 		}
 		if len(asked) != 1 || asked[0] != identity {
 			t.Errorf("asked the identities %q", asked)

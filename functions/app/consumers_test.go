@@ -73,7 +73,7 @@ func TestConsumerThatIsRemoved(t *testing.T) {
 		wantChat(t, r, "beyond its quota", http.StatusTooManyRequests)
 		w := r.Send(t.Context(), rig.Call{Method: http.MethodDelete, Path: "/spillway/consumers/reports", Key: adminKey})
 		if w.Code >= 300 {
-			t.Fatalf("DELETE: %d %s", w.Code, w.Body)
+			t.Fatalf("DELETE: %d %s, want less than 300", w.Code, w.Body)
 		}
 		wait(5 * time.Second)
 		wantChat(t, r, "removed", http.StatusUnauthorized)

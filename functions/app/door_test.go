@@ -40,7 +40,7 @@ func TestDoor(t *testing.T) {
 		go func() { waiting <- through(door, left, "/v1/models") }()
 		leave()
 		if got := <-waiting; got != http.StatusServiceUnavailable {
-			t.Errorf("who leaves gets status %d", got)
+			t.Errorf("who leaves gets status %d, want %d", got, http.StatusServiceUnavailable)
 		}
 
 		teapot := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
@@ -48,12 +48,12 @@ func TestDoor(t *testing.T) {
 		door.Open(http.NotFoundHandler()) // too late
 		for range 3 {
 			if got := <-waiting; got != http.StatusTeapot {
-				t.Errorf("who waited gets status %d", got)
+				t.Errorf("who waited gets status %d, want %d", got, http.StatusTeapot)
 			}
 		}
 		for _, path := range []string{"/", "/spillway/healthz", "/v1/models"} {
 			if got := through(door, t.Context(), path); got != http.StatusTeapot {
-				t.Errorf("open, %s: status %d", path, got)
+				t.Errorf("open, %s: status %d, want %d", path, got, http.StatusTeapot)
 			}
 		}
 	})

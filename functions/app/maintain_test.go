@@ -26,7 +26,7 @@ import (
 func send(t *testing.T, r *rig.Rig) {
 	t.Helper()
 	if w := r.Send(t.Context(), rig.Call{Path: "/v1/chat/completions", Body: chat}); w.Code != 200 {
-		t.Errorf("status %d: %s", w.Code, w.Body)
+		t.Errorf("status %d, want 200: %s", w.Code, w.Body)
 	}
 }
 
@@ -38,7 +38,7 @@ func breakPTU(t *testing.T, r *rig.Rig, ptu *azureopenai.Server) {
 		send(t, r)
 	}
 	if d := first(t, r); d.Breaker != "open" {
-		t.Fatalf("the breaker is %s", d.Breaker)
+		t.Fatalf("the breaker is %s, want open", d.Breaker)
 	}
 }
 
@@ -84,7 +84,7 @@ func TestMaintainClosesWhatHasRecovered(t *testing.T) {
 			t.Errorf("the next request went to %+v", records[len(records)-1])
 		}
 		if records := r.Records(); len(records) != 6 {
-			t.Errorf("%d records: a probe is nobody's request", len(records))
+			t.Errorf("%d records, want 6: a probe is nobody's request", len(records))
 		}
 		if again := r.Maintain(t.Context()); !again.Idle() {
 			t.Errorf("a second run reports %+v", again)
@@ -166,7 +166,7 @@ breaker: { openFor: 60s }
 							r.Send(t.Context(), call)
 						}
 						if d := first(t, r); d.Breaker != "open" {
-							t.Fatalf("it is %s", d.Breaker)
+							t.Fatalf("it is %s, want open", d.Breaker)
 						}
 						server.Clear()
 						<-time.After(6 * time.Second) // since the last probe
@@ -211,10 +211,10 @@ func TestProbesKeepToTheLimits(t *testing.T) {
 				t.Errorf("the run reports %+v", report)
 			}
 			if sent := ptu.Stats()["gpt-4o"].Requests - before; sent != 0 {
-				t.Errorf("%d requests were sent", sent)
+				t.Errorf("%d requests were sent, want 0", sent)
 			}
 			if d := first(t, r); d.Breaker != "open" {
-				t.Errorf("it is %s", d.Breaker)
+				t.Errorf("it is %s, want open", d.Breaker)
 			}
 			wait(10 * time.Second)
 			if report := r.Maintain(t.Context()); report.Ready != 1 {

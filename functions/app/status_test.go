@@ -130,7 +130,7 @@ func TestStatusWhileTheTableIsDown(t *testing.T) {
 			t.Errorf("the status is not complete: %+v", s.Totals)
 		}
 		if asked := table.Operations() - before; asked != 0 {
-			t.Errorf("the status has asked the table %d times", asked)
+			t.Errorf("the status has asked the table %d times, want 0", asked)
 		}
 	})
 }

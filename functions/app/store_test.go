@@ -136,7 +136,7 @@ func TestManagedIdentityOfTheHost(t *testing.T) {
 			t.Errorf("client id %q: asked for %v", clientID, got)
 		}
 		if got := r.Header.Get("X-IDENTITY-HEADER"); got != "header" {
-			t.Errorf("identity header %q", got)
+			t.Errorf("identity header %q, want %q", got, "header")
 		}
 	}
 }

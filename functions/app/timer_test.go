@@ -76,11 +76,11 @@ func TestTendLeavesTheMaintenanceToTheHost(t *testing.T) {
 	run(t, ordinary, app.Options{Timer: true, Store: s}, func(t *testing.T, r *rig.Rig, _, _ *azureopenai.Server) {
 		tend(t, 10*time.Minute, r)
 		if runs := s.take(); len(runs) != 0 {
-			t.Errorf("%d runs of its own", len(runs))
+			t.Errorf("%d runs of its own, want 0", len(runs))
 		}
 		r.Send(t.Context(), timerCall())
 		if runs := s.take(); len(runs) != 1 {
-			t.Errorf("%d runs for one call of the host", len(runs))
+			t.Errorf("%d runs for one call of the host, want 1", len(runs))
 		}
 	})
 }
@@ -91,12 +91,12 @@ func TestReady(t *testing.T) {
 	run(t, ordinary, app.Options{}, func(t *testing.T, r *rig.Rig, _, _ *azureopenai.Server) {
 		ask := rig.Call{Method: http.MethodGet, Path: "/spillway/readyz"}
 		if w := r.Send(t.Context(), ask); w.Code != http.StatusServiceUnavailable {
-			t.Errorf("nothing is loaded, and the status is %d", w.Code)
+			t.Errorf("nothing is loaded, and the status is %d, want %d", w.Code, http.StatusServiceUnavailable)
 		}
 		synctest.Wait()
 		for range 2 {
 			if w := r.Send(t.Context(), ask); w.Code != http.StatusOK {
-				t.Errorf("all is loaded, and the status is %d: %s", w.Code, w.Body)
+				t.Errorf("all is loaded, and the status is %d, want %d: %s", w.Code, http.StatusOK, w.Body)
 			}
 		}
 	})

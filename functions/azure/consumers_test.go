@@ -61,7 +61,7 @@ func manage(t *testing.T, env map[string]string, args ...string) string {
 	t.Helper()
 	got := spillway(env, append([]string{"consumers"}, args...)...)
 	if got.code != 0 {
-		t.Fatalf("consumers %s: exit code %d: %s", strings.Join(args, " "), got.code, got.err)
+		t.Fatalf("consumers %s: exit code %d, want 0: %s", strings.Join(args, " "), got.code, got.err)
 	}
 	return got.out
 }

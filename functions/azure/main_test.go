@@ -183,7 +183,7 @@ func TestSchema(t *testing.T) {
 		Properties map[string]any
 	}
 	if err := json.Unmarshal([]byte(got.out), &schema); err != nil || got.code != 0 {
-		t.Fatalf("exit code %d: %v", got.code, err)
+		t.Fatalf("exit code %d, want 0: %v", got.code, err)
 	}
 	for _, key := range []string{"access", "backends", "pools", "consumers"} {
 		if schema.Properties[key] == nil {
@@ -322,7 +322,7 @@ func TestServeUntilToldToEnd(t *testing.T) {
 	}
 	close(leave)
 	if status := <-answered; status != http.StatusTeapot {
-		t.Errorf("the open request got status %d", status)
+		t.Errorf("the open request got status %d, want %d", status, http.StatusTeapot)
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("ended with %v", err)

@@ -78,7 +78,7 @@ func TestStatusAsText(t *testing.T) {
 	}
 	for line := range strings.Lines(got.out) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
-			t.Errorf("a line has %d columns: %s", n, line)
+			t.Errorf("a line has %d columns, want at most 100: %s", n, line)
 		}
 	}
 	if strings.ContainsAny(got.out, "\x1b\u202e\u009b") {

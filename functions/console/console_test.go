@@ -86,10 +86,10 @@ func TestWhoMaySeeWhat(t *testing.T) {
 func TestStatus(t *testing.T) {
 	w := call(t, http.MethodGet, "/spillway/status", "yes")
 	if got := w.Header().Get("Content-Type"); got != "application/json" {
-		t.Errorf("Content-Type is %q", got)
+		t.Errorf("Content-Type is %q, want %q", got, "application/json")
 	}
 	if got := w.Header().Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control is %q", got)
+		t.Errorf("Cache-Control is %q, want %q", got, "no-store")
 	}
 	var status map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &status); err != nil {
@@ -159,7 +159,8 @@ func TestTotalsOfParallelRequests(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if got := c.Totals(); got != (console.Totals{Requests: 8000, Served: 8000, Attempts: 8000}) {
-		t.Errorf("counted %+v", got)
+	want := console.Totals{Requests: 8000, Served: 8000, Attempts: 8000}
+	if got := c.Totals(); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
 	}
 }

@@ -185,7 +185,7 @@ func TestWhoMayManageConsumers(t *testing.T) {
 				t.Errorf("%s %q without a key: %d", method, path, unknown.Code)
 			}
 			if got := o.send(method, path, "{}", "Key", "consumer"); got.Code != 403 {
-				t.Errorf("%s %q with a consumer's key: %d", method, path, got.Code)
+				t.Errorf("%s %q with a consumer's key: %d, want 403", method, path, got.Code)
 			}
 		}
 	}
@@ -265,7 +265,7 @@ func TestListConsumers(t *testing.T) {
 	var list struct{ Consumers []shownConsumer }
 	got := o.send("GET", "", "")
 	if err := json.Unmarshal(got.Body.Bytes(), &list); err != nil || len(list.Consumers) != 30 {
-		t.Errorf("%d consumers, %v: %s", len(list.Consumers), err, got.Body)
+		t.Errorf("%d consumers, %v, want 30: %s", len(list.Consumers), err, got.Body)
 	}
 	if head := o.send("HEAD", "", ""); head.Code != 200 || head.Body.Len() != 0 {
 		t.Errorf("HEAD: %d, %d bytes", head.Code, head.Body.Len())

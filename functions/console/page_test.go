@@ -31,7 +31,7 @@ func pageFiles(t *testing.T) map[string]string {
 		return err
 	})
 	if err != nil || len(all) < 10 {
-		t.Fatalf("the page has %d files: %v", len(all), err)
+		t.Fatalf("the page has %d files, want at least 10: %v", len(all), err)
 	}
 	return all
 }
@@ -73,7 +73,7 @@ func TestPageIsServed(t *testing.T) {
 			t.Errorf("%q: asked again with %s: status %d", name, etag, again.Code)
 		}
 		if changed := getPage(name, `"another"`); changed.Code != 200 {
-			t.Errorf("%q: asked with another tag: status %d", name, changed.Code)
+			t.Errorf("%q: asked with another tag: status %d, want 200", name, changed.Code)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func TestPageKeepsItsPromises(t *testing.T) {
 		}
 	}
 	if len(loaded) < 5 {
-		t.Errorf("the page loads %d files", len(loaded))
+		t.Errorf("the page loads %d files, want at least 5", len(loaded))
 	}
 	if found := regexp.MustCompile(`(?i)<style|<script>|\son\w+=|\sstyle=|https?://|javascript:`).FindString(index); found != "" {
 		t.Errorf("index.html has %q", found)

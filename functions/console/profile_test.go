@@ -37,11 +37,11 @@ func TestProfiles(t *testing.T) {
 	}
 	for _, name := range []string{"", "cmdline", "symbol", "nonsense"} {
 		if w := ask(name); w.Code != http.StatusNotFound {
-			t.Errorf("%q is served: %d", name, w.Code)
+			t.Errorf("%q is served: %d, want %d", name, w.Code, http.StatusNotFound)
 		}
 	}
 	admin = false
 	if w := ask("heap"); w.Code != http.StatusUnauthorized {
-		t.Errorf("a stranger gets %d", w.Code)
+		t.Errorf("a stranger gets %d, want %d", w.Code, http.StatusUnauthorized)
 	}
 }

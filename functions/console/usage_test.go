@@ -70,7 +70,7 @@ func TestUsageWhoMaySeeWhat(t *testing.T) {
 				t.Errorf("read was %+v, want the usage of %q", asked, test.consumer)
 			}
 			if got := w.Header().Get("Cache-Control"); got != "no-store" {
-				t.Errorf("Cache-Control is %q", got)
+				t.Errorf("Cache-Control is %q, want %q", got, "no-store")
 			}
 			if challenge := w.Header().Get("WWW-Authenticate"); (challenge != "") != (test.status == 401) {
 				t.Errorf("WWW-Authenticate is %q", challenge)

@@ -60,7 +60,7 @@ func TestThrottleOfNoTimeIsNotHammered(t *testing.T) {
 		s.ptu.Inject(azureopenai.Fault{Kind: azureopenai.FaultThrottle, Header: map[string]string{"retry-after-ms": "0"}, Times: 100})
 		s.servedBy(s.chat(10), "payg", "throttled")
 		if n := s.ptu.Stats()["gpt-4o-ptu"].Requests; n != 1 {
-			t.Errorf("the backend was asked %d times", n)
+			t.Errorf("the backend was asked %d times, want 1", n)
 		}
 	})
 }

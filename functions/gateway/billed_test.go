@@ -55,7 +55,7 @@ func TestContentFilterCounts(t *testing.T) {
 		body := strings.Replace(chatBody(40, false), "Hello!", "forbidden", 1)
 		w := s.Send(s.t.Context(), rig.Call{Path: "/v1/chat/completions", Key: teamKey, Body: body})
 		if w.Code != 400 {
-			s.t.Fatalf("status %d: %s", w.Code, w.Body)
+			s.t.Fatalf("status %d, want 400: %s", w.Code, w.Body)
 		}
 		if r := s.last(); r.Tokens.Prompt == 0 || r.Tokens.Completion != 0 || r.Measured || r.Cost == 0 {
 			t.Errorf("recorded %+v", r)

@@ -76,14 +76,14 @@ func TestBadBodies(t *testing.T) {
 				if e := errorOf(s.t, w); text(e.Param) != test.param {
 					t.Errorf("the parameter at fault is %q, want %q: %s", text(e.Param), test.param, e.Message)
 				} else if len(e.Message) > 1000 {
-					t.Errorf("the message has %d bytes", len(e.Message))
+					t.Errorf("the message has %d bytes, want at most 1000", len(e.Message))
 				}
 				if n := len(s.ptu.Requests()) + len(s.payg.Requests()); n != 0 {
-					t.Errorf("%d requests reached a backend", n)
+					t.Errorf("%d requests reached a backend, want 0", n)
 				}
 				w = s.chatAs(teamKey, 10)
 				if got := w.Header().Get("X-Ratelimit-Remaining-Requests"); got != "9" {
-					t.Errorf("%s requests are left: the bad one was counted", got)
+					t.Errorf("%s requests are left, want 9: the bad one was counted", got)
 				}
 			})
 		})
@@ -116,7 +116,7 @@ func TestBodyThatIsTooLarge(t *testing.T) {
 				}
 				w, _ := send(limit)
 				if w.Code != 200 {
-					s.t.Fatalf("a body of just the limit: status %d: %s", w.Code, w.Body)
+					s.t.Fatalf("a body of just the limit: status %d, want 200: %s", w.Code, w.Body)
 				}
 				for _, size := range []int{limit + 1, 64 * limit} {
 					w, body := send(size)
@@ -191,7 +191,7 @@ func TestBodyThatStopsArriving(t *testing.T) {
 			t.Errorf("status %d after %v, want 408 20 s after the last byte", answer.StatusCode, took)
 		}
 		if got := s.last().Refused; got != "body_timeout" {
-			t.Errorf("recorded %q", got)
+			t.Errorf("recorded %q, want %q", got, "body_timeout")
 		}
 		client.Close()
 		server.Close()

@@ -49,7 +49,7 @@ func TestBreakerOpensAfterFiveFailures(t *testing.T) {
 			s.servedBy(s.chat(10), "payg", "open")
 		}
 		if n := s.asked("ptu.test", "gpt-4o-ptu"); n != 5 {
-			t.Errorf("the sick deployment was asked %d times", n)
+			t.Errorf("the sick deployment was asked %d times, want 5", n)
 		}
 		if until := s.deployment(ptuID).OpenUntil; until == nil || time.Until(*until) < 9*time.Second || time.Until(*until) > 11*time.Second {
 			t.Errorf("open until %v, want about 10 s from now", until)
@@ -90,7 +90,7 @@ func TestOneTrialClosesTheBreaker(t *testing.T) {
 			s.servedBy(w, "payg", "open")
 		})
 		if trials.Load() != 1 {
-			t.Errorf("%d of 20 parallel requests were sent to the deployment on trial", trials.Load())
+			t.Errorf("%d of 20 parallel requests were sent to the deployment on trial, want 1", trials.Load())
 		}
 		s.breaker("closed")
 		s.servedBy(s.chat(10), "ptu", "")
@@ -145,7 +145,7 @@ func TestTrialThatHangsIsGivenUp(t *testing.T) {
 		start := time.Now()
 		s.servedBy(s.chat(10), "payg", "failed")
 		if took := time.Since(start); took > 30*time.Second {
-			t.Errorf("the trial took %v", took)
+			t.Errorf("the trial took %v, want at most %v", took, 30*time.Second)
 		}
 		s.breaker("open")
 	})
@@ -214,7 +214,7 @@ func TestStatusCodesOfTheBreaker(t *testing.T) {
 				s.ptu.Inject(azureopenai.Fault{Kind: azureopenai.FaultStatus, Status: test.status})
 				for range 8 {
 					if w := s.chat(10); w.Code != 200 {
-						s.t.Fatalf("status %d: %s", w.Code, w.Body)
+						s.t.Fatalf("status %d, want 200: %s", w.Code, w.Body)
 					}
 				}
 				want := "closed"

@@ -74,7 +74,7 @@ func TestWeights(t *testing.T) {
 		s.start()
 		for range requests {
 			if w := s.chat(10); w.Code != 200 {
-				s.t.Fatalf("status %d: %s", w.Code, w.Body)
+				s.t.Fatalf("status %d, want 200: %s", w.Code, w.Body)
 			}
 		}
 		got := s.shares()
@@ -100,7 +100,7 @@ func TestWeightsBesideOneThatMayNotServe(t *testing.T) {
 			s.start()
 			for range requests {
 				if w := s.chat(498); w.Code != 200 {
-					s.t.Fatalf("status %d: %s", w.Code, w.Body)
+					s.t.Fatalf("status %d, want 200: %s", w.Code, w.Body)
 				}
 			}
 			got := s.shares()
@@ -120,7 +120,7 @@ func TestWeightsOfThoseThatAreLeft(t *testing.T) {
 	runBefore(t, three("weighted", [3]string{", tokensPerMinute: 100"}, [3]string{", weight: 1000", "", ", priority: 2"}), threeBackends(), func(s *site) {
 		for range 50 {
 			if w := s.chat(48); w.Code != 200 {
-				s.t.Fatalf("status %d: %s", w.Code, w.Body)
+				s.t.Fatalf("status %d, want 200: %s", w.Code, w.Body)
 			}
 		}
 		if got := s.shares(); got != [3]int64{2, 48, 0} {
@@ -256,7 +256,7 @@ func TestDeploymentInTwoPools(t *testing.T) {
 			s.servedBy(s.chatAs(productionKey, 10), "payg", "throttled")
 			s.servedBy(s.chatAs(batchKey, 10), "payg", "throttled")
 			if n := s.asked("ptu.test", "gpt-4o-ptu"); n != 1 {
-				t.Errorf("the throttled deployment was asked %d times", n)
+				t.Errorf("the throttled deployment was asked %d times, want 1", n)
 			}
 		})
 	})
@@ -290,11 +290,11 @@ func TestDeploymentsOfOneBackendAreApart(t *testing.T) {
 				s.chatAs(productionKey, 10)
 			}
 			if got := s.deployment("ptu/gpt-4o-ptu").Breaker; got != "open" {
-				s.t.Fatalf("void: the breaker is %s", got)
+				s.t.Fatalf("void: the breaker is %s, want open", got)
 			}
 			s.servedBy(s.Send(s.t.Context(), mini), "ptu", "")
 			if got := s.deployment("ptu/gpt-4o-mini").Breaker; got != "closed" {
-				t.Errorf("the other deployment's breaker is %s", got)
+				t.Errorf("the other deployment's breaker is %s, want closed", got)
 			}
 		})
 	})

@@ -21,7 +21,7 @@ func (s *site) checkEnd() {
 	status := s.status()
 	for _, d := range status.Deployments {
 		if d.InFlight != 0 {
-			s.t.Errorf("%s has %d requests in flight after all have ended", d.ID, d.InFlight)
+			s.t.Errorf("%s has %d requests in flight after all have ended, want 0", d.ID, d.InFlight)
 		}
 		if l := d.Tokens; l != nil && (l.Remaining < 0 || l.Remaining > l.Limit) {
 			s.t.Errorf("%s has %d of %d tokens left", d.ID, l.Remaining, l.Limit)
@@ -81,7 +81,7 @@ func checkBackend(t *testing.T, host string, b *azureopenai.Server) {
 	t.Helper()
 	for name, stats := range b.Stats() {
 		if stats.InFlight != 0 {
-			t.Errorf("%s still answers %d requests on %s", host, stats.InFlight, name)
+			t.Errorf("%s still answers %d requests on %s, want 0", host, stats.InFlight, name)
 		}
 	}
 	for _, r := range b.Requests() {
@@ -141,7 +141,7 @@ func errorOf(t *testing.T, w *httptest.ResponseRecorder) refusal {
 		t.Errorf("the error does not say what is wrong: %s", w.Body)
 	}
 	if got := w.Header().Get("Content-Type"); got != "application/json" {
-		t.Errorf("the error's Content-Type is %q", got)
+		t.Errorf("the error's Content-Type is %q, want %q", got, "application/json")
 	}
 	return e.Error
 }
@@ -165,7 +165,7 @@ func (s *site) retryAfter(w *httptest.ResponseRecorder, want time.Duration) {
 		s.t.Errorf("Retry-After is %q, want %s", got, want)
 	}
 	if got := w.Header().Get("X-Should-Retry"); got != "" {
-		s.t.Errorf("x-should-retry is %q on an answer worth a retry", got)
+		s.t.Errorf("x-should-retry is %q on an answer worth a retry, want %q", got, "")
 	}
 }
 

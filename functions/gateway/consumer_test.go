@@ -84,7 +84,7 @@ func TestWhoMayCall(t *testing.T) {
 				if test.ok {
 					s.servedBy(w, "ptu", "")
 					if got := s.last().Consumer; got != "team" {
-						t.Errorf("recorded for %q", got)
+						t.Errorf("recorded for %q, want %q", got, "team")
 					}
 					return
 				}
@@ -93,10 +93,10 @@ func TestWhoMayCall(t *testing.T) {
 					t.Errorf("the answer repeats the key: %s", e.Message)
 				}
 				if got := s.last().Consumer; got != "" {
-					t.Errorf("a caller without a key was recorded as %q", got)
+					t.Errorf("a caller without a key was recorded as %q, want %q", got, "")
 				}
 				if n := s.asked("ptu.test", "gpt-4o-ptu"); n != 0 {
-					t.Errorf("%d requests reached a backend", n)
+					t.Errorf("%d requests reached a backend, want 0", n)
 				}
 			})
 		})
@@ -110,7 +110,7 @@ func TestOpenAccessStillKnowsItsConsumers(t *testing.T) {
 		s.refused(s.chatAs(teamKey, 50), 429, "rate_limit_exceeded")
 		s.servedBy(s.chatAs("", 50), "ptu", "")
 		if got := s.last().Consumer; got != "anonymous" {
-			t.Errorf("recorded for %q", got)
+			t.Errorf("recorded for %q, want %q", got, "anonymous")
 		}
 	})
 }
@@ -203,7 +203,7 @@ func TestRequestLargerThanTheConsumersLimit(t *testing.T) {
 				}
 				s.noRetry(w)
 				if got := w.Header().Get("Retry-After"); got != "" {
-					t.Errorf("Retry-After is %s for what never helps", got)
+					t.Errorf("Retry-After is %q for what never helps, want none", got)
 				}
 				s.servedBy(s.chatAs(teamKey, 91), "ptu", "")
 			})
@@ -279,7 +279,7 @@ func TestParallelClientsNeverExceedTheLimit(t *testing.T) {
 			}
 		}
 		if len(used) != minutes {
-			t.Errorf("void: served in %d minutes", len(used))
+			t.Errorf("void: served in %d minutes, want %d", len(used), minutes)
 		}
 		for minute, n := range used {
 			if n > limit || requests[minute] > 30 {

@@ -49,7 +49,7 @@ func TestChosenBackendIsFull(t *testing.T) {
 		s.servedBy(s.Send(s.t.Context(), call), "ptu", "")
 		s.refused(s.Send(s.t.Context(), call), 429, "rate_limit_exceeded")
 		if n := s.asked("payg.test", "gpt-4o"); n != 0 {
-			t.Errorf("payg was asked %d times", n)
+			t.Errorf("payg was asked %d times, want 0", n)
 		}
 	})
 }
@@ -78,7 +78,7 @@ func TestHeadersThatAreNotServed(t *testing.T) {
 			}
 		}
 		if n := len(s.ptu.Requests()) + len(s.payg.Requests()); n != 0 {
-			t.Errorf("%d requests reached a backend", n)
+			t.Errorf("%d requests reached a backend, want 0", n)
 		}
 	})
 }
@@ -94,7 +94,7 @@ func TestControlsStayHere(t *testing.T) {
 			}
 		}
 		if tags := s.last().Tags; tags != "project=search" {
-			t.Errorf("recorded tags %q", tags)
+			t.Errorf("recorded tags %q, want %q", tags, "project=search")
 		}
 	})
 }
@@ -122,7 +122,7 @@ func TestClientsDeadline(t *testing.T) {
 		began := time.Now()
 		s.refused(s.Send(s.t.Context(), asking("x-spillway-deadline-ms", "500")), 504, "deadline")
 		if took := time.Since(began); took != 500*time.Millisecond {
-			t.Errorf("the answer came after %v", took)
+			t.Errorf("the answer came after %v, want %v", took, 500*time.Millisecond)
 		}
 		s.servedBy(s.Send(s.t.Context(), asking()), "ptu", "") // that it takes 3 s is known now
 

@@ -20,7 +20,7 @@ func TestRequestWithoutAMaximum(t *testing.T) {
 			}
 			first := ask()
 			if first < 200 {
-				t.Errorf("reserved %d tokens before anything was learned", first)
+				t.Errorf("reserved %d tokens before anything was learned, want at least 200", first)
 			}
 			var last int64
 			for range 100 {

@@ -42,7 +42,7 @@ func TestRetryAfterIsTheSoonestOfAll(t *testing.T) {
 					if m.throttle > 0 {
 						m.backend.Inject(throttle(m.throttle))
 					} else if w := s.chat(m.room); w.Code != 200 { // fill it
-						s.t.Fatalf("status %d: %s", w.Code, w.Body)
+						s.t.Fatalf("status %d, want 200: %s", w.Code, w.Body)
 					}
 				}
 				w := s.chat(10)
@@ -52,13 +52,13 @@ func TestRetryAfterIsTheSoonestOfAll(t *testing.T) {
 				s.refused(again, 429, "rate_limit_exceeded")
 				s.retryAfter(again, test.want)
 				if n := len(s.last().Attempts); n != 0 {
-					t.Errorf("a request for which there was no room made %d attempts", n)
+					t.Errorf("a request for which there was no room made %d attempts, want 0", n)
 				}
 				s.ptu.Clear()
 				s.payg.Clear()
 				s.wait(test.want)
 				if w := s.chat(10); w.Code != 200 {
-					t.Errorf("after the time that was named: status %d: %s", w.Code, w.Body)
+					t.Errorf("after the time that was named: status %d, want 200: %s", w.Code, w.Body)
 				}
 			})
 		})
@@ -90,10 +90,10 @@ func TestRequestLargerThanTheLimits(t *testing.T) {
 			}
 			s.noRetry(w)
 			if got := w.Header().Get("Retry-After"); got != "" {
-				t.Errorf("Retry-After is %s for what never helps", got)
+				t.Errorf("Retry-After is %q for what never helps, want none", got)
 			}
 			if n := len(s.ptu.Requests()) + len(s.payg.Requests()); n != 0 {
-				t.Errorf("%d requests reached a backend", n)
+				t.Errorf("%d requests reached a backend, want 0", n)
 			}
 		})
 	})
@@ -227,7 +227,7 @@ func TestMaxWait(t *testing.T) {
 			s.refused(w, 429, "rate_limit_exceeded")
 			s.retryAfter(w, 20*time.Second)
 			if took := time.Since(start); took != 0 {
-				t.Errorf("held for %v although there is no room for 20 s", took)
+				t.Errorf("held for %v although there is no room for 20 s, want 0", took)
 			}
 		})
 	})
@@ -244,7 +244,7 @@ func TestMaxWait(t *testing.T) {
 			start := time.Now()
 			s.refused(s.chat(10), 503, "service_unavailable")
 			if took := time.Since(start); took != 0 {
-				t.Errorf("held for %v", took)
+				t.Errorf("held for %v, want 0", took)
 			}
 		})
 	})
@@ -269,7 +269,7 @@ func TestMaxWait(t *testing.T) {
 				t.Errorf("%d were served and %d refused, want 10 and 20", served.Load(), refused.Load())
 			}
 			if n := s.ptu.Stats()["gpt-4o-ptu"].Rejected429; n != 0 {
-				t.Errorf("the backend had to refuse %d requests", n)
+				t.Errorf("the backend had to refuse %d requests, want 0", n)
 			}
 		})
 	})
@@ -283,7 +283,7 @@ func TestClientLeavesWhileItIsHeld(t *testing.T) {
 		leave := s.leavingAs(rig.Call{Path: "/v1/chat/completions", Key: teamKey, Body: chatBody(1000, false)})
 		s.wait(5 * time.Second)
 		if n := len(s.Records()); n != 1 {
-			t.Errorf("%d requests have ended: the second should be held", n)
+			t.Errorf("%d requests have ended, want 1: the second should be held", n)
 		}
 		leave()
 		r := s.last()
@@ -293,10 +293,10 @@ func TestClientLeavesWhileItIsHeld(t *testing.T) {
 		s.wait(55 * time.Second)
 		w := s.chatAs(teamKey, 10)
 		if got := w.Header().Get("X-Ratelimit-Remaining-Requests"); got != "9" {
-			t.Errorf("%s requests are left in the new window", got)
+			t.Errorf("%s requests are left in the new window, want 9", got)
 		}
 		if n := s.asked("ptu.test", "gpt-4o-ptu"); n != 2 {
-			t.Errorf("the backend was asked %d times", n)
+			t.Errorf("the backend was asked %d times, want 2", n)
 		}
 	})
 }

@@ -95,10 +95,10 @@ func TestClientFaultsArePassedThrough(t *testing.T) {
 					}
 				}
 				if d := s.deployment("ptu/gpt-4o-ptu"); d.Breaker != "closed" {
-					t.Errorf("the breaker is %s: clients' faults must not open it", d.Breaker)
+					t.Errorf("the breaker is %s, want closed: clients' faults must not open it", d.Breaker)
 				}
 				if n := s.payg.Stats()["gpt-4o"].Requests; n != 0 {
-					t.Errorf("%d requests went to another backend", n)
+					t.Errorf("%d requests went to another backend, want 0", n)
 				}
 			})
 		})

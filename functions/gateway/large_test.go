@@ -50,7 +50,7 @@ func TestLargeAnswerThatBreaksOff(t *testing.T) {
 			t.Errorf("recorded %s, %+v, measured %v", reasons(r), r.Tokens, r.Measured)
 		}
 		if n := s.asked("payg.test", "gpt-4o"); n != 0 {
-			t.Errorf("%d requests went to another backend after the first byte", n)
+			t.Errorf("%d requests went to another backend after the first byte, want 0", n)
 		}
 	})
 }

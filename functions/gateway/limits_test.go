@@ -125,7 +125,7 @@ func TestStreamsTellWhatTheyTook(t *testing.T) {
 			t.Errorf("the trailer says %q, want %d", got, used)
 		}
 		if got := server.Result().Header.Get("X-Spillway-Tokens-Consumed"); got != "" {
-			t.Errorf("the header says %q before anybody can know", got)
+			t.Errorf("the header says %q before anybody can know, want %q", got, "")
 		}
 	})
 }
@@ -158,7 +158,7 @@ func TestShadow(t *testing.T) {
 			s.ptu.Inject(azureopenai.Fault{Kind: azureopenai.FaultThrottle, RetryAfter: 20 * time.Second, Times: 1})
 			s.servedBy(s.chatAs(teamKey, 40), "payg", "throttled")
 			if got := s.last().Shadowed; got != "spillover_limit_exceeded" {
-				t.Errorf("shadowed by %q", got)
+				t.Errorf("shadowed by %q, want %q", got, "spillover_limit_exceeded")
 			}
 		})
 	})
@@ -256,11 +256,11 @@ func TestLimitsTellOfThemselves(t *testing.T) {
 			s.chatAs(teamKey, 25)
 		}
 		if got := told(); got != "" {
-			t.Errorf("in the next minute: told %q", got)
+			t.Errorf("in the next minute: told %q, want %q", got, "")
 		}
 		s.chatAs(teamKey, 25)
 		if got := told(); got != "team limit_near tokens/minute" {
-			t.Errorf("in the next minute: told %q", got)
+			t.Errorf("in the next minute: told %q, want %q", got, "team limit_near tokens/minute")
 		}
 	})
 }

@@ -43,7 +43,7 @@ func TestConsumerUsesItsModelsOnly(t *testing.T) {
 			}
 		}
 		if n := len(s.ptu.Requests()) + len(s.payg.Requests()); n != 0 {
-			t.Errorf("%d requests reached a backend", n)
+			t.Errorf("%d requests reached a backend, want 0", n)
 		}
 	})
 }
@@ -55,11 +55,11 @@ func TestConsumerIsServedByItsPool(t *testing.T) {
 	run(t, twoModels+consumer("team", teamKey, "pools: [batch]")+consumer("others", other, ""), func(s *site) {
 		s.servedBy(s.chatAs(teamKey, 10), "payg", "")
 		if got := s.last().Pool; got != "batch" {
-			t.Errorf("recorded pool %q", got)
+			t.Errorf("recorded pool %q, want %q", got, "batch")
 		}
 		s.servedBy(s.chatAs(other, 10), "ptu", "")
 		if got := s.last().Pool; got != "production" {
-			t.Errorf("recorded pool %q", got)
+			t.Errorf("recorded pool %q, want %q", got, "production")
 		}
 		body := strings.Replace(chatBody(10, false), "gpt-4o", "gpt-4o-mini", 1)
 		s.servedBy(s.Send(s.t.Context(), rig.Call{Path: "/v1/chat/completions", Key: teamKey, Body: body}), "ptu", "")

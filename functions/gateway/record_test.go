@@ -63,7 +63,7 @@ func TestEveryWayOutLeavesOneRecord(t *testing.T) {
 				}
 				test.ask(s)
 				if n := len(s.Records()); n != 1 {
-					s.t.Fatalf("%d records", n)
+					s.t.Fatalf("%d records, want 1", n)
 				}
 				got := s.last()
 				got.Start, got.RequestID, got.BackendID, got.Attempts = time.Time{}, "", "", nil
@@ -126,7 +126,7 @@ func TestIDs(t *testing.T) {
 					t.Errorf("recorded trace %q and backend id %q", r.TraceID, r.BackendID)
 				}
 				if got, _ := s.ptu.LastRequest(); got.Header.Get("Traceparent") != trace {
-					t.Errorf("the backend got the traceparent %q", got.Header.Get("Traceparent"))
+					t.Errorf("the backend got the traceparent %q, want %q", got.Header.Get("Traceparent"), trace)
 				}
 			})
 		})
@@ -181,13 +181,13 @@ func TestPanicInTheRequestPath(t *testing.T) {
 				t.Errorf("recorded %+v", r)
 			}
 			if s.left() != 10000 {
-				t.Errorf("%d tokens are left of the deployment's limit", s.left())
+				t.Errorf("%d tokens are left of the deployment's limit, want 10000", s.left())
 			}
 			transport.before = false
 			w := s.chatAs(teamKey, 40)
 			s.servedBy(w, "ptu", "")
 			if got := w.Header().Get("X-Ratelimit-Remaining-Requests"); got != "9" {
-				t.Errorf("%s requests are left", got)
+				t.Errorf("%s requests are left, want 9", got)
 			}
 		})
 	})

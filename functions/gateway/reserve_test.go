@@ -46,11 +46,11 @@ func TestActualAccountingRefunds(t *testing.T) {
 		s.servedBy(s.chat(900), "ptu", "") // which would not have fitted beside the reservation
 		s.together(2, func(int) { s.chat(900) })
 		if n := s.asked("payg.test", "gpt-4o"); n != 1 {
-			t.Errorf("%d of two parallel requests spilled: one reservation must be in the way of the other", n)
+			t.Errorf("%d of two parallel requests spilled, want 1: one reservation must be in the way of the other", n)
 		}
 		s.servedBy(s.stream(900), "ptu", "")
 		if got := s.left(); got != 1000-4*used {
-			t.Errorf("%d tokens are left after four requests", got)
+			t.Errorf("%d tokens are left after four requests, want %d", got, 1000-4*used)
 		}
 	})
 }
@@ -89,11 +89,11 @@ func TestForeignUseIsSeenInTheHeaders(t *testing.T) {
 		s.servedBy(s.chat(2998), "payg", "quota")
 		s.servedBy(s.chat(1998), "ptu", "")
 		if n := s.ptu.Stats()["gpt-4o-ptu"].Rejected429; n != 0 {
-			t.Errorf("the backend had to refuse %d requests", n)
+			t.Errorf("the backend had to refuse %d requests, want 0", n)
 		}
 		s.wait(55 * time.Second)
 		if got := s.left(); got != 10000 {
-			t.Errorf("%d tokens are believed to be left in the new window", got)
+			t.Errorf("%d tokens are believed to be left in the new window, want 10000", got)
 		}
 		s.servedBy(s.chat(9998), "ptu", "")
 	})
@@ -133,7 +133,7 @@ func TestCutLimitIsKeptTo(t *testing.T) {
 		}
 		s.servedBy(s.chat(8998), "ptu", "")
 		if n := s.ptu.Stats()["gpt-4o-ptu"].Rejected429; n != 0 {
-			t.Errorf("the backend had to refuse %d requests", n)
+			t.Errorf("the backend had to refuse %d requests, want 0", n)
 		}
 	})
 }

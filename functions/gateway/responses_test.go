@@ -122,7 +122,7 @@ func TestStoredResponseIsFoundWhereItWasMade(t *testing.T) {
 		next := s.respond(`,"previous_response_id":"` + made.ID + `"`)
 		s.servedBy(next, "west", "chosen")
 		if got := s.response(next); got.PreviousResponseID != made.ID {
-			t.Errorf("the next response follows %q", got.PreviousResponseID)
+			t.Errorf("the next response follows %q, want %q", got.PreviousResponseID, made.ID)
 		}
 		s.servedBy(s.send("DELETE", path, teamKey, ""), "west", "")
 		s.refused(s.send("GET", path, teamKey, ""), 404, "")

@@ -114,14 +114,14 @@ func TestTotalTimeout(t *testing.T) {
 				t.Errorf("the answer is %+v", e)
 			}
 			if took := time.Since(start); took != 10*time.Second {
-				t.Errorf("answered after %v", took)
+				t.Errorf("answered after %v, want %v", took, 10*time.Second)
 			}
 			if got := reasons(s.last()); got != ptuID+" timeout_headers, payg/gpt-4o deadline" {
-				t.Errorf("the attempts were %s", got)
+				t.Errorf("the attempts were %s, want %s", got, ptuID+" timeout_headers, payg/gpt-4o deadline")
 			}
 			synctest.Wait()
 			if n := s.payg.Stats()["gpt-4o"].Canceled; n != 1 {
-				t.Errorf("%d requests were canceled at the backend", n)
+				t.Errorf("%d requests were canceled at the backend, want 1", n)
 			}
 			if r := s.last(); r.Tokens.Prompt != estimatedPrompt || r.Measured || r.Backend != "payg" {
 				t.Errorf("recorded %+v at %s: the backend reads on, and bills the prompt at least", r.Tokens, r.Backend)
@@ -140,7 +140,7 @@ func TestTotalTimeout(t *testing.T) {
 			start := time.Now()
 			w := s.stream(100)
 			if took := time.Since(start); took != 10*time.Second {
-				t.Errorf("ended after %v", took)
+				t.Errorf("ended after %v, want %v", took, 10*time.Second)
 			}
 			s.servedBy(w, "ptu", "")
 			s.brokenStream(w.Body.String())
@@ -176,7 +176,7 @@ func TestResponseHeadersTimeout(t *testing.T) {
 		start := time.Now()
 		s.servedBy(s.chat(10), "payg", "failed")
 		if took := time.Since(start); took != 3*time.Second {
-			t.Errorf("served after %v", took)
+			t.Errorf("served after %v, want %v", took, 3*time.Second)
 		}
 		if got := s.last().Attempts[0]; got.Reason != "timeout_headers" || got.Duration != 3*time.Second {
 			t.Errorf("the first attempt was %+v", got)
@@ -191,11 +191,11 @@ func TestStreamIdleTimeout(t *testing.T) {
 		start := time.Now()
 		w := s.stream(10)
 		if took := time.Since(start); took != 7*time.Second {
-			t.Errorf("ended after %v", took)
+			t.Errorf("ended after %v, want %v", took, 7*time.Second)
 		}
 		s.brokenStream(w.Body.String())
 		if got := reasons(s.last()); got != ptuID+" timeout_idle" {
-			t.Errorf("the attempts were %s", got)
+			t.Errorf("the attempts were %s, want %s", got, ptuID+" timeout_idle")
 		}
 	})
 }

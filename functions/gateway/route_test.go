@@ -67,7 +67,7 @@ func TestVersionOlderThanAFeature(t *testing.T) {
 			}
 		}
 		if d := s.deployment("ptu/gpt-4o-ptu"); d.Breaker != "closed" {
-			t.Errorf("the breaker is %s", d.Breaker)
+			t.Errorf("the breaker is %s, want closed", d.Breaker)
 		}
 	})
 }
@@ -127,7 +127,7 @@ func TestEveryClientIsServedByEveryBackend(t *testing.T) {
 							Header: map[string]string{"Openai-Beta": "x=v1", "X-Ms-Client-Request-Id": "mine"},
 						})
 						if w.Code != http.StatusOK {
-							s.t.Fatalf("status %d: %s", w.Code, w.Body)
+							s.t.Fatalf("status %d, want %d: %s", w.Code, http.StatusOK, w.Body)
 						}
 						got, ok := s.hosts[backend.host].LastRequest()
 						if !ok {
@@ -209,11 +209,11 @@ func TestRefusedStreamOptionsAreRemembered(t *testing.T) {
 			Body: `{"error":{"message":"Unknown parameter: 'stream_options'.","type":"invalid_request_error","param":"stream_options","code":"unknown_parameter"}}`})
 		s.servedBy(s.stream(50), "ptu", "")
 		if got := reasons(s.last()); got != "ptu/gpt-4o-ptu stream_options_refused, ptu/gpt-4o-ptu ok" {
-			t.Errorf("the attempts were %s", got)
+			t.Errorf("the attempts were %s, want ptu/gpt-4o-ptu stream_options_refused, ptu/gpt-4o-ptu ok", got)
 		}
 		s.servedBy(s.stream(50), "ptu", "")
 		if got := reasons(s.last()); got != "ptu/gpt-4o-ptu ok" {
-			t.Errorf("the second request's attempts were %s", got)
+			t.Errorf("the second request's attempts were %s, want ptu/gpt-4o-ptu ok", got)
 		}
 		asked := 0
 		for _, r := range s.ptu.Requests() {
@@ -225,7 +225,7 @@ func TestRefusedStreamOptionsAreRemembered(t *testing.T) {
 			t.Errorf("the backend was asked %d times for what it does not know, want once", asked)
 		}
 		if left := s.deployment("ptu/gpt-4o-ptu").Tokens.Remaining; left != 10000-2*52 {
-			t.Errorf("%d tokens left: a request that is sent twice counts once", left)
+			t.Errorf("%d tokens left, want %d: a request that is sent twice counts once", left, 10000-2*52)
 		}
 	})
 }
@@ -240,7 +240,7 @@ func TestRefusedStreamOptionsOfTheClientAreItsOwn(t *testing.T) {
 			t.Errorf("got %d %s", w.Code, w.Body)
 		}
 		if n := s.asked("payg.test", "gpt-4o"); n != 0 {
-			t.Errorf("%d requests went to another backend", n)
+			t.Errorf("%d requests went to another backend, want 0", n)
 		}
 	})
 }
@@ -278,7 +278,7 @@ func TestWhatIsNotServed(t *testing.T) {
 					t.Errorf("a 405 must say what is allowed; Allow is %q", w.Header().Get("Allow"))
 				}
 				if n := len(s.ptu.Requests()) + len(s.payg.Requests()); n != 0 {
-					t.Errorf("%d requests reached a backend", n)
+					t.Errorf("%d requests reached a backend, want 0", n)
 				}
 			})
 		})

@@ -41,7 +41,7 @@ func TestSpilloverCapped(t *testing.T) {
 		s.refused(w, 429, "rate_limit_exceeded")
 		s.retryAfter(w, 40*time.Second)
 		if n := s.asked("payg.test", "gpt-4o"); n != 2 {
-			t.Errorf("payg was asked %d times", n)
+			t.Errorf("payg was asked %d times, want 2", n)
 		}
 	})
 }

@@ -51,7 +51,7 @@ func TestStoreThatIsDown(t *testing.T) {
 						s.refused(w, 429, "rate_limit_exceeded")
 					}
 					if took := time.Since(start); took > 3*longestForStore {
-						t.Errorf("a request took %v", took)
+						t.Errorf("a request took %v, want at most %v", took, 3*longestForStore)
 					}
 				}
 			})
@@ -71,16 +71,16 @@ func TestTrialWhileTheStoreIsSlow(t *testing.T) {
 			start := time.Now()
 			w := s.chat(10)
 			if w.Code != 200 {
-				t.Errorf("status %d: %s", w.Code, w.Body)
+				t.Errorf("status %d, want 200: %s", w.Code, w.Body)
 			}
 			if w.Header().Get("X-Spillway-Backend") == "ptu" {
 				trials.Add(1)
 			} else if took := time.Since(start); took != 0 {
-				t.Errorf("a request that is no trial took %v", took)
+				t.Errorf("a request that is no trial took %v, want 0", took)
 			}
 		})
 		if trials.Load() != 1 {
-			t.Errorf("%d requests were trials", trials.Load())
+			t.Errorf("%d requests were trials, want 1", trials.Load())
 		}
 		s.wait(10 * time.Second) // the slow writes in the background end
 	})

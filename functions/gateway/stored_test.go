@@ -41,7 +41,7 @@ func (s *site) ids(w *httptest.ResponseRecorder) []string {
 		Data []struct{ ID string }
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &got); w.Code != 200 || err != nil {
-		s.t.Fatalf("no list and no object: %d %s", w.Code, w.Body)
+		s.t.Fatalf("no list and no object: %d %s, want 200", w.Code, w.Body)
 	}
 	var ids []string
 	if got.ID != "" {
@@ -192,7 +192,7 @@ func TestFormsThatCannotBeRead(t *testing.T) {
 					t.Errorf("the answer does not help: %s", e.Message)
 				}
 				if n := len(s.hosts["east.test"].Requests()); n != 0 {
-					t.Errorf("%d requests reached a backend", n)
+					t.Errorf("%d requests reached a backend, want 0", n)
 				}
 			})
 		})

@@ -166,7 +166,7 @@ func TestUsageChunk(t *testing.T) {
 				w := s.Send(s.t.Context(), rig.Call{Path: "/v1/chat/completions", Body: body})
 				s.servedBy(w, "ptu", "")
 				if got := strings.Contains(w.Body.String(), `"total_tokens"`); got != test.passed {
-					t.Errorf("the client got the usage: %v", got)
+					t.Errorf("the client got the usage: %v, want %v", got, test.passed)
 				}
 				if !strings.HasSuffix(w.Body.String(), "data: [DONE]\n\n") {
 					t.Errorf("the end is missing: %s", w.Body)
@@ -209,7 +209,7 @@ func TestStreamThatBreaks(t *testing.T) {
 					t.Errorf("counted %+v of %d generated tokens", r.Tokens, generated)
 				}
 				if n := s.asked("payg.test", "gpt-4o"); n != 0 {
-					t.Errorf("%d requests went to another backend", n)
+					t.Errorf("%d requests went to another backend, want 0", n)
 				}
 			})
 		})
@@ -282,14 +282,14 @@ func TestClientLeavesBeforeTheAnswer(t *testing.T) {
 			t.Errorf("recorded status %d, refused %q, %s", r.Status, r.Refused, reasons(r))
 		}
 		if n := s.ptu.Stats()["gpt-4o-ptu"].Canceled; n != 1 {
-			t.Errorf("%d requests were canceled at the backend", n)
+			t.Errorf("%d requests were canceled at the backend, want 1", n)
 		}
 		if n := s.asked("payg.test", "gpt-4o"); n != 0 {
-			t.Errorf("%d requests went to another backend for nobody", n)
+			t.Errorf("%d requests went to another backend for nobody, want 0", n)
 		}
 		s.breaker("closed")
 		if s.left() != 10000-102 {
-			t.Errorf("%d tokens are left: the backend has counted the request", s.left())
+			t.Errorf("%d tokens are left, want %d: the backend has counted the request", s.left(), 10000-102)
 		}
 	})
 }
@@ -316,7 +316,7 @@ func TestSlowClientHoldsTheBackendBack(t *testing.T) {
 		s.wait(10 * time.Minute)
 		for _, event := range s.ptu.Events() {
 			if event.Kind != azureopenai.EventAccepted {
-				t.Errorf("the backend has come to %s while the client did not read", event.Kind)
+				t.Errorf("the backend has come to %s while the client did not read, want %s", event.Kind, azureopenai.EventAccepted)
 			}
 		}
 		close(goOn)

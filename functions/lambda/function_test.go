@@ -133,7 +133,7 @@ func TestStream(t *testing.T) {
 		next <- struct{}{}
 	}
 	if _, _, rest, err := body(t, answer); rest != "" || err != nil {
-		t.Errorf("then come %q, %v", rest, err)
+		t.Errorf("then come %q, want %q, %v", rest, "", err)
 	}
 }
 

@@ -56,7 +56,7 @@ func TestFaultsOfTheStore(t *testing.T) {
 				began := time.Now()
 				r := other.Run(t.Context())
 				if took := time.Since(began); took > time.Minute {
-					t.Errorf("it took %v", took)
+					t.Errorf("it took %v, want at most %v", took, time.Minute)
 				}
 				if r.Err == nil && fault != faultstore.Conflicted { // somebody else does the work then
 					t.Errorf("it failed at nothing: %+v", r)

@@ -30,7 +30,7 @@ func (i instance) open(t testing.TB, id string) {
 		pass.Failure(503)
 	}
 	if v := i.board.Deployment(id).View(); v.State != breaker.Open {
-		t.Fatalf("%s is %s", id, v.State)
+		t.Fatalf("%s is %s, want %s", id, v.State, breaker.Open)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestARecoveredBreakerClosesEarly(t *testing.T) {
 			t.Errorf("the other instance sees it %s", v.State)
 		}
 		if r := one.run(t); r.Probed != 0 {
-			t.Errorf("%d probed that are closed", r.Probed)
+			t.Errorf("%d probed that are closed, want 0", r.Probed)
 		}
 	})
 }
@@ -96,7 +96,7 @@ func TestFailedProbesDoNotProlong(t *testing.T) {
 		for _, pause := range []time.Duration{time.Second, time.Second, 5 * time.Second} {
 			wait(pause)
 			if r := i.run(t); r.Ready != 0 {
-				t.Errorf("%d ready", r.Ready)
+				t.Errorf("%d ready, want 0", r.Ready)
 			}
 			if v := i.view(ptu); v.State != breaker.Open || !v.OpenUntil.Equal(before.OpenUntil) {
 				t.Errorf("it is %s until %v, want open until %v", v.State, v.OpenUntil, before.OpenUntil)
@@ -129,7 +129,7 @@ func TestALongThrottleIsLifted(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := two.view(ptu).Throttled(time.Now()); got != (probed == 0) {
-					t.Errorf("throttled for the other instance: %v", got)
+					t.Errorf("throttled for the other instance: %v, want %v", got, probed == 0)
 				}
 			})
 		})
@@ -243,7 +243,7 @@ func TestProbesThatGoWrong(t *testing.T) {
 				t.Errorf("it took %v and says %v", took, r.Err)
 			}
 			if v := i.view(ptu); v.State != breaker.Open {
-				t.Errorf("the trial was abandoned, and it is %s", v.State)
+				t.Errorf("the trial was abandoned, and it is %s, want %s", v.State, breaker.Open)
 			}
 		})
 	})

@@ -187,7 +187,7 @@ func TestShardsThatAreLeftAlone(t *testing.T) {
 				put(t, s, limit, 1, shard)
 				wait(70 * time.Second)
 				if r := i.run(t); r.Rolled != 0 {
-					t.Errorf("%d rows rolled", r.Rolled)
+					t.Errorf("%d rows rolled, want 0", r.Rolled)
 				}
 			})
 		})

@@ -313,7 +313,7 @@ func TestADeadSweeperIsFollowed(t *testing.T) {
 		s.before = nil
 		two := start(t, setup{name: "two", store: s})
 		if r := two.run(t); r.Swept != 0 {
-			t.Errorf("%d swept before it is time", r.Swept)
+			t.Errorf("%d swept before it is time, want 0", r.Swept)
 		}
 		wait(time.Hour)
 		if r := two.run(t); r.Swept != 3 {
@@ -357,7 +357,7 @@ func TestTheTurnIsForeign(t *testing.T) {
 				}
 				after, _ := s.Store.Get(t.Context(), key)
 				if written := before.ETag != after.ETag; written != (test.swept == 1) {
-					t.Errorf("the turn was written: %v", written)
+					t.Errorf("the turn was written: %v, want %v", written, test.swept == 1)
 				}
 			})
 		})

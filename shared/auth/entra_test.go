@@ -283,7 +283,7 @@ func TestVerifiedTokensAreRemembered(t *testing.T) {
 		d.set(func(d *authority) { d.fail = errors.New("gone") })
 		pass(time.Hour + 59*time.Second)
 		if got := identified(t, a, withToken(token)); got != "team-search" {
-			t.Errorf("before it expires: %s", got)
+			t.Errorf("before it expires: %s, want team-search", got)
 		}
 		pass(2 * time.Second)
 		if got := identified(t, a, withToken(token)); got == "team-search" {

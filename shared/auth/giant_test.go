@@ -101,7 +101,7 @@ func TestTokenThatIsTooLong(t *testing.T) {
 			t.Errorf("%d bytes: got %s after %d fetches, want denied: malformed and none", len(token), got, d.count())
 		}
 		if allocs := testing.AllocsPerRun(3, func() { _, _ = a.Authenticate(t.Context(), r) }); allocs > 3 {
-			t.Errorf("%d bytes cost %.0f allocations", len(token), allocs)
+			t.Errorf("%d bytes cost %.0f allocations, want at most 3", len(token), allocs)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func FuzzClaims(f *testing.F) {
 			t.Errorf("%s is of the application %q", payload, app)
 		}
 		if roles := c.roles(); len(roles) > maxRoles {
-			t.Errorf("%s has %d roles", payload, len(roles))
+			t.Errorf("%s has %d roles, want at most %d", payload, len(roles), maxRoles)
 		}
 		if end := c.expires(now); end.Before(now.Add(-clockSkew-time.Second)) || end.After(now.Add(maxTokenLife)) {
 			t.Errorf("%s ends at %s", payload, end)

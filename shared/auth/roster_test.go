@@ -209,7 +209,7 @@ func TestRememberedTokensFollowTheDirectory(t *testing.T) {
 func TestDirectoryIsDown(t *testing.T) {
 	a := newAuthenticator(t, rosterConfig(), Options{Transport: newAuthority(), Directory: &book{fail: errors.New("table is gone: secret")}})
 	if got := identified(t, a, request("api-key", searchKey)); got != "team-search" {
-		t.Errorf("a key of the configuration: %s", got)
+		t.Errorf("a key of the configuration: %s, want team-search", got)
 	}
 	_, err := a.Authenticate(t.Context(), request("api-key", tableKey))
 	var denied *Denied

@@ -55,7 +55,7 @@ func TestStripRemovesWhatAuthenticateReads(t *testing.T) {
 		r := request(tt.headers...)
 		Strip(r.Header, nil)
 		if got := identified(t, a, r); got != "denied: missing" {
-			t.Errorf("%s: after Strip %s", tt.name, got)
+			t.Errorf("%s: after Strip %s, want denied: missing", tt.name, got)
 		}
 	}
 }

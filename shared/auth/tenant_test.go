@@ -21,7 +21,7 @@ func TestTenantByDomainName(t *testing.T) {
 	a := newAuthenticator(t, entraConfig("contoso.onmicrosoft.com"), Options{Transport: d})
 	for _, issuer := range []string{issuerV2, issuerV1} {
 		if got := identified(t, a, withToken(sign(t, firstKey(), "k1", good(claims{"iss": issuer})))); got != "team-search" {
-			t.Errorf("%s: got %s", issuer, got)
+			t.Errorf("%s: got %s, want team-search", issuer, got)
 		}
 	}
 	want := []string{
@@ -54,7 +54,7 @@ func TestUnknownKeyIDsFetchAtMostOnceInTenSeconds(t *testing.T) {
 		rotated := sign(t, secondKey(), "k2", good(nil))
 		pass(fetchPause)
 		if got := identified(t, a, withToken(rotated)); got != "team-search" {
-			t.Errorf("the tenant's new key after %v: %s", fetchPause, got)
+			t.Errorf("the tenant's new key after %v: %s, want team-search", fetchPause, got)
 		}
 		// A known key id with a wrong signature is no reason to fetch at all.
 		before := d.count()
@@ -125,7 +125,7 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 		close(d.stall)
 		for range cap(results) {
 			if got := <-results; got != "team-search" {
-				t.Errorf("the new key: %s", got)
+				t.Errorf("the new key: %s, want team-search", got)
 			}
 		}
 		if d.count() != 2 {
@@ -144,7 +144,7 @@ func TestTenantIsDownFromTheStart(t *testing.T) {
 		token := withToken(sign(t, firstKey(), "k1", good(nil)))
 		for range 100 {
 			if got := identified(t, a, token); got != "denied: keys_unavailable" {
-				t.Fatalf("got %s", got)
+				t.Fatalf("got %s, want denied: keys_unavailable", got)
 			}
 		}
 		if d.count() != 1 {
@@ -158,7 +158,7 @@ func TestTenantIsDownFromTheStart(t *testing.T) {
 		d.set(func(d *authority) { d.fail = nil })
 		pass(fetchPause)
 		if got := identified(t, a, token); got != "team-search" {
-			t.Errorf("when it is up again: %s", got)
+			t.Errorf("when it is up again: %s, want team-search", got)
 		}
 	})
 }
@@ -186,15 +186,15 @@ func TestKeysAreRefreshedInTheBackground(t *testing.T) {
 		pass(keysFreshFor)
 		old := sign(t, firstKey(), "k1", good(nil))
 		if got := identified(t, a, withToken(old)); got != "team-search" {
-			t.Errorf("during the refresh: %s", got)
+			t.Errorf("during the refresh: %s, want team-search", got)
 		}
 		close(d.stall)
 		synctest.Wait()
 		if got := identified(t, a, withToken(sign(t, firstKey(), "k1", good(claims{"jti": "2"})))); got != "denied: invalid_token" {
-			t.Errorf("a key taken back: %s", got)
+			t.Errorf("a key taken back: %s, want denied: invalid_token", got)
 		}
 		if got := identified(t, a, withToken(sign(t, secondKey(), "k2", good(nil)))); got != "team-search" {
-			t.Errorf("the new key: %s", got)
+			t.Errorf("the new key: %s, want team-search", got)
 		}
 	})
 }
@@ -230,10 +230,10 @@ func TestTenantIsDown(t *testing.T) {
 				d.set(fail)
 				pass(2 * keysFreshFor)
 				if got := identified(t, a, withToken(sign(t, firstKey(), "k1", good(nil)))); got != "team-search" {
-					t.Errorf("a known key: %s", got)
+					t.Errorf("a known key: %s, want team-search", got)
 				}
 				if got := identified(t, a, withToken(sign(t, secondKey(), "k2", good(nil)))); got != "denied: keys_unavailable" {
-					t.Errorf("an unknown key: %s", got)
+					t.Errorf("an unknown key: %s, want denied: keys_unavailable", got)
 				}
 				synctest.Wait()
 				mu.Lock()
@@ -276,9 +276,9 @@ func TestAuthorityOption(t *testing.T) {
 	a := newAuthenticator(t, entraConfig(tenantID), Options{Authority: server.URL + "/"})
 	ours := good(claims{"iss": server.URL + "/" + tenantID + "/v2.0"})
 	if got := identified(t, a, withToken(sign(t, firstKey(), "k1", ours))); got != "team-search" {
-		t.Errorf("issuer of our authority: %s", got)
+		t.Errorf("issuer of our authority: %s, want team-search", got)
 	}
 	if got := identified(t, a, withToken(sign(t, firstKey(), "k1", good(nil)))); got != "denied: wrong_issuer" {
-		t.Errorf("issuer of the default authority: %s", got)
+		t.Errorf("issuer of the default authority: %s, want denied: wrong_issuer", got)
 	}
 }

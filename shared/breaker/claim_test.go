@@ -55,13 +55,13 @@ func TestClaimIsMadeOncePerInstance(t *testing.T) {
 				if _, ok := a.d.Admit(t.Context()); ok {
 					trials.Add(1)
 				} else if waited := time.Since(start); waited != 0 {
-					t.Errorf("a refused request waited %v", waited)
+					t.Errorf("a refused request waited %v, want 0", waited)
 				}
 			}()
 		}
 		elapse(time.Second)
 		if n := trials.Load(); n != 1 {
-			t.Errorf("%d trials", n)
+			t.Errorf("%d trials, want 1", n)
 		}
 		if g, w := f.store.count(get)-gets, f.store.count(write)-writes; g != 1 || w != 1 {
 			t.Errorf("%d reads, %d writes, want one of each", g, w)

@@ -68,7 +68,7 @@ func TestClosedAdmitsWithoutTheStore(t *testing.T) {
 		synctest.Wait()
 		a.is(t, Closed)
 		if n := f.store.count(get) + f.store.count(write) + f.store.count(query); n != 0 {
-			t.Errorf("%d store operations", n)
+			t.Errorf("%d store operations, want 0", n)
 		}
 	})
 }
@@ -82,7 +82,7 @@ func TestClosedPathDoesNotAllocate(t *testing.T) {
 		}
 		pass.Success()
 	}); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }
 

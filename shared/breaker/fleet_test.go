@@ -215,7 +215,7 @@ func (f *fleet) row(t fatal) rule.Facts {
 	}
 	facts, reading := rule.Decode(row.Columns, time.Now(), &testSettings)
 	if reading != rule.Sound {
-		t.Fatalf("reading %v of the row %+v", reading, row.Columns)
+		t.Fatalf("reading %v of the row %+v, want %v", reading, row.Columns, rule.Sound)
 	}
 	return facts
 }

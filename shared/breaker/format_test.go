@@ -76,7 +76,7 @@ func TestRowOfANewerVersionIsLeftAlone(t *testing.T) {
 		}
 		f.untouched(t, etag)
 		if n := f.store.count(write); n != 0 {
-			t.Errorf("%d writes", n)
+			t.Errorf("%d writes, want 0", n)
 		}
 		// It changes, and is still another version's: no second event.
 		f.putRow(t, newer())

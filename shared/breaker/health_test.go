@@ -133,7 +133,7 @@ func TestClientThatLeavesSaysNothingAboutTheStore(t *testing.T) {
 		}
 		f.store.before.Store(nil)
 		if n := f.store.count(get); n < 10 {
-			t.Fatalf("void: %d reads", n)
+			t.Fatalf("void: %d reads, want at least 10", n)
 		}
 		if a.Degraded() {
 			t.Error("degraded")
@@ -153,7 +153,7 @@ func TestStoreDownEachInstanceIsAlone(t *testing.T) {
 					start := time.Now()
 					passes = append(passes, i.trial(t))
 					if waited := time.Since(start); waited > 150*time.Millisecond {
-						t.Errorf("%s waited %v for the store", i.instance, waited)
+						t.Errorf("%s waited %v for the store, want at most %v", i.instance, waited, 150*time.Millisecond)
 					}
 					if !i.Degraded() || i.count(EventDegraded, "") != 1 {
 						t.Errorf("%s: degraded %v, events %+v", i.instance, i.Degraded(), i.happened())
@@ -163,7 +163,7 @@ func TestStoreDownEachInstanceIsAlone(t *testing.T) {
 						i.refused(t)
 					}
 					if waited := time.Since(start); waited != 0 {
-						t.Errorf("%s waited %v more", i.instance, waited)
+						t.Errorf("%s waited %v more, want 0", i.instance, waited)
 					}
 				}
 				passes[0].Success()
@@ -176,7 +176,7 @@ func TestStoreDownEachInstanceIsAlone(t *testing.T) {
 				gets := fl.store.count(get)
 				fl.instances[2].trial(t)
 				if n := fl.store.count(get) - gets; n != 0 {
-					t.Errorf("a claim asked the store %d times although it is down", n)
+					t.Errorf("a claim asked the store %d times although it is down, want 0", n)
 				}
 
 				// Once the store is back they agree again.

@@ -121,7 +121,7 @@ func TestThrottleThatIsNotProbed(t *testing.T) {
 				f.instances[0].admit(t).Throttled(time.Now().Add(test.asked), 429)
 				elapse(test.wait)
 				if _, ok := probe(f.instances[0]); ok != test.want {
-					t.Errorf("probed: %v", ok)
+					t.Errorf("probed: %v, want %v", ok, test.want)
 				}
 			})
 		})
@@ -253,7 +253,7 @@ func TestProbeOfAThrottleAndTheStore(t *testing.T) {
 				i.lifting(t).Success()
 				i.throttled(t, false)
 				if n := f.store.count(get) - gets; n != 0 {
-					t.Errorf("asked the store %d times", n)
+					t.Errorf("asked the store %d times, want 0", n)
 				}
 			}
 			f.store.do(nil)
@@ -272,7 +272,7 @@ func TestProbeOfAThrottleAndTheStore(t *testing.T) {
 			start := time.Now()
 			probe(f.instances[0])
 			if waited := time.Since(start); waited > 150*time.Millisecond {
-				t.Errorf("waited %v", waited)
+				t.Errorf("waited %v, want at most %v", waited, 150*time.Millisecond)
 			}
 		})
 	})

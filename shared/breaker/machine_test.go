@@ -304,7 +304,7 @@ func (m *machine) atMostOneTrial(t *rapid.T) {
 		}
 	}
 	if shared > 1 {
-		t.Fatalf("%d trials run", shared)
+		t.Fatalf("%d trials run, want at most 1", shared)
 	}
 }
 

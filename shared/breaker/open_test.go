@@ -48,7 +48,7 @@ func TestOpenRefusesWithoutTheStore(t *testing.T) {
 			a.refused(t)
 		}
 		if n := f.store.count(get) - gets; n != 0 {
-			t.Errorf("%d reads while open", n)
+			t.Errorf("%d reads while open, want 0", n)
 		}
 		elapse(time.Millisecond)
 		a.trial(t)

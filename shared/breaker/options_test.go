@@ -55,7 +55,7 @@ func TestDeploymentsAreOnePerID(t *testing.T) {
 		ids = append(ids, d.ID())
 	}
 	if got := strings.Join(ids, " "); got != "a/gpt-4o z/gpt-4o" {
-		t.Errorf("all: %s", got)
+		t.Errorf("all: %s, want a/gpt-4o z/gpt-4o", got)
 	}
 }
 

@@ -42,7 +42,7 @@ func TestPace(t *testing.T) {
 	t.Run("never more often than configured", func(t *testing.T) {
 		i := newInstance(t, "a", memory.New(), func(o *Options) { o.RefreshEvery = 20 * time.Second })
 		if i.pace(8); i.every() != 20*time.Second {
-			t.Errorf("every %v", i.every())
+			t.Errorf("every %v, want %v", i.every(), 20*time.Second)
 		}
 	})
 }
@@ -70,7 +70,7 @@ func TestPaceOfALargeFleet(t *testing.T) {
 		a.admit(t).Throttled(time.Now().Add(3*time.Second), 429)
 		synctest.Wait()
 		if n := f.store.count(write); n != 0 {
-			t.Errorf("%d writes of a throttle that ends before the others read it", n)
+			t.Errorf("%d writes of a throttle that ends before the others read it, want 0", n)
 		}
 		// The fleet shrinks: the next query sets the usual pace.
 		instances = 1

@@ -52,7 +52,7 @@ func TestProbeThatFailsLeavesTheOpenTime(t *testing.T) {
 			elapse(time.Second)
 			pass, ok := probe(f.instances[second%2])
 			if ok != (second%5 == 0) {
-				t.Errorf("second %d: probed: %v", second, ok)
+				t.Errorf("second %d: probed: %v, want %v", second, ok, second%5 == 0)
 			}
 			if ok {
 				pass.Failure(503)

@@ -22,7 +22,7 @@ func TestOneQueryPerInterval(t *testing.T) {
 			t.Errorf("%d queries in 10 s, want 5", n)
 		}
 		if n := f.store.count(get) + f.store.count(write); n != 0 {
-			t.Errorf("%d other operations", n)
+			t.Errorf("%d other operations, want 0", n)
 		}
 	})
 }
@@ -48,7 +48,7 @@ func TestRefreshDoesNotBlock(t *testing.T) {
 			a.Refresh(t.Context())
 		}
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("a store that never answered was waited for: %v", waited)
+			t.Errorf("a store that never answered was waited for: %v, want 0", waited)
 		}
 		synctest.Wait()
 		f.store.do(nil)
@@ -59,7 +59,7 @@ func TestRefreshDoesNotBlock(t *testing.T) {
 		start = time.Now()
 		a.Refresh(t.Context())
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("a view of 25 s was waited for: %v", waited)
+			t.Errorf("a view of 25 s was waited for: %v, want 0", waited)
 		}
 		elapse(operationTime)
 	})
@@ -146,7 +146,7 @@ func TestOutdatedViewIsAwaited(t *testing.T) {
 		start := time.Now()
 		a.Refresh(t.Context())
 		if waited := time.Since(start); waited != 100*time.Millisecond {
-			t.Errorf("waited %v", waited)
+			t.Errorf("waited %v, want %v", waited, 100*time.Millisecond)
 		}
 		if a.d.View().Usable(time.Now()) {
 			t.Error("the request does not see what it waited for")
@@ -164,7 +164,7 @@ func TestOutdatedViewCosts150msOnce(t *testing.T) {
 		start := time.Now()
 		a.Refresh(t.Context())
 		if waited := time.Since(start); waited != 150*time.Millisecond {
-			t.Errorf("the first request waited %v", waited)
+			t.Errorf("the first request waited %v, want %v", waited, 150*time.Millisecond)
 		}
 		a.Refresh(t.Context())
 		if waited := time.Since(start); waited != 150*time.Millisecond {
@@ -186,7 +186,7 @@ func TestOutdatedViewIsNotAwaitedByAnEndedRequest(t *testing.T) {
 		start := time.Now()
 		a.Refresh(ctx)
 		if waited := time.Since(start); waited != 20*time.Millisecond {
-			t.Errorf("waited %v", waited)
+			t.Errorf("waited %v, want %v", waited, 20*time.Millisecond)
 		}
 		elapse(operationTime)
 	})
@@ -206,7 +206,7 @@ func TestOutdatedViewOfAStoreThatIsDown(t *testing.T) {
 			a.Refresh(t.Context())
 		}
 		if waited := time.Since(start); waited > 150*time.Millisecond {
-			t.Errorf("ten requests waited %v", waited)
+			t.Errorf("ten requests waited %v, want at most %v", waited, 150*time.Millisecond)
 		}
 		elapse(operationTime)
 	})

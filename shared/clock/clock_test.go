@@ -29,7 +29,7 @@ func TestZeroClockIsLocal(t *testing.T) {
 		before := c.Now()
 		<-time.After(time.Minute)
 		if got := c.Now().Sub(before); got != time.Minute {
-			t.Errorf("a minute took %v", got)
+			t.Errorf("a minute took %v, want %v", got, time.Minute)
 		}
 	})
 }
@@ -50,7 +50,7 @@ func TestOffsetIsLearned(t *testing.T) {
 			local = local.Add(time.Duration(random.Int64N(int64(5 * time.Second))))
 		}
 		if wrong := (c.Offset() - offset).Abs(); wrong > 60*time.Millisecond {
-			t.Errorf("offset %v: %v off after 200 samples", offset, wrong)
+			t.Errorf("offset %v: %v off after 200 samples, want at most %v", offset, wrong, 60*time.Millisecond)
 		}
 	}
 }
@@ -76,7 +76,7 @@ func TestOneWrongDate(t *testing.T) {
 		exchange(&c, epoch.Add(time.Duration(i)*1234*time.Millisecond), 0, 10*time.Millisecond)
 		exchange(&c, epoch.Add(time.Duration(i)*1234*time.Millisecond+time.Millisecond), time.Duration(i+1)*time.Hour, 10*time.Millisecond)
 		if c.Offset() != 0 {
-			t.Fatalf("offset %v after a wrong date", c.Offset())
+			t.Fatalf("offset %v after a wrong date, want 0", c.Offset())
 		}
 	}
 }
@@ -91,7 +91,7 @@ func TestSteppedClockIsFollowed(t *testing.T) {
 	after := epoch.Add(-time.Hour) // Local time was set back by an hour.
 	exchange(&c, after, time.Hour, 10*time.Millisecond)
 	if c.Offset() != 0 {
-		t.Errorf("one sample moved the clock by %v", c.Offset())
+		t.Errorf("one sample moved the clock by %v, want 0", c.Offset())
 	}
 	exchange(&c, after.Add(time.Second), time.Hour, 10*time.Millisecond)
 	if wrong := (c.Offset() - time.Hour).Abs(); wrong > 520*time.Millisecond {
@@ -121,7 +121,7 @@ func TestDriftIsForgiven(t *testing.T) {
 		offset += 200 * time.Microsecond // 20 ppm.
 	}
 	if wrong := (c.Offset() - offset).Abs(); wrong > 520*time.Millisecond {
-		t.Errorf("%v off after %v of drift", wrong, offset-5*time.Second)
+		t.Errorf("%v off after %v of drift, want at most %v", wrong, offset-5*time.Second, 520*time.Millisecond)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestDeadline(t *testing.T) {
 		d := clk.Until(epoch.Add(time.Minute))
 		wall, monotonic = epoch.Add(c.wall), c.monotonic
 		if got := d.Passed(clk); got != c.passed {
-			t.Errorf("%s: passed is %v", c.name, got)
+			t.Errorf("%s: passed is %v, want %v", c.name, got, c.passed)
 		}
 		if !d.Time().Equal(epoch.Add(time.Minute)) {
 			t.Errorf("%s: deadline at %v", c.name, d.Time())

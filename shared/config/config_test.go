@@ -97,7 +97,7 @@ func TestAbsentKeysHaveTheirDefaults(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
 	if got := parse(t, minimal).Backends[0].Endpoint.String(); got != "https://contoso.openai.azure.com" {
-		t.Errorf("endpoint %q keeps its slash", got)
+		t.Errorf("endpoint %q keeps its slash, want %q", got, "https://contoso.openai.azure.com")
 	}
 }
 
@@ -117,7 +117,7 @@ func TestDerivedDefaults(t *testing.T) {
 	}
 	prices = parse(t, minimal+`prices: [{ model: gpt-4o, inputPerMillion: 3, cachedInputPerMillion: 0 }]`).Prices[0]
 	if prices.CachedInputPerMillion != 0 {
-		t.Errorf("a price of 0 became %v", prices.CachedInputPerMillion)
+		t.Errorf("a price of 0 became %v, want 0", prices.CachedInputPerMillion)
 	}
 	times := parse(t, minimal+`timeouts: { total: 30s }`).Timeouts
 	if times != (Timeouts{Connect: 5 * time.Second, ResponseHeaders: 30 * time.Second, StreamIdle: 30 * time.Second, Total: 30 * time.Second}) {

@@ -164,7 +164,7 @@ func TestManyProblems(t *testing.T) {
 	checkRefusal(t, config, err)
 	problems := err.(Problems)
 	if len(problems) != wholeFile.problems+1 {
-		t.Fatalf("%d problems are listed", len(problems))
+		t.Fatalf("%d problems are listed, want %d", len(problems), wholeFile.problems+1)
 	}
 	if got, want := problems[wholeFile.problems].String(), "gateway.yaml: there are 3000 more problems; mend these first"; got != want {
 		t.Errorf("the last is %q, want %q", got, want)
@@ -237,7 +237,7 @@ func TestValuesOfVariablesAreNotTold(t *testing.T) {
 		}
 	}
 	if refused < 100 {
-		t.Fatalf("only %d files were refused: the test tells nothing", refused)
+		t.Fatalf("only %d files were refused, want at least 100: the test tells nothing", refused)
 	}
 }
 

@@ -185,7 +185,7 @@ func TestOneFault(t *testing.T) {
 					met += bad.Count(fault)
 				}
 				if met < 10 {
-					t.Errorf("%v happened %d times", fault, met)
+					t.Errorf("%v happened %d times, want at least 10", fault, met)
 				}
 			})
 		})

@@ -186,7 +186,7 @@ func TestFlood(t *testing.T) {
 			t.Errorf("%d looked up and %d refused, want %d looked up", nobody, busy, most)
 		}
 		if got := s.asked(); got > burst+10*lookupsPerSecond {
-			t.Errorf("%d point reads", got)
+			t.Errorf("%d point reads, want at most %d", got, burst+10*lookupsPerSecond)
 		}
 		if got := len(w.events(EventFlooded)); got != 1 {
 			t.Errorf("told %d times, want once", got)
@@ -223,7 +223,7 @@ func TestLimit(t *testing.T) {
 			t.Errorf("%d keys and %d consumers remembered, want 50", len(reader.keys.entries), len(reader.records))
 		}
 		if hot > hits/10 {
-			t.Errorf("%d of %d look-ups of keys in use asked the store", hot, hits)
+			t.Errorf("%d of %d look-ups of keys in use asked the store, want at most %d", hot, hits, hits/10)
 		}
 	})
 }

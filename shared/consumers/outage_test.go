@@ -34,7 +34,7 @@ func TestOutage(t *testing.T) {
 				t.Fatalf("unknown credential: error %v", err)
 			}
 			if took := time.Since(began); took > 2*awaitTime {
-				t.Fatalf("waited for %v", took)
+				t.Fatalf("waited for %v, want at most %v", took, 2*awaitTime)
 			}
 			<-time.After(time.Second / 10)
 		}
@@ -69,7 +69,7 @@ func TestSlowStore(t *testing.T) {
 		began := time.Now()
 		wantKey(t, d, "known", "app")
 		if took := time.Since(began); took > 2*awaitTime {
-			t.Errorf("a known key waited for %v", took)
+			t.Errorf("a known key waited for %v, want at most %v", took, 2*awaitTime)
 		}
 		before := faults.Operations()
 		began = time.Now()
@@ -84,7 +84,7 @@ func TestSlowStore(t *testing.T) {
 			wantError(t, "unknown key", <-ended, ErrUnavailable)
 		}
 		if took := time.Since(began); took > lookupTime+awaitTime {
-			t.Errorf("unknown keys waited for %v", took)
+			t.Errorf("unknown keys waited for %v, want at most %v", took, lookupTime+awaitTime)
 		}
 		if asked := faults.Operations() - before; asked != 1 {
 			t.Errorf("the store was asked %d times for one key, want once", asked)

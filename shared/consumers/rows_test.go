@@ -23,7 +23,7 @@ func TestRows(t *testing.T) {
 		t.Errorf("%q, %v, %v", name, held, err)
 	}
 	if _, err := decodeConsumer("app", encodeRemoved("nonce", "ops", time.Now())); err != errRemoved {
-		t.Errorf("a removed consumer: error %v", err)
+		t.Errorf("a removed consumer: error %v, want %v", err, errRemoved)
 	}
 }
 

@@ -91,7 +91,7 @@ func TestWhatIsRefused(t *testing.T) {
 		t.Errorf("1,000 parts: got the fields %q", f.Fields())
 	}
 	if f := read(t, formOf(longFields(15)...), Options{}); len(f.Fields()) != 15 {
-		t.Errorf("15 fields of 64 KiB: got %d", len(f.Fields()))
+		t.Errorf("15 fields of 64 KiB: got %d, want 15", len(f.Fields()))
 	}
 }
 

@@ -150,6 +150,6 @@ func TestLifetimesEndTogether(t *testing.T) {
 	leave()
 	all.Wait()
 	if parent.Err() != context.Canceled {
-		t.Errorf("the parent: %v", parent.Err())
+		t.Errorf("the parent: %v, want %v", parent.Err(), context.Canceled)
 	}
 }

@@ -34,7 +34,7 @@ func TestHistory(t *testing.T) {
 		"refused", "request lost", "answer lost", "late apply", "conflicted", "conflicted, applied", "busy, applied", "delayed", "outage",
 	} {
 		if tally[what] < 10 {
-			t.Errorf("void: %s: %d times", what, tally[what])
+			t.Errorf("void: %s: %d times, want at least 10", what, tally[what])
 		}
 	}
 }

@@ -152,7 +152,7 @@ func TestSweepFails(t *testing.T) {
 		}
 		s.SetReadOnly(false)
 		if n, err := r.sweepPart(t.Context(), partOf("app")); n != 1 || err != nil {
-			t.Errorf("afterwards: %d, %v", n, err)
+			t.Errorf("afterwards: %d, want 1, %v", n, err)
 		}
 	})
 }

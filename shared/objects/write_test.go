@@ -78,7 +78,7 @@ func TestOneFault(t *testing.T) {
 					s := faulty(t)
 					operate(t, open(t, &struck{Store: s, t: t, fault: fault}, Options{}), open(t, s, Options{}))
 					if s.Count(fault) != 1 {
-						t.Errorf("void: %v fired %d times", fault, s.Count(fault))
+						t.Errorf("void: %v fired %d times, want 1", fault, s.Count(fault))
 					}
 					s.Wait()
 					wait(knownFor)

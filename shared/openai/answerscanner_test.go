@@ -21,12 +21,12 @@ func scan(t *testing.T, answer []byte, size int) (f found) {
 	for rest := answer; len(rest) > 0; {
 		n := min(size, len(rest))
 		if written, err := s.Write(rest[:n]); written != n || err != nil {
-			t.Fatalf("wrote %d, %v", written, err)
+			t.Fatalf("wrote %d, want %d, %v", written, n, err)
 		}
 		rest = rest[n:]
 	}
 	if cap(s.kept) > 8<<10 {
-		t.Fatalf("keeps %d bytes", cap(s.kept))
+		t.Fatalf("keeps %d bytes, want at most %d", cap(s.kept), 8<<10)
 	}
 	f.usage, f.hasUsage = s.Usage()
 	f.id, f.status = s.ID(), s.Status()

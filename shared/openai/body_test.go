@@ -20,7 +20,7 @@ func TestBodyReaders(t *testing.T) {
 	}
 	first, second := b.NewReader(), b.NewReader()
 	if n, err := first.Read(make([]byte, 5)); n != 5 || err != nil {
-		t.Errorf("read %d, %v", n, err)
+		t.Errorf("read %d, want 5, %v", n, err)
 	}
 	if data, err := io.ReadAll(second); string(data) != want || err != nil {
 		t.Errorf("second reader: %q, %v", data, err)
@@ -84,7 +84,7 @@ func TestReleasedBytesAreNotReadAnyMore(t *testing.T) {
 		})
 		group.Wait()
 		if freed.Load() != 1 {
-			t.Fatalf("freed %d times", freed.Load())
+			t.Fatalf("freed %d times, want 1", freed.Load())
 		}
 	}
 }
@@ -92,6 +92,6 @@ func TestReleasedBytesAreNotReadAnyMore(t *testing.T) {
 func TestBodyOfNoRequest(t *testing.T) {
 	b := &Body{Segments: [][]byte{[]byte("ab"), []byte("c")}, Length: 3}
 	if got := string(contents(t, b)); got != "abc" {
-		t.Errorf("read %q", got)
+		t.Errorf("read %q, want %q", got, "abc")
 	}
 }

@@ -100,7 +100,7 @@ func TestAppendDelta(t *testing.T) {
 		}
 	}
 	if got := string(AppendDelta([]byte("full"), []byte(contentChunk), 2)); got != "full" {
-		t.Errorf("%q after it was full", got)
+		t.Errorf("%q after it was full, want %q", got, "full")
 	}
 }
 
@@ -149,7 +149,7 @@ func TestParseChunkDoesNotAllocate(t *testing.T) {
 	} {
 		ev := Event{Data: []byte(c.data)}
 		if n := testing.AllocsPerRun(100, func() { ParseChunk(c.op, ev) }); n != 0 {
-			t.Errorf("%.40s: %v allocations", c.data, n)
+			t.Errorf("%.40s: %v allocations, want 0", c.data, n)
 		}
 	}
 }
@@ -163,7 +163,7 @@ func TestChunkKindNames(t *testing.T) {
 		seen[k.String()] = true
 	}
 	if name := (Done + 1).String(); name != "" {
-		t.Errorf("an unknown kind is named %q", name)
+		t.Errorf("an unknown kind is named %q, want %q", name, "")
 	}
 }
 

@@ -142,7 +142,7 @@ func TestEvents(t *testing.T) {
 // of its own, and differently for each way the bytes are cut.
 func TestEventWaitsForTheByteBehindACarriageReturn(t *testing.T) {
 	if _, n := NextEvent([]byte("data: 1\r\n\r")); n != 0 {
-		t.Errorf("an event of %d bytes", n)
+		t.Errorf("an event of %d bytes, want 0", n)
 	}
 	for _, next := range []string{"\n", "d", "\r"} {
 		stream := "data: 1\r\n\r" + next
@@ -159,7 +159,7 @@ func TestEventWaitsForTheByteBehindACarriageReturn(t *testing.T) {
 func TestNextEventDoesNotAllocate(t *testing.T) {
 	stream := []byte("event: x\ndata: " + contentChunk + "\n\n")
 	if n := testing.AllocsPerRun(100, func() { NextEvent(stream) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }
 

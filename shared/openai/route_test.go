@@ -141,7 +141,7 @@ func TestSupportsStreamOptions(t *testing.T) {
 		"2024-08-01-preview": false, "2024-06-01": false, "2023-05-15": false, "2024-10": false, "2024-10-210": false, "2024/10/21": false, "20241021xx": false, "newest": false, "x024-10-21": false,
 	} {
 		if got := SupportsStreamOptions(version); got != want {
-			t.Errorf("%q: %v", version, got)
+			t.Errorf("%q: %v, want %v", version, got, want)
 		}
 	}
 }

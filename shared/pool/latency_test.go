@@ -68,12 +68,12 @@ func TestLatencyOfExtremes(t *testing.T) {
 	var l Latency
 	l.Observe(1<<62, noon)
 	if got := l.Value(noon); got < time.Hour {
-		t.Errorf("a very long latency became %v", got)
+		t.Errorf("a very long latency became %v, want at least %v", got, time.Hour)
 	}
 	l = Latency{}
 	l.Observe(1, time.Unix(-5, 0))
 	if got := l.Value(time.Unix(-5, 0)); got != time.Microsecond {
-		t.Errorf("a very short latency became %v", got)
+		t.Errorf("a very short latency became %v, want %v", got, time.Microsecond)
 	}
 }
 

@@ -31,11 +31,11 @@ func fixed(numbers ...uint64) func(uint64) uint64 {
 func TestPickOfNoneAndOne(t *testing.T) {
 	for _, s := range strategies {
 		if got := Pick(s, nil, seeded()); got != -1 {
-			t.Errorf("%v: picked %d of none", s, got)
+			t.Errorf("%v: picked %d of none, want -1", s, got)
 		}
 		one := []Candidate{{Weight: math.MinInt, Headroom: math.MinInt64, Latency: -1, InFlight: -1}}
 		if got := Pick(s, one, seeded()); got != 0 {
-			t.Errorf("%v: picked %d of one", s, got)
+			t.Errorf("%v: picked %d of one, want 0", s, got)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestPickDoesNotAllocate(t *testing.T) {
 	candidates, random := twenty(), seeded()
 	for _, s := range strategies {
 		if n := testing.AllocsPerRun(100, func() { Pick(s, candidates, random) }); n != 0 {
-			t.Errorf("%v: %v allocations", s, n)
+			t.Errorf("%v: %v allocations, want 0", s, n)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestRetryBudgetComesBack(t *testing.T) {
 			t.Errorf("round %d: %d retries, want 100", round, got)
 		}
 		if got := take(b, 10, now.Add((budgetSeconds-1)*time.Second)); got != 0 {
-			t.Errorf("round %d: %d retries more before the span ended", round, got)
+			t.Errorf("round %d: %d retries more before the span ended, want 0", round, got)
 		}
 	}
 }

@@ -36,10 +36,10 @@ func TestDrawChoosesAsPick(t *testing.T) {
 // largest weights do not overflow.
 func TestDrawOfNoneOneAndHuge(t *testing.T) {
 	if got := NewShares(nil).Draw(fixed()); got != -1 {
-		t.Errorf("drew %d of none", got)
+		t.Errorf("drew %d of none, want -1", got)
 	}
 	if got := NewShares([]int{math.MinInt}).Draw(fixed()); got != 0 {
-		t.Errorf("drew %d of one", got)
+		t.Errorf("drew %d of one, want 0", got)
 	}
 	if got := NewShares([]int{math.MaxInt, math.MaxInt}).Draw(fixed(maxWeight)); got != 1 {
 		t.Errorf("drew %d, want the second of two", got)

@@ -21,7 +21,7 @@ func TestColumns(t *testing.T) {
 	columns := sample.Columns()
 	columns["FromTheFuture"] = true
 	if got, err := Decode(Minute, columns); err != nil || got != sample {
-		t.Errorf("with a further column: %+v, %v", got, err)
+		t.Errorf("with a further column: %+v, want %+v, %v", got, sample, err)
 	}
 }
 

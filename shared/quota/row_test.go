@@ -146,7 +146,7 @@ func TestGrantAndGiveBack(t *testing.T) {
 			t.Fatalf("%s failed and changed the row: %+v, was %+v", s.name, after, before)
 		}
 		if after.Granted > Share(after.Limit, after.Shards, 0) {
-			t.Fatalf("%s: granted %d of %d", s.name, after.Granted, after.Limit)
+			t.Fatalf("%s: granted %d of %d, want at most %d", s.name, after.Granted, after.Limit, Share(after.Limit, after.Shards, 0))
 		}
 		row = after
 		holds(t, row, 0)

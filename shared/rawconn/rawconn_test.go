@@ -154,7 +154,7 @@ func TestInterruptedWriteTellsHowFarItCame(t *testing.T) {
 			break
 		}
 		if err != nil || n != len(piece) {
-			t.Fatalf("wrote %d: %v", n, err)
+			t.Fatalf("wrote %d, want %d: %v", n, len(piece), err)
 		}
 	}
 	near.Close()

@@ -132,11 +132,11 @@ func TestBatchFlush(t *testing.T) {
 		to := new(sink)
 		b := telemetry.NewBatch(to)
 		if err := b.Flush(); err != nil || to.count() != 0 {
-			t.Errorf("flushing nothing: %d writes, error %v", to.count(), err)
+			t.Errorf("flushing nothing: %d writes, error %v, want 0", to.count(), err)
 		}
 		_, _ = b.WriteLevel(zerolog.InfoLevel, []byte("last words\n"))
 		if err := b.Flush(); err != nil || to.count() != 1 {
-			t.Errorf("flushing one line: %d writes, error %v", to.count(), err)
+			t.Errorf("flushing one line: %d writes, error %v, want 1", to.count(), err)
 		}
 	})
 }

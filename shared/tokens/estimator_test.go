@@ -51,7 +51,7 @@ func TestEstimatesAfter100Answers(t *testing.T) {
 				t.Errorf("%s seed %d: %d of %d within bounds, want 99 %%", encoding, seed, inside, len(errors))
 			}
 			if width > 0.8 {
-				t.Errorf("%s seed %d: bounds are %.2f wide, which decides nothing", encoding, seed, width)
+				t.Errorf("%s seed %d: bounds are %.2f wide, want at most 0.8: wider ones decide nothing", encoding, seed, width)
 			}
 		}
 	}
@@ -164,7 +164,7 @@ func TestOutput(t *testing.T) {
 	t.Run("none for embeddings", func(t *testing.T) {
 		r := &openai.Request{Operation: openai.Embeddings, N: 1, Inputs: 1, Text: openai.Text{ASCII: 400}}
 		if got := New().Estimate("text-embedding-3-small", r).Output; got != 0 {
-			t.Errorf("Output = %d", got)
+			t.Errorf("Output = %d, want 0", got)
 		}
 	})
 }
@@ -207,7 +207,7 @@ func TestModelsLearnApartAndUnknownOnesShare(t *testing.T) {
 		t.Errorf("unknown models: %v, want about 700 for each", got)
 	}
 	if len(e.models) != 2 {
-		t.Errorf("the Estimator grew to %d models", len(e.models))
+		t.Errorf("the Estimator grew to %d models, want 2", len(e.models))
 	}
 }
 

@@ -152,7 +152,7 @@ func TestSoundIsRelayedAsItComes(t *testing.T) {
 		return nil
 	})
 	if got := strings.Join(pieces, "|"); got != "first|second" || d.Err != nil {
-		t.Errorf("the client hears %q: %v", got, d.Err)
+		t.Errorf("the client hears %q, want %q: %v", got, "first|second", d.Err)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestSoundThatBreaksOff(t *testing.T) {
 		r := client.Do(t.Context(), backend, Call{Operation: openai.Speech, Deployment: "tts", Body: bodyOf(chatRequest)})
 		checkResult(t, r)
 		if r.Outcome != want {
-			t.Errorf("behind %q: got %v: %v", sent, r.Outcome, r.Err)
+			t.Errorf("behind %q: got %v, want %v: %v", sent, r.Outcome, want, r.Err)
 		}
 		if text, d := relayed(r); want == OK && (text != sent || !d.Truncated || d.Reason != ReasonCut) {
 			t.Errorf("the client gets %q: %+v", text, d)

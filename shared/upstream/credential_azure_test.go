@@ -121,7 +121,7 @@ func TestHostCredential(t *testing.T) {
 				t.Fatal(err)
 			}
 			if developer := token.Token == "developer"; developer != (w.kind == "") {
-				t.Errorf("got the developer's token: %t", developer)
+				t.Errorf("got the developer's token: %t, want %t", developer, w.kind == "")
 			}
 			for _, kind := range []entra.Kind{entra.AppService, entra.IMDS, entra.Token} {
 				got := service.Requests(kind)

@@ -99,13 +99,13 @@ func TestOneFetchServesAllThatWait(t *testing.T) {
 		for range 100 {
 			waiting.Go(func() {
 				if got := apply(t, c); got != "Bearer token-1" {
-					t.Errorf("got %q", got)
+					t.Errorf("got %q, want %q", got, "Bearer token-1")
 				}
 			})
 		}
 		waiting.Wait()
 		if n := source.fetches.Load(); n != 1 {
-			t.Errorf("%d fetches", n)
+			t.Errorf("%d fetches, want 1", n)
 		}
 	})
 }
@@ -255,16 +255,16 @@ func TestTokenThatCannotBeHad(t *testing.T) {
 						want = 0 // the failure is remembered for a while
 					}
 					if after := time.Since(start); after != want {
-						t.Errorf("attempt %d took %v", i, after)
+						t.Errorf("attempt %d took %v, want %v", i, after, want)
 					}
 				}
 				if n := source.fetches.Load(); n != 1 {
-					t.Errorf("%d fetches", n)
+					t.Errorf("%d fetches, want 1", n)
 				}
 				<-time.After(tokenPause)
 				source.get = issue
 				if got := apply(t, backend.Credential); got != "Bearer token-2" {
-					t.Errorf("afterwards %q", got)
+					t.Errorf("afterwards %q, want %q", got, "Bearer token-2")
 				}
 			})
 		})

@@ -339,7 +339,7 @@ func TestRequestWithoutABody(t *testing.T) {
 	defer r.Close()
 	checkResult(t, r)
 	if r.Outcome != ClientFault {
-		t.Errorf("got %v: %v", r.Outcome, r.Err)
+		t.Errorf("got %v, want %v: %v", r.Outcome, ClientFault, r.Err)
 	}
 }
 

@@ -148,7 +148,7 @@ func streamOf(t testing.TB, body io.ReadCloser) *Result {
 	call.DropUsage = true
 	r := client.Do(t.Context(), backendAt(t, "http://backend.test"), call)
 	if r.Outcome != OK {
-		t.Fatalf("got %v, %q: %v", r.Outcome, r.Reason, r.Err)
+		t.Fatalf("got %v, want %v, %q: %v", r.Outcome, OK, r.Reason, r.Err)
 	}
 	return r
 }
@@ -240,7 +240,7 @@ func TestEventTooLongToHold(t *testing.T) {
 				t.Errorf("pieces of %d: %v, got %d bytes, want %d", size, d.Err, seen.Len(), len(want))
 			}
 			if largest > maxEvent {
-				t.Errorf("a buffer of %d bytes", largest)
+				t.Errorf("a buffer of %d bytes, want at most %d", largest, maxEvent)
 			}
 			checkUsage(t, d, usageOfAnswer)
 			r.Close()
@@ -342,7 +342,7 @@ func TestSlowClientHoldsTheBackendUp(t *testing.T) {
 	d := r.Relay(writer(func(p []byte) (int, error) {
 		taken += len(p)
 		if ahead := body.given - taken; ahead > smallBuffer {
-			t.Errorf("%d bytes are held for the client", ahead)
+			t.Errorf("%d bytes are held for the client, want at most %d", ahead, smallBuffer)
 		}
 		return len(p), nil
 	}), nil)

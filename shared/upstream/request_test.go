@@ -37,8 +37,8 @@ func TestWhatTheBackendGets(t *testing.T) {
 				if r.Method != http.MethodPost || r.RequestURI != test.url || string(body) != chatRequest || r.ContentLength != int64(len(chatRequest)) {
 					t.Errorf("%s %s, %d bytes: %q", r.Method, r.RequestURI, r.ContentLength, body)
 				}
-				if r.Host != r.Context().Value(http.LocalAddrContextKey).(net.Addr).String() {
-					t.Errorf("host %q", r.Host)
+				if address := r.Context().Value(http.LocalAddrContextKey).(net.Addr).String(); r.Host != address {
+					t.Errorf("host %q, want %q", r.Host, address)
 				}
 				want := http.Header{
 					"Accept": {"*/*"}, "Accept-Encoding": {"identity"}, "Content-Type": {"application/json"},
@@ -70,7 +70,7 @@ func TestWhatTheBackendGets(t *testing.T) {
 			defer r.Close()
 			checkResult(t, r)
 			if r.Outcome != OK {
-				t.Errorf("got %v: %v", r.Outcome, r.Err)
+				t.Errorf("got %v, want %v: %v", r.Outcome, OK, r.Err)
 			}
 			if fmt.Sprint(call.Header) != before {
 				t.Errorf("the client's header was changed: %v", call.Header)
@@ -121,7 +121,7 @@ func TestStaleConnectionIsHealed(t *testing.T) {
 		r.Close()
 	}
 	if served.Load() != 5 {
-		t.Errorf("%d answers", served.Load())
+		t.Errorf("%d answers, want 5", served.Load())
 	}
 }
 
@@ -136,7 +136,7 @@ func TestConnectionLostWhileWritingIsHealed(t *testing.T) {
 		r := client.Do(t.Context(), backend, chat())
 		checkResult(t, r)
 		if r.Outcome != OK {
-			t.Errorf("request %d: %v, %q: %v", i, r.Outcome, r.Reason, r.Err)
+			t.Errorf("request %d: %v, want %v, %q: %v", i, r.Outcome, OK, r.Reason, r.Err)
 		}
 		r.Close()
 		server.CloseClientConnections()
@@ -158,7 +158,7 @@ func TestBackendThatHangsUpIsGivenUp(t *testing.T) {
 	}
 	r.Close()
 	if n := connections.Load(); n > 1+maxRewrites {
-		t.Errorf("%d connections were made for one attempt", n)
+		t.Errorf("%d connections were made for one attempt, want at most %d", n, 1+maxRewrites)
 	}
 }
 
@@ -171,11 +171,11 @@ func TestReplaysAreBounded(t *testing.T) {
 		}
 	}
 	if _, err := body.open(); err != errNotStale {
-		t.Errorf("one more: %v", err)
+		t.Errorf("one more: %v, want %v", err, errNotStale)
 	}
 	late := &requestBody{body: bodyOf(chatRequest), started: time.Now().Add(-2 * staleWithin)}
 	if _, err := late.open(); err != errNotStale {
-		t.Errorf("too late: %v", err)
+		t.Errorf("too late: %v, want %v", err, errNotStale)
 	}
 }
 
@@ -210,7 +210,7 @@ func TestConnectionsAreReused(t *testing.T) {
 				r.Close()
 			}
 			if n := connections.Load(); n != 1 {
-				t.Errorf("%d connections", n)
+				t.Errorf("%d connections, want 1", n)
 			}
 		})
 	}

@@ -89,7 +89,7 @@ func TestHeldBackEventsReachTheClient(t *testing.T) {
 	defer r.Close()
 	text, d := relayed(r)
 	if text != whole {
-		t.Errorf("the client gets %q", text)
+		t.Errorf("the client gets %q, want %q", text, whole)
 	}
 	if d.Err != nil || d.Truncated || !d.HasUsage || d.Usage != usageOfAnswer || d.Bytes != int64(len(whole)) || d.Text != nil {
 		t.Errorf("delivery %+v", d)
@@ -135,7 +135,7 @@ func TestHoldingBackIsBounded(t *testing.T) {
 				t.Fatalf("got %v: %v", r.Outcome, r.Err)
 			}
 			if cap := len(*orEmpty(r.buf)); cap > maxHeld {
-				t.Errorf("%d bytes are held", cap)
+				t.Errorf("%d bytes are held, want at most %d", cap, maxHeld)
 			}
 			if test.held {
 				return

@@ -44,7 +44,7 @@ func TestMethodsAndPaths(t *testing.T) {
 			defer r.Close()
 			checkResult(t, r)
 			if r.Outcome != OK {
-				t.Errorf("got %v: %v", r.Outcome, r.Err)
+				t.Errorf("got %v, want %v: %v", r.Outcome, OK, r.Err)
 			}
 		})
 	}
@@ -106,12 +106,12 @@ func TestFixedHeader(t *testing.T) {
 	for range 2 {
 		r := client.Do(t.Context(), backend, call)
 		if r.Outcome != OK {
-			t.Errorf("got %v: %v", r.Outcome, r.Err)
+			t.Errorf("got %v, want %v: %v", r.Outcome, OK, r.Err)
 		}
 		r.Close()
 	}
 	if got := fmt.Sprint(backend.Header); got != fixed {
-		t.Errorf("the backend's own header was changed: %s", got)
+		t.Errorf("the backend's own header was changed: %s, want %s", got, fixed)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestStaleConnectionsAreHealedForEveryBody(t *testing.T) {
 			r := client.Do(t.Context(), backend, call)
 			checkResult(t, r)
 			if r.Outcome != OK {
-				t.Errorf("%v %d: %v, %q: %v", call.Operation, i, r.Outcome, r.Reason, r.Err)
+				t.Errorf("%v %d: %v, want %v, %q: %v", call.Operation, i, r.Outcome, OK, r.Reason, r.Err)
 			}
 			r.Close()
 			server.CloseClientConnections()

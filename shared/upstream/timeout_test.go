@@ -118,7 +118,7 @@ func TestStreamThatStalls(t *testing.T) {
 			t.Errorf("the client gets %q: %+v", text, d)
 		}
 		if after := time.Since(start); after != 119*time.Second {
-			t.Errorf("after %v", after)
+			t.Errorf("after %v, want %v", after, 119*time.Second)
 		}
 	})
 }
@@ -155,7 +155,7 @@ func TestRelayMayBeginLate(t *testing.T) {
 			defer r.Close()
 			<-time.After(time.Hour)
 			if text, d := relayed(r); text != delta("a")+finish+done || d.Err != nil {
-				t.Errorf("encoding %q: the client gets %q: %+v", encoding, text, d)
+				t.Errorf("encoding %q: the client gets %q, want %q: %+v", encoding, text, delta("a")+finish+done, d)
 			}
 		})
 	}
@@ -253,7 +253,7 @@ func TestEndOfTheRequest(t *testing.T) {
 						}
 					}
 					if after := time.Since(start); after != 9*time.Second {
-						t.Errorf("after %v", after)
+						t.Errorf("after %v, want %v", after, 9*time.Second)
 					}
 					<-ended // the backend has seen it at once
 				})

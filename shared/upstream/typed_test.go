@@ -173,7 +173,7 @@ func TestIDAndStatusOfAStream(t *testing.T) {
 		t.Errorf("at first %q is %q: %v", r.ObjectID, r.ObjectStatus, r.Err)
 	}
 	if _, d := relayed(r); d.ObjectStatus != "completed" {
-		t.Errorf("at last it is %q", d.ObjectStatus)
+		t.Errorf("at last it is %q, want %q", d.ObjectStatus, "completed")
 	}
 }
 
@@ -191,7 +191,7 @@ func TestConnectionThatStaysOpenAfterTheLastEvent(t *testing.T) {
 		start := time.Now()
 		text, d := relayed(r)
 		if text != created+word("a")+completed || d.Err != nil {
-			t.Errorf("the client gets %q: %v", text, d.Err)
+			t.Errorf("the client gets %q, want %q: %v", text, created+word("a")+completed, d.Err)
 		}
 		if took := time.Since(start); took != doneWait {
 			t.Errorf("the end is awaited for %v, want %v", took, doneWait)

@@ -56,11 +56,11 @@ func TestCostIsExact(t *testing.T) {
 	}
 	for _, cost := range []float64{math.NaN(), math.Inf(-1), -1} {
 		if got := usage.NanosOf(cost); got != 0 {
-			t.Errorf("a cost of %v is %d", cost, got)
+			t.Errorf("a cost of %v is %d, want 0", cost, got)
 		}
 	}
 	if got := usage.NanosOf(math.Inf(1)); got <= 0 {
-		t.Errorf("an endless cost is %d", got)
+		t.Errorf("an endless cost is %d, want more than 0", got)
 	}
 }
 
@@ -71,7 +71,8 @@ func TestCountsAtTheirEnds(t *testing.T) {
 	if most.Requests != math.MaxInt64 || most.Prompt != 6 {
 		t.Errorf("the sum is %+v", most)
 	}
-	if got := (usage.Counts{Requests: 2, Cost: 7}).Beyond(usage.Counts{Requests: 3, Cost: 5}); got != (usage.Counts{Cost: 2}) {
-		t.Errorf("the difference is %+v", got)
+	want := usage.Counts{Cost: 2}
+	if got := (usage.Counts{Requests: 2, Cost: 7}).Beyond(usage.Counts{Requests: 3, Cost: 5}); got != want {
+		t.Errorf("the difference is %+v, want %+v", got, want)
 	}
 }

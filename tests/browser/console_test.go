@@ -239,7 +239,7 @@ func accessible(t *testing.T, p *browser.Page, name string, looks ...look) {
 		var wide int
 		p.Evaluate("document.documentElement.scrollWidth", &wide)
 		if wide > l.width {
-			t.Errorf("%s at %+v: the page is %d px wide and scrolls sideways", name, l, wide)
+			t.Errorf("%s at %+v: the page is %d px wide and scrolls sideways, want at most %d", name, l, wide, l.width)
 		}
 		p.Screenshot(filepath.Join(pictures, fmt.Sprintf("%s-%d-%s.png", name, l.width, l.scheme)))
 		p.Evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })", nil)

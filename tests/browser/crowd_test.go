@@ -112,7 +112,7 @@ func TestFullHouse(t *testing.T) {
 		t.Errorf("the pools to choose from are %q, want %q among them", got, hostileModel)
 	}
 	if got := show(t, p, "[document.querySelectorAll('main img, main script, main iframe, main [onerror]').length, document.title.includes('owned')].join()"); got != "0,false" {
-		t.Errorf("text has become markup: %s", got)
+		t.Errorf("text has become markup: %s, want 0,false", got)
 	}
 	if got := p.Text("#store"); got != "table down" || p.Text("#degraded") == "" {
 		t.Errorf("while the table is down the page says %q and %q", got, p.Text("#degraded"))

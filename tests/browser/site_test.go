@@ -148,7 +148,7 @@ func (s *site) get(t *testing.T, path string) []byte {
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: status %d, %v: %s", path, answer.StatusCode, err, body)
+		t.Fatalf("GET %s: status %d, want %d, %v: %s", path, answer.StatusCode, http.StatusOK, err, body)
 	}
 	return body
 }

@@ -249,7 +249,7 @@ func checkEqual(t *testing.T, used *rowsUsed, direct, through []line) {
 		}
 		for kind, n := range places {
 			if n > 1 {
-				t.Errorf("%s: %s differs in %d places", name, kind, n)
+				t.Errorf("%s: %s differs in %d places, want at most 1", name, kind, n)
 			}
 		}
 	}

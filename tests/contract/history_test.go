@@ -97,7 +97,7 @@ func TestFaultstoreIsLinearizable(t *testing.T) {
 	})
 	for fault := range faultstore.Delayed + 1 {
 		if fired[fault] < 100 {
-			t.Errorf("void: %v fired %d times", fault, fired[fault])
+			t.Errorf("void: %v fired %d times, want at least 100", fault, fired[fault])
 		}
 	}
 }

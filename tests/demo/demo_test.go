@@ -237,7 +237,7 @@ func (d *demo) checkEnded(t *testing.T, addresses []string) {
 		t.Errorf("files are left: %v %v", left, err)
 	}
 	if complaints := d.stderr.String(); complaints != "" {
-		t.Errorf("stderr: %s", complaints)
+		t.Errorf("stderr has %q, want nothing", complaints)
 	}
 }
 
@@ -265,7 +265,7 @@ func TestTwoDemosTakeTwoPorts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if body := readAll(t, response); body != "ok\n" {
-			t.Errorf("%s answers %q", d.endpoint, body)
+			t.Errorf("%s answers %q, want %q", d.endpoint, body, "ok\n")
 		}
 		response.Body.Close()
 	}

@@ -103,7 +103,7 @@ func TestRowsAreAlignedAndFitEightyColumns(t *testing.T) {
 	}
 	for line := range strings.Lines(out.String()) {
 		if n := utf8.RuneCountInString(line) - 1; n != 80 {
-			t.Errorf("%d columns: %q", n, line)
+			t.Errorf("%d columns, want 80: %q", n, line)
 		}
 	}
 }
@@ -121,7 +121,7 @@ func TestLocaleDecidesOnTheBar(t *testing.T) {
 	} {
 		env := map[string]string{"LC_ALL": c.all, "LC_CTYPE": c.ctype, "LANG": c.lang}
 		if got := speaksUTF8(func(name string) string { return env[name] }); got != c.want {
-			t.Errorf("%+v: %t", c, got)
+			t.Errorf("%+v: %t, want %t", c, got, c.want)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (f *office) teach(t *testing.T) {
 			for n := range 100 {
 				q := post{tag: tag{Consumer: "teacher", Model: officeModels[n%2], Number: int64(-1 - n), To: i}, words: 1 + n%60}
 				if a, err := f.ask(t, p, q); err != nil || a.status != http.StatusOK {
-					t.Errorf("status %d, %v: %s", a.status, err, a.body)
+					t.Errorf("status %d, want %d, %v: %s", a.status, http.StatusOK, err, a.body)
 				}
 			}
 		})

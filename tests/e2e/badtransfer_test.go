@@ -110,7 +110,7 @@ func TestLongUnbrokenPrompt(t *testing.T) {
 			r := s.record(t, got.id())
 			t.Logf("the gateway's own time: %.1f ms; %d tokens of prompt (measured: %v)", r.own(), r.Prompt, r.Measured)
 			if r.Prompt < 10_000 {
-				t.Errorf("%d tokens of prompt are recorded", r.Prompt)
+				t.Errorf("%d tokens of prompt are recorded, want at least 10000", r.Prompt)
 			}
 		})
 	}

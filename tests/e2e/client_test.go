@@ -190,7 +190,7 @@ func embeddings(t *testing.T, client openai.Client, b *backend, to dialect) {
 		}
 		raw, err := base64.StdEncoding.DecodeString(packed.Data[0].Embedding)
 		if err != nil || len(raw) != 4*len(plain.Data[0].Embedding) {
-			t.Fatalf("%d bytes of base64: %v", len(raw), err)
+			t.Fatalf("%d bytes of base64, want %d: %v", len(raw), 4*len(plain.Data[0].Embedding), err)
 		}
 		for i, want := range plain.Data[0].Embedding {
 			if got := math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])); got != float32(want) {

@@ -208,7 +208,7 @@ func TestSigningKeys(t *testing.T) {
 		t.Errorf("status %d for a token while the keys cannot be fetched, want 503 and when to come back: %s", a.status, a.body)
 	}
 	if a := ask(p, keyOf("red")); a.status != 200 {
-		t.Errorf("status %d for a key meanwhile", a.status)
+		t.Errorf("status %d for a key meanwhile, want 200", a.status)
 	}
 	tenant.Recover(entra.Keys)
 	await.That(t, "tokens are taken", func() bool { return ask(p, first).status == 200 && ask(f.instances[1], first).status == 200 })

@@ -82,14 +82,14 @@ func TestBackendThatFailsBeforeItsAnswer(t *testing.T) {
 				}
 				// Only what was served is counted; a new minute may have begun since.
 				if left, err := strconv.Atoi(good.header.Get("X-Ratelimit-Remaining-Requests")); err != nil || left < 1000-(i+1) {
-					t.Errorf("%d of 1000 requests are left after %d good ones: %v", left, i+1, err)
+					t.Errorf("%d of 1000 requests are left after %d good ones, want at least %d: %v", left, i+1, 1000-(i+1), err)
 				}
 				if reasons := p.record(t, good.id()).reasons(); !slices.Equal(reasons, []string{test.reason, "ok"}) {
 					t.Errorf("the attempts ended with %q, want %q and ok", reasons, test.reason)
 				}
 				bad := p.send(t, call{path: "/v1/chat/completions", key: callerKey, from: openAI, body: body("alone")})
 				if problem := s.refused(t, bad, http.StatusServiceUnavailable); problem.Code != "service_unavailable" {
-					t.Errorf("code %q", problem.Code)
+					t.Errorf("code %q, want %q", problem.Code, "service_unavailable")
 				}
 				if bad.header.Get("Retry-After") == "" {
 					t.Error("the error does not say when to come back")
@@ -219,7 +219,7 @@ func TestStreamThatBreaks(t *testing.T) {
 				stream.Close()
 			}
 			if n := healthy.requests(); n != 0 {
-				t.Errorf("%d requests were sent anew", n)
+				t.Errorf("%d requests were sent anew, want 0", n)
 			}
 		})
 	}
@@ -245,7 +245,7 @@ func TestStaleConnectionIsHealed(t *testing.T) {
 		more := []string{"", `,"stream":true`}[i%2]
 		got := p.send(t, call{path: "/v1/chat/completions", key: callerKey, from: openAI, body: strings.TrimSuffix(chatBody("both"), "}") + more + "}"}).served(t)
 		if by := got.header.Get("X-Spillway-Backend"); by != "sick" {
-			t.Errorf("request %d was served by %s", i, by)
+			t.Errorf("request %d was served by %s, want sick", i, by)
 		}
 		if reasons := p.record(t, got.id()).reasons(); !slices.Equal(reasons, []string{"ok"}) {
 			t.Errorf("the attempts of request %d ended with %q, want one that is ok", i, reasons)

@@ -45,7 +45,7 @@ func TestBackendThatIsNotAzure(t *testing.T) {
 	p := start(t, notAzure, env)
 	for _, body := range []string{hello, strings.Replace(hello, "{", `{"stream":true,`, 1)} {
 		if a := p.send(t, call{path: "/openai/v1/chat/completions", body: body}); a.status != http.StatusOK {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("%d %s, want %d", a.status, a.body, http.StatusOK)
 		}
 	}
 	got, _ := service.LastRequest()
@@ -56,7 +56,7 @@ func TestBackendThatIsNotAzure(t *testing.T) {
 	// Without the authority's certificate the server is not trusted.
 	without := start(t, strings.Replace(notAzure, "    caFile: ${AUTHORITY}\n", "", 1), env)
 	if a := without.send(t, call{path: "/v1/chat/completions", body: hello}); a.status != http.StatusServiceUnavailable {
-		t.Errorf("a server that nobody vouches for: %d %s", a.status, a.body)
+		t.Errorf("a server that nobody vouches for: %d %s, want %d", a.status, a.body, http.StatusServiceUnavailable)
 	}
 }
 

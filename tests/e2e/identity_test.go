@@ -93,7 +93,7 @@ func TestManagedIdentityOfTheHost(t *testing.T) {
 	send := func(n int) {
 		a, err := f.ask(t, p, post{tag: tag{Model: "gpt-4o", Number: int64(n)}, key: callerKey})
 		if err != nil || a.status != http.StatusOK {
-			t.Errorf("request %d: status %d, %v: %s", n, a.status, err, a.body)
+			t.Errorf("request %d: status %d, want %d, %v: %s", n, a.status, http.StatusOK, err, a.body)
 		}
 	}
 

@@ -334,7 +334,7 @@ func (f *office) usageOfCLI(t testing.TB) map[line]sums {
 	t.Helper()
 	got := f.cli(t, "usage", "--format", "json", "--from", "2h", "--by", usageBy)
 	if got.code != 0 {
-		t.Fatalf("spillway usage: exit code %d: %s", got.code, got.stderr)
+		t.Fatalf("spillway usage: exit code %d, want 0: %s", got.code, got.stderr)
 	}
 	return parseUsage(t, []byte(got.stdout))
 }

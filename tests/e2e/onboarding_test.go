@@ -112,7 +112,7 @@ func (o *onboarding) commandLine(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", list.code, list.stdout, list.stderr)
 	}
 	if got := o.cli(t, "consumers", "remove", "newcomer"); got.code != 0 {
-		t.Errorf("exit code %d: %s", got.code, got.stderr)
+		t.Errorf("exit code %d, want 0: %s", got.code, got.stderr)
 	}
 	o.everywhere(t, "the key of a removed consumer is refused", o.refused(t, key, http.StatusUnauthorized, "invalid_api_key"))
 }
@@ -149,7 +149,7 @@ func (o *onboarding) quotaChanges(t *testing.T) {
 	for range 20 {
 		for _, p := range o.instances {
 			if status, _ := o.status(t, p, o.key); status != http.StatusOK {
-				t.Errorf("status %d below the quota", status)
+				t.Errorf("status %d below the quota, want %d", status, http.StatusOK)
 			}
 		}
 	}
@@ -178,7 +178,7 @@ func (o *onboarding) twoKeys(t *testing.T) {
 	}
 	old := hashOf(o.key)
 	if a := o.admin(t, o.instances[2], http.MethodDelete, "/spillway/consumers/tenant/keys/"+old, ""); a.status != http.StatusOK {
-		t.Fatalf("DELETE answers %d: %s", a.status, a.body)
+		t.Fatalf("DELETE answers %d, want %d: %s", a.status, http.StatusOK, a.body)
 	}
 	o.everywhere(t, "the first key is refused", o.refused(t, o.key, http.StatusUnauthorized, "invalid_api_key"))
 	for _, p := range o.instances {
@@ -199,10 +199,10 @@ func (o *onboarding) removedInAStream(t *testing.T) {
 	defer response.Body.Close()
 	in := bufio.NewReader(response.Body)
 	if _, err := in.Peek(10); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("status %d: %v", response.StatusCode, err)
+		t.Fatalf("status %d, want %d: %v", response.StatusCode, http.StatusOK, err)
 	}
 	if a := o.admin(t, o.instances[3], http.MethodDelete, "/spillway/consumers/tenant", ""); a.status != http.StatusNoContent {
-		t.Fatalf("DELETE answers %d: %s", a.status, a.body)
+		t.Fatalf("DELETE answers %d, want %d: %s", a.status, http.StatusNoContent, a.body)
 	}
 	o.everywhere(t, "a removed consumer is refused", o.refused(t, o.key, http.StatusUnauthorized, "invalid_api_key"))
 	o.backends["ptu"].Clear()

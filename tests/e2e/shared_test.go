@@ -43,7 +43,7 @@ func TestInstancesShareALimit(t *testing.T) {
 		clients.Go(func() {
 			a := instances[i%2].send(t, call{path: "/v1/chat/completions", body: body})
 			if a.status != http.StatusOK {
-				t.Errorf("status %d although there is a backend with room: %s", a.status, a.body)
+				t.Errorf("status %d although there is a backend with room, want %d: %s", a.status, http.StatusOK, a.body)
 			}
 		})
 	}
@@ -61,7 +61,7 @@ func TestInstancesShareALimit(t *testing.T) {
 
 	seen := ptu.Stats()["gpt-4o"]
 	if seen.Rejected429 != 0 {
-		t.Errorf("the PTU refused %d requests: the instances sent more than its limit", seen.Rejected429)
+		t.Errorf("the PTU refused %d requests: the instances sent more than its limit, want 0", seen.Rejected429)
 	}
 	for window, charged := range seen.TokensCharged {
 		if charged > limit {

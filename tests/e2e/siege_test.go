@@ -154,7 +154,7 @@ func (s *besieged) unmoved(t *testing.T, attacks func()) {
 	}
 	last := s.send(t, call{path: "/v1/chat/completions", key: callerKey, from: openAI, body: chatBody("gpt-4o")}).served(t)
 	if left := last.header.Get("X-Ratelimit-Remaining-Requests"); left != "999" {
-		t.Errorf("after one good request %s of 1000 are left in the minute", left)
+		t.Errorf("after one good request %s of 1000 are left in the minute, want 999", left)
 	}
 }
 

@@ -85,7 +85,7 @@ func TestBackgroundResponseIsChargedOnce(t *testing.T) {
 		}
 	}
 	if charged != 1 {
-		t.Errorf("charged %d times in %d requests", charged, asked)
+		t.Errorf("charged %d times in %d requests, want 1", charged, asked)
 	}
 }
 
@@ -101,7 +101,7 @@ func responseID(t *testing.T, a answer) string {
 		text, _, _ = bytes.Cut(events, []byte("\n"))
 	}
 	if err := json.Unmarshal(text, &got); a.status != http.StatusOK || err != nil {
-		t.Fatalf("no response: %d %s", a.status, a.body)
+		t.Fatalf("no response: %d %s, want %d", a.status, a.body, http.StatusOK)
 	}
 	return cmp.Or(got.ID, got.Response.ID)
 }

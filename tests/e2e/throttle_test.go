@@ -40,7 +40,7 @@ func TestThrottleIsShared(t *testing.T) {
 		}
 	}
 	if probes > 3 {
-		t.Errorf("the backend was probed %d times within %s", probes, wait)
+		t.Errorf("the backend was probed %d times within %s, want at most 3", probes, wait)
 	}
 	await.That(t, "the backend is used again", func() bool { return frail.Stats()["frail"].Accepted > 0 })
 	all := storm.stop()

@@ -196,7 +196,7 @@ func recorded(t *testing.T, all []sent) {
 		for _, line := range p.output.Lines() {
 			if r, ok := parseRecord(line); ok {
 				if seen[r.RequestID]++; seen[r.RequestID] > 1 {
-					t.Errorf("request %s has left %d records", r.RequestID, seen[r.RequestID])
+					t.Errorf("request %s has left %d records, want at most 1", r.RequestID, seen[r.RequestID])
 				}
 			}
 		}

@@ -80,7 +80,7 @@ func TestOneTrialPerOpening(t *testing.T) {
 		t.Errorf("the sick backend has refused %d requests while its breaker was open, for %d trials that failed", refused, failed)
 	}
 	if atOnce > 1 {
-		t.Errorf("%d trials ran at once", atOnce)
+		t.Errorf("%d trials ran at once, want at most 1", atOnce)
 	}
 	t.Logf("users' trials by opening: %v, of %d in all; closed everywhere %s after it was first", claims, all, spread.Round(time.Millisecond))
 }

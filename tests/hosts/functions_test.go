@@ -34,7 +34,7 @@ func TestCompletions(t *testing.T) {
 		}
 	}
 	if response, body := send(t, s.Host, http.MethodGet, "/spillway/status", "", "api-key", adminKey); response.StatusCode != 200 {
-		t.Errorf("the status: %d: %s", response.StatusCode, body)
+		t.Errorf("the status: %d, want 200: %s", response.StatusCode, body)
 	}
 	await.That(t, "it is ready", func() bool {
 		response, _ := send(t, s.Host, http.MethodGet, "/spillway/readyz", "")
@@ -72,7 +72,7 @@ func TestStreamedEventsArriveOneByOne(t *testing.T) {
 		for lines.Scan() && lines.Text() == "" {
 		}
 		if lines.Text() != "data: "+event {
-			t.Fatalf("event %d came as %q: %v", n, lines.Text(), lines.Err())
+			t.Fatalf("event %d came as %q, want %q: %v", n, lines.Text(), "data: "+event, lines.Err())
 		}
 	}
 	s.first.steps <- "[DONE]"
@@ -80,7 +80,7 @@ func TestStreamedEventsArriveOneByOne(t *testing.T) {
 	for lines.Scan() && lines.Text() == "" {
 	}
 	if lines.Text() != "data: [DONE]" {
-		t.Errorf("the stream ends with %q: %v", lines.Text(), lines.Err())
+		t.Errorf("the stream ends with %q, want %q: %v", lines.Text(), "data: [DONE]", lines.Err())
 	}
 }
 
@@ -167,7 +167,7 @@ func TestNothingOfTheHostReachesABackend(t *testing.T) {
 	response, body := send(t, s.Host, http.MethodPost, chatPath+"&code="+hostKey+"&clientId=default", chat, "x-functions-key", hostKey,
 		"X-Forwarded-For", "192.0.2.1")
 	if response.StatusCode != 200 {
-		t.Fatalf("status %d: %s", response.StatusCode, body)
+		t.Fatalf("status %d, want 200: %s", response.StatusCode, body)
 	}
 	seen := s.first.requests()
 	if len(seen) != 1 || !strings.Contains(seen[0], backendKey) {
@@ -235,7 +235,7 @@ func TestStartToFirstAnswer(t *testing.T) {
 		}
 		answered := time.Since(began)
 		if response, body := send(t, h, http.MethodPost, chatPath, chat); response.StatusCode != 200 {
-			t.Errorf("status %d: %s", response.StatusCode, body)
+			t.Errorf("status %d, want 200: %s", response.StatusCode, body)
 		}
 		took = append(took, fmt.Sprintf("%s and %s", answered.Round(time.Millisecond), time.Since(began).Round(time.Millisecond)))
 		h.Close()
@@ -256,7 +256,7 @@ func TestConfigurationAsASetting(t *testing.T) {
 	}
 	defer h.Close()
 	if response, body := send(t, h, http.MethodPost, chatPath, chat); response.StatusCode != 200 {
-		t.Errorf("status %d: %s", response.StatusCode, body)
+		t.Errorf("status %d, want 200: %s", response.StatusCode, body)
 	}
 }
 
@@ -267,7 +267,7 @@ func TestKilled(t *testing.T) {
 	s.Kill()
 	await.That(t, "it was started again", func() bool { p := s.Process(); return p != 0 && p != before })
 	if response, body := send(t, s.Host, http.MethodPost, chatPath, chat); response.StatusCode != 200 {
-		t.Errorf("status %d: %s", response.StatusCode, body)
+		t.Errorf("status %d, want 200: %s", response.StatusCode, body)
 	}
 }
 
@@ -304,7 +304,7 @@ func TestTimerOfAnotherInstanceReopensABackend(t *testing.T) {
 	ask := func() {
 		t.Helper()
 		if response, body := send(t, users, http.MethodPost, chatPath, chat); response.StatusCode != 200 {
-			t.Errorf("status %d: %s", response.StatusCode, body)
+			t.Errorf("status %d, want 200: %s", response.StatusCode, body)
 		}
 	}
 	run := func() string {
@@ -331,7 +331,7 @@ func TestTimerOfAnotherInstanceReopensABackend(t *testing.T) {
 		ask()
 	}
 	if tried := len(first.requests()) - before; tried >= 5 {
-		t.Errorf("after its restart the instance has tried the sick backend %d times: it did not know", tried)
+		t.Errorf("after its restart the instance has tried the sick backend %d times, want less than 5: it did not know", tried)
 	}
 
 	first.Clear()

@@ -195,11 +195,11 @@ func startHost(t testing.TB, yaml string, o functionshost.Options, more ...strin
 	t.Cleanup(func() {
 		h.Close()
 		if h.Dropped() > 0 {
-			t.Errorf("%d connections were dropped without an answer", h.Dropped())
+			t.Errorf("%d connections were dropped without an answer, want none", h.Dropped())
 		}
 		for _, line := range h.Console() {
 			if line.Level != "Information" {
-				t.Errorf("the host has logged an %s: %s", line.Level, line.Text)
+				t.Errorf("the host has logged at %s, want Information: %s", line.Level, line.Text)
 			}
 			if line.Function == "" && !json.Valid([]byte(line.Text)) {
 				t.Errorf("the handler has printed a line that is not JSON: %s", line.Text)

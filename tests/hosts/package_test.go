@@ -40,7 +40,7 @@ func TestPackage(t *testing.T) {
 			want := []string{"gateway.yaml", "host.json", "spillway"}
 			functions, err := filepath.Glob("../../functions/*/function.json")
 			if err != nil || len(functions) < 4 {
-				t.Fatalf("%d functions: %v", len(functions), err)
+				t.Fatalf("%d functions, want at least 4: %v", len(functions), err)
 			}
 			for _, path := range functions {
 				want = append(want, filepath.Base(filepath.Dir(path))+"/function.json")

@@ -74,7 +74,7 @@ func TestTheContainerHoldsTheBinaryAlone(t *testing.T) {
 		t.Errorf("the build that is described makes %s, and %s is copied", built, source)
 	}
 	if entry := first(t, text, `(?m)^ENTRYPOINT (.*)$`); entry != `["/spillway"]` {
-		t.Errorf("ENTRYPOINT %s", entry)
+		t.Errorf("ENTRYPOINT %s, want %s", entry, `["/spillway"]`)
 	}
 	if user := first(t, text, `(?m)^USER (\S+)$`); strings.HasPrefix(user, "0") || strings.HasPrefix(user, "root") {
 		t.Errorf("USER %s", user)

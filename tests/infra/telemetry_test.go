@@ -130,7 +130,7 @@ func family(name string) string {
 func TestTheDashboardIsInOrder(t *testing.T) {
 	d := readDashboard(t)
 	if d.SchemaVersion < 39 {
-		t.Errorf("schema version %d is older than Grafana 10.4's", d.SchemaVersion)
+		t.Errorf("schema version %d is older than Grafana 10.4's, want at least 39", d.SchemaVersion)
 	}
 	ids, taken := map[int]string{}, map[[2]int]string{}
 	prometheus := source{"prometheus", "${datasource}"}
@@ -192,7 +192,7 @@ func TestVariablesOfTheDashboard(t *testing.T) {
 			t.Errorf("the values of %s come from %q, which is not exported", v.Name, text)
 		}
 		if v.AllValue != ".*" {
-			t.Errorf("all of %s is %q: a request without that label would be left out", v.Name, v.AllValue)
+			t.Errorf("all of %s is %q, want %q: a request without that label would be left out", v.Name, v.AllValue, ".*")
 		}
 	}
 	for name := range matches(read(t, "infra/grafana/spillway.json"), `\$\{?(\w+)`) {

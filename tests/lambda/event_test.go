@@ -121,7 +121,7 @@ func TestBadConfiguration(t *testing.T) {
 				t.Fatalf("it starts: %v", err)
 			}
 			if code := i.ExitCode(); code != 1 {
-				t.Errorf("exit code %d", code)
+				t.Errorf("exit code %d, want 1", code)
 			}
 			lines := i.stdout.Lines()
 			var line struct {

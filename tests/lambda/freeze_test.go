@@ -91,7 +91,7 @@ func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instan
 	used := 0
 	for _, r := range backend.Requests() {
 		if r.Status != http.StatusOK {
-			t.Errorf("the backend has answered %d", r.Status)
+			t.Errorf("the backend has answered %d, want %d", r.Status, http.StatusOK)
 		}
 		if r.Time.Truncate(slice).Equal(now) {
 			used++
@@ -99,7 +99,7 @@ func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instan
 	}
 	t.Logf("frozen for %s; in the window in which it went on the backend has served %d of %d", thawed.Sub(held).Round(time.Millisecond), used, sliceRequests)
 	if spent > 0 {
-		t.Errorf("%d requests have spent what the instance held before the freeze", spent)
+		t.Errorf("%d requests have spent what the instance held before the freeze, want none", spent)
 	}
 	if used != sliceRequests {
 		t.Errorf("the backend has served %d requests in the window, want %d", used, sliceRequests)
@@ -186,7 +186,7 @@ func TestFreezeOverAMinute(t *testing.T) {
 		t.Errorf("a consumer without limits, after the freeze: %+v", a)
 	}
 	if n := len(sick.Requests()) - asked; n > 0 {
-		t.Errorf("the sick backend was asked %d times after the freeze", n)
+		t.Errorf("the sick backend was asked %d times after the freeze, want none", n)
 	}
 }
 
@@ -236,7 +236,7 @@ func TestShutdownGivesBack(t *testing.T) {
 				t.Error("the instance had to be killed")
 			}
 			if code := i.ExitCode(); code != 0 {
-				t.Errorf("exit code %d", code)
+				t.Errorf("exit code %d, want 0", code)
 			}
 		})
 	}
@@ -246,7 +246,7 @@ func TestShutdownGivesBack(t *testing.T) {
 		t.Errorf("after a shutdown %d of 4200 tokens could be used", given)
 	}
 	if lost > 4200 {
-		t.Errorf("after a crash %d of 4200 tokens could be used", lost)
+		t.Errorf("after a crash %d of 4200 tokens could be used, want at most 4200", lost)
 	}
 }
 

@@ -113,7 +113,7 @@ func TestStream(t *testing.T) {
 			t.Fatalf("event %d is %q: %v", n, line, err)
 		}
 		if blank, err := lines.ReadString('\n'); err != nil || blank != "\n" {
-			t.Fatalf("event %d ends with %q: %v", n, blank, err)
+			t.Fatalf("event %d ends with %q, want %q: %v", n, blank, "\n", err)
 		}
 		read <- struct{}{}
 	}
@@ -159,6 +159,6 @@ func TestBrokenAnswer(t *testing.T) {
 		t.Errorf("the answer seems complete: %d, %d bytes, %v", a.status, len(a.body), a.err)
 	}
 	if a := i.post(t, small, caller("application/json")); a.status != http.StatusOK || a.err != nil {
-		t.Errorf("the next call: %d, %d bytes, %v", a.status, len(a.body), a.err)
+		t.Errorf("the next call: %d, want %d, %d bytes, %v", a.status, http.StatusOK, len(a.body), a.err)
 	}
 }

@@ -30,7 +30,7 @@ func TestLinesOfAnOutput(t *testing.T) {
 			t.Errorf("in parts of %d bytes: lines %q, want %q", size, got, want)
 		}
 		if o.String() != text {
-			t.Errorf("in parts of %d bytes: %q", size, o.String())
+			t.Errorf("in parts of %d bytes: %q, want %q", size, o.String(), text)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestAwait(t *testing.T) {
 		}
 		first, err := o.Await(t.Context(), func(line string) bool { return line > "a" })
 		if first != "b" || err != nil {
-			t.Errorf("the first line after a is %q: %v", first, err)
+			t.Errorf("the first line after a is %q, want %q: %v", first, "b", err)
 		}
 	})
 }
@@ -95,7 +95,7 @@ func TestAwaitInVain(t *testing.T) {
 		o.End()
 		waiting.Wait()
 		if line, err := o.Await(t.Context(), func(line string) bool { return line != "" }); line != "the last words" || err != nil {
-			t.Errorf("after its end the process has said %q: %v", line, err)
+			t.Errorf("after its end the process has said %q, want %q: %v", line, "the last words", err)
 		}
 	})
 }

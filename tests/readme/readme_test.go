@@ -49,7 +49,7 @@ func TestCommandsOfTheReadmeRun(t *testing.T) {
 		}
 	}
 	if ran < 3 {
-		t.Errorf("only %d commands of the README were run: it has lost its examples", ran)
+		t.Errorf("only %d commands of the README were run, want at least 3: it has lost its examples", ran)
 	}
 }
 

@@ -72,14 +72,14 @@ func TestQuantiles(t *testing.T) {
 func TestHistogramAtItsEnds(t *testing.T) {
 	var h Histogram
 	if got := h.Quantile(0.5); got != 0 {
-		t.Errorf("the median of nothing is %s", got)
+		t.Errorf("the median of nothing is %s, want 0s", got)
 	}
 	h[3] = math.MaxUint32
 	h.Observe(3 * finest)
 	more := Histogram{3: 5}
 	h.Merge(&more)
 	if h[3] != math.MaxUint32 {
-		t.Errorf("the count is %d", h[3])
+		t.Errorf("the count is %d, want %d", h[3], math.MaxUint32)
 	}
 }
 
@@ -92,7 +92,7 @@ func TestRecentGoesForward(t *testing.T) {
 		t.Errorf("%d are counted, want 1", got.Count())
 	}
 	if got := r.merged(begin); got.Count() != 0 {
-		t.Errorf("before it was measured %d are counted", got.Count())
+		t.Errorf("before it was measured %d are counted, want 0", got.Count())
 	}
 	r.observe(time.Second, time.Unix(-1e6, 0))
 }

@@ -79,7 +79,7 @@ func TestMergeProperties(t *testing.T) {
 		merged, unpublished := Merge(local, shared, now)
 
 		if merged.Throttle != local.Throttle.Merge(shared.Throttle) {
-			t.Fatalf("throttle %+v", merged.Throttle)
+			t.Fatalf("throttle %+v, want %+v", merged.Throttle, local.Throttle.Merge(shared.Throttle))
 		}
 		if merged.Trial != local.Trial && merged.Trial != shared.Trial {
 			t.Fatalf("invented trial %d", merged.Trial)
@@ -157,7 +157,7 @@ func TestAbsorbMergesTheThrottle(t *testing.T) {
 		local, shared := anyFacts().Draw(t, "local"), anyFacts().Draw(t, "shared")
 		news, lost := rapid.Bool().Draw(t, "news"), rapid.SampledFrom([]string{"", "m", "n"}).Draw(t, "lost")
 		if got, _, _ := Absorb(local, shared, news, lost, epoch0); got.Throttle != local.Throttle.Merge(shared.Throttle) {
-			t.Fatalf("throttle %+v", got.Throttle)
+			t.Fatalf("throttle %+v, want %+v", got.Throttle, local.Throttle.Merge(shared.Throttle))
 		}
 	})
 }

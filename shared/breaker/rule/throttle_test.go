@@ -175,7 +175,7 @@ func TestProbeable(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := test.t.Probeable(after(test.now), 2*time.Second, &settings); got != test.want {
-				t.Errorf("probeable: %v", got)
+				t.Errorf("probeable: %v, want %v", got, test.want)
 			}
 		})
 	}

@@ -164,7 +164,7 @@ func TestDeadlineAndLateness(t *testing.T) {
 	}
 	for second, want := range map[float64]bool{0: false, 29.9: false, 30: true} {
 		if got := f.Late(after(second)); got != want {
-			t.Errorf("late after %v s: %v", second, got)
+			t.Errorf("late after %v s: %v, want %v", second, got, want)
 		}
 	}
 	if !(Facts{State: Open, Until: after(10)}).Late(epoch0) {
@@ -188,7 +188,7 @@ func TestRecognize(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := test.f.Recognize(test.nonce, after(test.after), 300*time.Millisecond, &settings); got != test.want {
-				t.Errorf("recognized: %v", got)
+				t.Errorf("recognized: %v, want %v", got, test.want)
 			}
 		})
 	}

@@ -219,7 +219,7 @@ func TestTableDeletedWhileRunning(t *testing.T) {
 	wantKind(t, "get afterwards", err, store.ErrNotFound)
 	etag, err := s.Insert(ctx, slashKey, one)
 	if err != nil || etag != `W/"2"` {
-		t.Fatalf("insert afterwards: %q, %v", etag, err)
+		t.Fatalf("insert afterwards: %q, want %q, %v", etag, `W/"2"`, err)
 	}
 	if fmt.Sprint(lost) != "[false true]" {
 		t.Errorf("tables made: %v, want one new and one lost", lost)

@@ -374,7 +374,7 @@ func FuzzAnswers(f *testing.F) {
 			requests = 0
 			err := attempt(context.Background(), s)
 			if most := map[string]int{"insert": 3}[operation]; requests > max(most, 1) {
-				t.Errorf("%s: %d requests", operation, requests)
+				t.Errorf("%s: %d requests, want at most %d", operation, requests, max(most, 1))
 			}
 			if err == nil {
 				continue

@@ -108,11 +108,11 @@ func TestWritesAreConditional(t *testing.T) {
 	s, script := play(t, written(201, `W/"1"`), written(204, `W/"2"`), answer{status: 204})
 	etag, err := s.Insert(context.Background(), slashKey, one)
 	if err != nil || etag != `W/"1"` {
-		t.Fatalf("insert: %q, %v", etag, err)
+		t.Fatalf("insert: %q, want %q, %v", etag, `W/"1"`, err)
 	}
 	etag, err = s.Replace(context.Background(), slashKey, one, etag)
 	if err != nil || etag != `W/"2"` {
-		t.Fatalf("replace: %q, %v", etag, err)
+		t.Fatalf("replace: %q, want %q, %v", etag, `W/"2"`, err)
 	}
 	if err := s.Delete(context.Background(), slashKey, etag); err != nil {
 		t.Fatalf("delete: %v", err)
@@ -215,7 +215,7 @@ func TestQueryFollowsContinuations(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if len(script.asked) != 3 {
-		t.Errorf("%d requests", len(script.asked))
+		t.Errorf("%d requests, want 3", len(script.asked))
 	}
 	// A page that fails ends the sequence after the rows before it.
 	s, _ = play(t, page(row("a"), "b"), refuse(500, "InternalError"))
@@ -327,7 +327,7 @@ func TestManagedIdentity(t *testing.T) {
 	_, err = s.Get(context.Background(), slashKey)
 	wantKind(t, "get", err, store.ErrNotFound)
 	if got := <-asked; got != "Bearer "+secret {
-		t.Errorf("Authorization: %q", got)
+		t.Errorf("Authorization: %q, want %q", got, "Bearer "+secret)
 	}
 	if want := []string{"https://storage.azure.com/.default"}; !slices.Equal(credential.asked, want) {
 		t.Errorf("scopes %v, want %v", credential.asked, want)

@@ -175,7 +175,7 @@ func TestCollectorGetsAll(t *testing.T) {
 		}
 	}
 	if got := collector.Header().Get("Api-Key"); got != "a b" {
-		t.Errorf("the header is %q", got)
+		t.Errorf("the header is %q, want %q", got, "a b")
 	}
 	spans := collector.Spans()
 	if len(spans) != 2 {
@@ -320,7 +320,7 @@ func TestPrometheus(t *testing.T) {
 	e.Prometheus().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/spillway/metrics", nil))
 	body, err := io.ReadAll(answer.Result().Body)
 	if err != nil || answer.Code != http.StatusOK {
-		t.Fatalf("the answer is %d, %v", answer.Code, err)
+		t.Fatalf("the answer is %d, want %d, %v", answer.Code, http.StatusOK, err)
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))

@@ -129,7 +129,7 @@ func TestRequestAllocatesNothing(t *testing.T) {
 	m, _ := newMeter(t, 0)
 	for _, record := range []usage.Record{served, spilled} {
 		if n := testing.AllocsPerRun(100, func() { m.Request(&record) }); n != 0 {
-			t.Errorf("counting %s allocates %g times", record.RequestID, n)
+			t.Errorf("counting %s allocates %g times, want 0", record.RequestID, n)
 		}
 	}
 }

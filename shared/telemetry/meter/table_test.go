@@ -222,7 +222,7 @@ func TestOthersGrantsAreTheirs(t *testing.T) {
 	}
 	for at, units := range counts(t, numbers(t, reader)["spillway.lease.overgranted"]) {
 		if units != 0 {
-			t.Errorf("%g units at %s are laid to this instance", units, at)
+			t.Errorf("%g units at %s are laid to this instance, want 0", units, at)
 		}
 	}
 }

@@ -197,7 +197,7 @@ func TestHostileClient(t *testing.T) {
 			}
 		}
 		if got := header.Get("Tracestate"); got != "" {
-			t.Errorf("the backend is told the state %.40q of a trace that nobody knows", got)
+			t.Errorf("the backend is told the state %.40q of a trace that nobody knows, want %.40q", got, "")
 		}
 	}
 }

@@ -59,7 +59,7 @@ func TestReadBetweenCallsOfAFold(t *testing.T) {
 		}
 		w.all(w.read())
 		if calls < 8 {
-			t.Errorf("void: the fold took %d calls", calls)
+			t.Errorf("void: the fold took %d calls, want at least 8", calls)
 		}
 	}
 	if w.seen["hours folded"] < 3 || w.seen["read failed"] > 0 {

@@ -74,7 +74,7 @@ func TestOutage(t *testing.T) {
 					wait(time.Minute)
 				}
 				if most := 5*3600/15 + 20; s.Operations() > 2*int64(most) {
-					t.Errorf("%d calls in five hours of outage", s.Operations())
+					t.Errorf("%d calls in five hours of outage, want at most %d", s.Operations(), 2*int64(most))
 				}
 				s.SetOutage(false)
 				if err := s.SetRates(nil); err != nil {
@@ -112,7 +112,7 @@ func TestSettle(t *testing.T) {
 			wait(100 * time.Millisecond)
 		}
 		if got := s.Operations(); got > 13 {
-			t.Errorf("%d calls in ten seconds", got)
+			t.Errorf("%d calls in ten seconds, want at most 13", got)
 		}
 		wait(time.Second)
 		l.Settle(t.Context())
@@ -127,7 +127,7 @@ func TestSettle(t *testing.T) {
 			wait(100 * time.Millisecond)
 		}
 		if got := s.Operations() - before; got > 5 {
-			t.Errorf("%d calls in ten seconds to a store that is down", got)
+			t.Errorf("%d calls in ten seconds to a store that is down, want at most 5", got)
 		}
 	})
 }

@@ -70,7 +70,7 @@ func TestNextHour(t *testing.T) {
 			t.Errorf("from %v to %v: %v, %v; want %v", from, to, got, err, want)
 		}
 		if counted.queries > 150 {
-			t.Errorf("from %v to %v took %d questions", from, to, counted.queries)
+			t.Errorf("from %v to %v took %d questions, want at most 150", from, to, counted.queries)
 		}
 	}
 }

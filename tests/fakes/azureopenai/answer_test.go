@@ -54,7 +54,7 @@ func TestChatCompletion(t *testing.T) {
 			}
 			choices, _ := answer["choices"].([]any)
 			if len(choices) != test.choices {
-				t.Fatalf("%d choices", len(choices))
+				t.Fatalf("%d choices, want %d", len(choices), test.choices)
 			}
 			var tokens int64
 			for i, c := range choices {
@@ -126,7 +126,7 @@ func TestPromptCache(t *testing.T) {
 		}
 	}
 	if got := s.Stats()["gpt-4o"].CachedTokens; got != 1408+1024+1408 {
-		t.Errorf("cached in all: %d", got)
+		t.Errorf("cached in all: %d, want %d", got, 1408+1024+1408)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestEmbeddings(t *testing.T) {
 	coded := object(t, read(t, send(t, s, embedPath, `{"input":"Hello!","dimensions":8,"encoding_format":"base64"}`)))
 	raw, err := base64.StdEncoding.DecodeString(at(coded, "data", 0, "embedding").(string))
 	if err != nil || len(raw) != 32 {
-		t.Fatalf("base64 of %d bytes: %v", len(raw), err)
+		t.Fatalf("base64 of %d bytes, want 32: %v", len(raw), err)
 	}
 	for i, x := range first {
 		if got := math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])); math.Abs(float64(got)-x.(float64)) > 1e-6 {
@@ -297,7 +297,7 @@ func TestLatency(t *testing.T) {
 			}
 		}
 		if len(seen) < 10 {
-			t.Errorf("only %d different times", len(seen))
+			t.Errorf("only %d different times, want at least 10", len(seen))
 		}
 	})
 }
@@ -325,7 +325,7 @@ func FuzzRequest(f *testing.F) {
 				continue
 			}
 			if charge < 1 {
-				t.Fatalf("%s: charge %d", op, charge)
+				t.Fatalf("%s: charge %d, want at least 1", op, charge)
 			}
 			if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
 				if !strings.HasSuffix(text, "data: [DONE]\n\n") {

@@ -119,7 +119,7 @@ func TestTranscriptionStream(t *testing.T) {
 		t.Errorf("statistics %+v", stats)
 	}
 	if resp := sendForm(t, s, whisper, "file", "@a.wav=sound", "stream", "true"); resp.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("the older model streams: %q", resp.Header.Get("Content-Type"))
+		t.Errorf("the older model streams: %q, want %q", resp.Header.Get("Content-Type"), "application/json")
 	}
 }
 

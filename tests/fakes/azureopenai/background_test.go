@@ -125,7 +125,7 @@ func TestBackgroundStream(t *testing.T) {
 			t.Errorf("events %q", got)
 		}
 		if took := time.Since(start); took != 2*time.Minute {
-			t.Errorf("it took %v", took)
+			t.Errorf("it took %v, want %v", took, 2*time.Minute)
 		}
 	})
 }

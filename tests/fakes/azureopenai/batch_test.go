@@ -126,7 +126,7 @@ func TestBatchErrors(t *testing.T) {
 	for name, body := range map[string]string{"no file": `{"endpoint":"/v1/embeddings","completion_window":"24h"}`, "unknown endpoint": batchOf(file, "/v1/songs"),
 		"unknown file": batchOf(map[string]any{"id": "file-1"}, "/v1/embeddings"), "purpose": batchOf(file, "/v1/embeddings"), "not JSON": "x"} {
 		if status, problem := refused(t, s, "POST", batchesPath, body); status != 400 {
-			t.Errorf("%s: status %d, %v", name, status, problem)
+			t.Errorf("%s: status %d, want 400, %v", name, status, problem)
 		}
 	}
 	if status, _ := refused(t, s, "GET", objectPath("batches", "batch_1", ""), ""); status != 404 {

@@ -90,7 +90,7 @@ func respondInBackground(t *testing.T, client openai.Client) {
 		events++
 	}
 	if err := stream.Err(); err != nil || events < 5 {
-		t.Errorf("%d events, %v", events, err)
+		t.Errorf("%d events, %v, want at least 5", events, err)
 	}
 	var problem *openai.Error
 	if _, err := client.Responses.Cancel(t.Context(), made.ID); !errors.As(err, &problem) || problem.StatusCode != 400 {

@@ -39,7 +39,7 @@ func TestRemoteFaults(t *testing.T) {
 		t.Errorf("status %d: %s", status, body)
 	}
 	if _, body = control(t, s, "POST", "faults", `[{"kind":"status","status":503},{"kind":"throttle","retryAfter":"7s","for":"1m"}]`); body != `{"ids":[2,3]}` {
-		t.Errorf("a list: %s", body)
+		t.Errorf("a list: %s, want %s", body, `{"ids":[2,3]}`)
 	}
 	want := []azureopenai.Fault{
 		{Kind: azureopenai.FaultDelay, Delay: 150 * time.Millisecond, Times: 3, Match: azureopenai.Match{Deployment: "gpt-4o", Stream: "true"}},
@@ -52,7 +52,7 @@ func TestRemoteFaults(t *testing.T) {
 		}
 	}
 	if resp := send(t, s, chatPath, hello); resp.StatusCode != 503 {
-		t.Errorf("status %d", resp.StatusCode)
+		t.Errorf("status %d, want 503", resp.StatusCode)
 	}
 	_, body = control(t, s, "GET", "faults", "")
 	if !strings.Contains(body, `"id":2,"fired":1,"fault":{"kind":"status"`) || !strings.Contains(body, `"delay":"150ms"`) {
@@ -62,10 +62,10 @@ func TestRemoteFaults(t *testing.T) {
 		t.Errorf("removed: %s, %d left", body, len(s.Faults()))
 	}
 	if _, body = control(t, s, "DELETE", "faults?id=2", ""); body != `{"removed":false}` {
-		t.Errorf("removed twice: %s", body)
+		t.Errorf("removed twice: %s, want %s", body, `{"removed":false}`)
 	}
 	if _, body = control(t, s, "DELETE", "faults", ""); len(s.Faults()) != 0 {
-		t.Errorf("cleared: %s, %d left", body, len(s.Faults()))
+		t.Errorf("cleared: %s, %d left, want 0", body, len(s.Faults()))
 	}
 }
 
@@ -84,7 +84,7 @@ func TestRemoteFaultErrors(t *testing.T) {
 		t.Error("a wrong fault became active")
 	}
 	if status, _ := control(t, s, "PUT", "faults", ""); status != 404 {
-		t.Errorf("unknown control: %d", status)
+		t.Errorf("unknown control: %d, want 404", status)
 	}
 }
 

@@ -118,7 +118,7 @@ func tryFault(t *testing.T, s *azureopenai.Server, transport http.RoundTripper, 
 		}
 	case azureopenai.FaultEmptyStream:
 		if body != "" {
-			t.Errorf("body %q", body)
+			t.Errorf("body %q, want %q", body, "")
 		}
 	}
 	for name, value := range want.fault.Header {
@@ -173,14 +173,14 @@ func TestHangs(t *testing.T) {
 			nextEvent(t, in)
 		}
 		if took := time.Since(start); took != 0 {
-			t.Errorf("first events after %v", took)
+			t.Errorf("first events after %v, want 0", took)
 		}
 		nextEvent(t, in)
 		if took := time.Since(start); took != time.Minute {
-			t.Errorf("stalled for %v", took)
+			t.Errorf("stalled for %v, want %v", took, time.Minute)
 		}
 		if all := events(t, in); all[len(all)-1] != "[DONE]" {
-			t.Errorf("last event %s", all[len(all)-1])
+			t.Errorf("last event %s, want [DONE]", all[len(all)-1])
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestHangs(t *testing.T) {
 		s.Inject(azureopenai.Fault{Kind: azureopenai.FaultHangAfterHeaders, Bytes: 10})
 		resp := send(t, s, chatPath, hello)
 		if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil || resp.StatusCode != 200 {
-			t.Errorf("status %d, %v", resp.StatusCode, err)
+			t.Errorf("status %d, want 200, %v", resp.StatusCode, err)
 		}
 		resp.Body.Close()
 		if _, err := s.AwaitCanceled(t.Context(), ""); err != nil {
@@ -208,11 +208,11 @@ func TestRefusedConnection(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		if resp := send(t, s, chatPath, hello); resp.StatusCode != 200 {
-			t.Errorf("a plain request was hit: %d", resp.StatusCode)
+			t.Errorf("a plain request was hit: %d, want 200", resp.StatusCode)
 		}
 	}
 	if resp := send(t, s, chatPath, streamed); resp.StatusCode != 200 {
-		t.Errorf("status %d", resp.StatusCode)
+		t.Errorf("status %d, want 200", resp.StatusCode)
 	}
 	if got, _ := s.LastRequest(); string(got.Body) != streamed {
 		t.Errorf("body %q", got.Body)
@@ -301,10 +301,10 @@ func TestLoweredLimit(t *testing.T) {
 			t.Errorf("status %d, headers %v", resp.StatusCode, resp.Header)
 		}
 		if room := s.Room("gpt-4o", time.Now()); room != 300 {
-			t.Errorf("room %d", room)
+			t.Errorf("room %d, want 300", room)
 		}
 		if resp := send(t, s, chatPath, sized(301)); resp.StatusCode != 429 {
-			t.Errorf("status %d above the lowered limit", resp.StatusCode)
+			t.Errorf("status %d above the lowered limit, want 429", resp.StatusCode)
 		}
 		advance(t, time.Hour)
 		resp = send(t, s, chatPath, sized(301))

@@ -26,7 +26,7 @@ func upload(t *testing.T, s *azureopenai.Server, purpose, name, content string) 
 	resp := sendForm(t, s, filesPath, "purpose", purpose, "file", "@"+name+"="+content)
 	body := read(t, resp)
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("status %d: %s", resp.StatusCode, body)
+		t.Fatalf("status %d, want %d: %s", resp.StatusCode, http.StatusOK, body)
 	}
 	return object(t, body)
 }

@@ -138,7 +138,7 @@ func check(t *testing.T, s *azureopenai.Server, limit int64) {
 	t.Helper()
 	for name, stats := range s.Stats() {
 		if sum := stats.Accepted + stats.Rejected429 + stats.Failed + stats.Canceled; sum < stats.Requests-stats.InFlight {
-			t.Errorf("%s: %d requests, but only %d accounted for: %+v", name, stats.Requests, sum, stats)
+			t.Errorf("%s: %d requests, but only %d accounted for, want at least %d: %+v", name, stats.Requests, sum, stats.Requests-stats.InFlight, stats)
 		}
 		if stats.InFlight < 0 || stats.CompletionTokens < 0 || stats.PromptTokens < stats.CachedTokens {
 			t.Errorf("%s: impossible counters %+v", name, stats)
@@ -178,7 +178,7 @@ func answer(t *testing.T, s *azureopenai.Server, method, path, body string) map[
 	resp := call(t, s, method, path, body)
 	text := read(t, resp)
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: status %d: %s", method, path, resp.StatusCode, text)
+		t.Fatalf("%s %s: status %d, want %d: %s", method, path, resp.StatusCode, http.StatusOK, text)
 	}
 	return object(t, text)
 }

@@ -172,7 +172,7 @@ func TestPTUCorrection(t *testing.T) {
 			t.Errorf("room while answering: %d, want -400", room)
 		}
 		if status := <-done; status != 200 {
-			t.Fatalf("status %d", status)
+			t.Fatalf("status %d, want 200", status)
 		}
 		synctest.Wait()
 		// 500 estimated − 10 leaked in a second − (500 − 27 really used).
@@ -190,7 +190,7 @@ func TestPTUHeaders(t *testing.T) {
 		s := one(azureopenai.Deployment{Limiter: azureopenai.PTU, TokensPerMinute: 1000})
 		resp := send(t, s, chatPath, sized(251))
 		if got := resp.Header.Get("azure-openai-deployment-utilization"); got != "25.1%" {
-			t.Errorf("utilization %q", got)
+			t.Errorf("utilization %q, want %q", got, "25.1%")
 		}
 		if got := resp.Header.Get("x-ratelimit-limit-tokens"); got != "" {
 			t.Errorf("a PTU deployment has no token limit header, got %q", got)
@@ -207,7 +207,7 @@ func TestRequestLimit(t *testing.T) {
 				advance(t, 4*second)
 				for range 10 {
 					if resp := send(t, s, chatPath, hello); resp.StatusCode != 200 {
-						t.Fatalf("status %d", resp.StatusCode)
+						t.Fatalf("status %d, want 200", resp.StatusCode)
 					}
 				}
 				advance(t, second)
@@ -222,7 +222,7 @@ func TestRequestLimit(t *testing.T) {
 				}
 				advance(t, 9*second)
 				if resp := send(t, s, chatPath, hello); resp.StatusCode != 200 {
-					t.Errorf("status %d in the next slice", resp.StatusCode)
+					t.Errorf("status %d in the next slice, want 200", resp.StatusCode)
 				}
 				check(t, s, 0)
 				if got := s.Stats()["gpt-4o"].RejectedBy[azureopenai.ThrottleRequests]; got != 1 {
@@ -274,7 +274,7 @@ func TestParallelLoad(t *testing.T) {
 	}
 	for window := range stats.TokensCharged {
 		if fill := stats.Fill(time.Unix(window, 0), 10_000); fill != 0.999 {
-			t.Errorf("window filled to %v", fill)
+			t.Errorf("window filled to %v, want 0.999", fill)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func TestResponseStream(t *testing.T) {
 	s := one(exactly(20))
 	resp := send(t, s, responsesPath, askStream)
 	if got := resp.Header.Get("Content-Type"); got != "text/event-stream; charset=utf-8" {
-		t.Errorf("content type %q", got)
+		t.Errorf("content type %q, want %q", got, "text/event-stream; charset=utf-8")
 	}
 	all := typedEvents(t, resp.Body)
 	want := []string{"response.created", "response.in_progress", "response.output_item.added", "response.content_part.added", "response.output_text.delta",
@@ -95,7 +95,7 @@ func TestResponseStream(t *testing.T) {
 	var text strings.Builder
 	for i, event := range all {
 		if event["sequence_number"] != float64(i) {
-			t.Errorf("event %d has number %v", i, event["sequence_number"])
+			t.Errorf("event %d has number %v, want %v", i, event["sequence_number"], float64(i))
 		}
 		delta, _ := event["delta"].(string)
 		text.WriteString(delta)

@@ -37,7 +37,7 @@ func TestRetryForms(t *testing.T) {
 				resp := send(t, s, chatPath, sized(50))
 				body := read(t, resp)
 				if resp.StatusCode != 429 {
-					t.Fatalf("status %d", resp.StatusCode)
+					t.Fatalf("status %d, want 429", resp.StatusCode)
 				}
 				for name, want := range map[string]string{"retry-after": test.after, "retry-after-ms": test.millis, "x-ratelimit-reset-tokens": test.reset} {
 					if got := resp.Header.Get(name); got != want {

@@ -81,7 +81,7 @@ func TestErrors(t *testing.T) {
 				t.Errorf("message %q; want %q in it", message, test.message)
 			}
 			if recorded, _ := s.LastRequest(); recorded.Status != test.status {
-				t.Errorf("recorded status %d", recorded.Status)
+				t.Errorf("recorded status %d, want %d", recorded.Status, test.status)
 			}
 			check(t, s, 0)
 		})
@@ -112,7 +112,7 @@ func TestCredentials(t *testing.T) {
 			body := read(t, resp)
 			if test.ok {
 				if resp.StatusCode != http.StatusOK {
-					t.Errorf("status %d: %s", resp.StatusCode, body)
+					t.Errorf("status %d, want %d: %s", resp.StatusCode, http.StatusOK, body)
 				}
 				return
 			}
@@ -199,7 +199,7 @@ func TestRecords(t *testing.T) {
 func TestBodyLimit(t *testing.T) {
 	s := one(azureopenai.Deployment{}, func(o *azureopenai.Options) { o.MaxBody = 10 })
 	if resp := send(t, s, chatPath, hello); resp.StatusCode != http.StatusRequestEntityTooLarge {
-		t.Errorf("status %d", resp.StatusCode)
+		t.Errorf("status %d, want %d", resp.StatusCode, http.StatusRequestEntityTooLarge)
 	}
 }
 

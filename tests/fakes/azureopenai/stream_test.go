@@ -52,7 +52,7 @@ func TestStreamShape(t *testing.T) {
 				t.Errorf("role event %s", all[0])
 			}
 			if all[len(all)-1] != "[DONE]" {
-				t.Errorf("last event %s", all[len(all)-1])
+				t.Errorf("last event %s, want [DONE]", all[len(all)-1])
 			}
 			all = all[:len(all)-1]
 			if test.usage {
@@ -65,7 +65,7 @@ func TestStreamShape(t *testing.T) {
 			text, id := "", at(object(t, all[0]), "id")
 			for _, event := range all {
 				if null := strings.Contains(event, `"usage":null`); null != test.usage {
-					t.Errorf("usage:null is %v in %s", null, event)
+					t.Errorf("usage:null is %v in %s, want %v", null, event, test.usage)
 				}
 				delta, _ := at(object(t, event), "choices", 0, "delta", "content").(string)
 				text += delta
@@ -152,7 +152,7 @@ func TestStreamTiming(t *testing.T) {
 		start := time.Now()
 		resp := send(t, s, "/v1/chat/completions", streamed)
 		if took := time.Since(start); took != 400*time.Millisecond {
-			t.Errorf("headers after %v", took)
+			t.Errorf("headers after %v, want %v", took, 400*time.Millisecond)
 		}
 		in := bufio.NewReader(resp.Body)
 		nextEvent(t, in) // role
@@ -241,7 +241,7 @@ func TestSlowReader(t *testing.T) {
 			t.Errorf("finished without a reader: %+v", stats)
 		}
 		if n := len(events(t, resp.Body)); n != 1003 {
-			t.Errorf("%d events", n)
+			t.Errorf("%d events, want 1003", n)
 		}
 		// A reader that leaves without a word frees the server too.
 		ctx, cancel := context.WithCancel(t.Context())

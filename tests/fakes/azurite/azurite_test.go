@@ -54,7 +54,7 @@ func TestRowsSurviveARestart(t *testing.T) {
 		}
 		written := acknowledged()
 		if len(written) < 8 {
-			t.Fatalf("void: %d rows were written", len(written))
+			t.Fatalf("void: %d rows were written, want at least 8", len(written))
 		}
 		for row, etag := range written {
 			etags[row] = etag

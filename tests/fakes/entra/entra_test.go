@@ -248,7 +248,7 @@ func TestFaults(t *testing.T) {
 		}
 		close(release)
 		if status := <-answered; status != http.StatusOK {
-			t.Errorf("released: %d", status)
+			t.Errorf("released: %d, want %d", status, http.StatusOK)
 		}
 	})
 }

@@ -134,7 +134,7 @@ func TestLateApplyAfterAnotherWrite(t *testing.T) {
 		}
 		s.Wait()
 		if got := value(t, inner, key); got != int64(7) {
-			t.Errorf("the late write replaced a later one: %v", got)
+			t.Errorf("the late write replaced a later one: %v, want %v", got, int64(7))
 		}
 	})
 }

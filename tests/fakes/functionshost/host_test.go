@@ -115,7 +115,7 @@ func TestStreams(t *testing.T) {
 					send(t, h, "GET", "/api/echo/more", "")
 				}
 				if line, err := lines.ReadString('\n'); line != fmt.Sprintln(n) {
-					t.Fatalf("line %d is %q: %v", n, line, err)
+					t.Fatalf("line %d is %q, want %q: %v", n, line, fmt.Sprintln(n), err)
 				}
 			}
 			if test.idle == 0 {
@@ -186,7 +186,7 @@ func TestTimersRunByThemselves(t *testing.T) {
 func TestOnly(t *testing.T) {
 	timers := mustStart(t, "good", Options{Only: []string{"tick"}})
 	if status, _ := send(t, timers, "GET", "/api/echo/a", ""); status != 404 {
-		t.Errorf("status %d from an instance without HTTP", status)
+		t.Errorf("status %d from an instance without HTTP, want 404", status)
 	}
 	requests := mustStart(t, "good", Options{Only: []string{"echo"}})
 	if _, err := requests.Trigger(t.Context(), "tick"); err == nil {
@@ -207,7 +207,7 @@ func TestRestarts(t *testing.T) {
 		t.Error("that requests were dropped is not counted")
 	}
 	if status, _ := send(t, h, "GET", "/api/echo/a", ""); status != 200 {
-		t.Errorf("status %d after a restart", status)
+		t.Errorf("status %d after a restart, want 200", status)
 	}
 	for range maxFailures {
 		pid := h.Process()

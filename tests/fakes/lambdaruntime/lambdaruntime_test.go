@@ -211,7 +211,7 @@ func TestStartFails(t *testing.T) {
 		t.Fatalf("it starts with %v", err)
 	}
 	if code := e.ExitCode(); code != 7 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want 7", code)
 	}
 }
 

@@ -173,7 +173,7 @@ func TestURLFailures(t *testing.T) {
 			}
 			defer response.Body.Close()
 			if response.StatusCode != http.StatusBadGateway {
-				t.Errorf("status %d", response.StatusCode)
+				t.Errorf("status %d, want %d", response.StatusCode, http.StatusBadGateway)
 			}
 			if test.want == "" {
 				wantViolations(t, e)

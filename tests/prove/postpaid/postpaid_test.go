@@ -60,7 +60,7 @@ func TestTheCounterFallsWhenAnswersArriveAndRisesWithTheMinute(t *testing.T) {
 		send(g, 100)
 		// 1,000, 600, 300 are enough; 200 is not.
 		if got := strings.Join(b.asked, " "); got != "ptu/path ptu/path ptu/path two/path one/path ptu/path" {
-			t.Errorf("asked %s", got)
+			t.Errorf("asked %s, want ptu/path ptu/path ptu/path two/path one/path ptu/path", got)
 		}
 	})
 }

@@ -63,7 +63,7 @@ func TestDiceHangOnSeedAndTime(t *testing.T) {
 		}
 		for n := range uint64(10) {
 			if got := dice(n); got >= max(n, 1) {
-				t.Errorf("dice of %d sides gave %d", n, got)
+				t.Errorf("dice of %d sides gave %d, want less than %d", n, got, max(n, 1))
 			}
 		}
 	})
