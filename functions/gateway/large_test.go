@@ -3,11 +3,11 @@ package gateway_test
 import (
 	"context"
 	"errors"
-	"net/http"
 	"testing"
 	"time"
 
 	"spillway/tests/fakes/azureopenai"
+	"spillway/tests/rig"
 )
 
 // largePTU makes the PTU answer with about a megabyte: more than is read before
@@ -37,14 +37,10 @@ func TestLargeAnswerThatBreaksOff(t *testing.T) {
 	run(t, ordinary, func(s *site) {
 		s.largePTU()
 		s.ptu.Inject(azureopenai.Fault{Kind: azureopenai.FaultCut, Bytes: 600 << 10, Times: 1})
-		func() {
-			defer func() {
-				if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
-					t.Errorf("the handler ended with %v: the connection must be cut", err)
-				}
-			}()
-			s.watch(s.t.Context(), newViewer(), `{"model":"gpt-4o","messages":[{"role":"user","content":"Hello!"}]}`)
-		}()
+		call := rig.Call{Path: "/v1/chat/completions", Body: `{"model":"gpt-4o","messages":[{"role":"user","content":"Hello!"}]}`}
+		if !rig.Serve(s, newViewer(), call.Request(s.t.Context())) {
+			t.Error("the handler has ended the answer: the connection must be cut")
+		}
 		r := s.last()
 		if reasons(r) != ptuID+" cut" || r.Measured || r.Tokens.Prompt == 0 {
 			t.Errorf("recorded %s, %+v, measured %v", reasons(r), r.Tokens, r.Measured)

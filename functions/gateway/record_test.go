@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -196,14 +195,10 @@ func TestPanicInTheRequestPath(t *testing.T) {
 			s.slowPTU()
 			s.options.Transport = &panicking{RoundTripper: azureopenai.Hosts(s.hosts), within: true}
 			s.start()
-			func() {
-				defer func() {
-					if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
-						t.Errorf("the handler ended with %v: the connection must be cut", err)
-					}
-				}()
-				s.ServeHTTP(newViewer(), rig.Call{Path: "/v1/chat/completions", Key: teamKey, Body: chatBody(100, true)}.Request(s.t.Context()))
-			}()
+			call := rig.Call{Path: "/v1/chat/completions", Key: teamKey, Body: chatBody(100, true)}
+			if !rig.Serve(s, newViewer(), call.Request(s.t.Context())) {
+				t.Error("the handler has ended the answer: the connection must be cut")
+			}
 			if r := s.last(); r.Status != 200 || r.Backend != "ptu" {
 				t.Errorf("recorded %+v", r)
 			}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/shared/lease"
 	"spillway/tests/race"
 	"spillway/tests/sim/swarm"
 	"spillway/tests/sim/tally"
@@ -115,6 +116,9 @@ func TestSwarmStorm(t *testing.T) {
 	for i := range r.Minutes {
 		sum.Merge(&r.Minutes[i])
 	}
+	if sum.Stormed == 0 {
+		t.Error("the run is void: no request came with the storm")
+	}
 	t.Logf("%d instances join within a second: %d of %d first requests are contended; %d of those that ask again, once more",
 		instances-1, sum.StormContended, sum.Stormed, sum.StormAgain)
 }
@@ -172,9 +176,13 @@ func TestSwarmDefectsAreSeen(t *testing.T) {
 // request that loses the race for the row is told to come back, and not granted
 // units that no row has.
 func TestSwarmContentionIsNoOutage(t *testing.T) {
+	contended := int64(0)
 	for _, seed := range []uint64{9, 10, 11, 15} {
 		c := swarm.Measured(100, 1_000_000, 1000, true)
 		c.Seed = seed
-		playSwarm(t, c)
+		contended += playSwarm(t, c).Tally["verdict: "+lease.Contended.String()]
+	}
+	if contended == 0 {
+		t.Error("the runs are void: no request lost the race for the row")
 	}
 }
