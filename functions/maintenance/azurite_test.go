@@ -8,6 +8,7 @@ import (
 	"spillway/shared/clock"
 	"spillway/shared/quota"
 	"spillway/shared/store/aztable"
+	"spillway/tests/await"
 	"spillway/tests/fakes/azurite"
 )
 
@@ -54,13 +55,11 @@ func TestOnAzurite(t *testing.T) {
 	}
 	i := start(t, setup{store: s, clock: c, limits: limits, deployments: []string{ptu}})
 	var rolled, swept int
-	for deadline := time.Now().Add(30 * time.Second); (rolled < len(limits) || swept < many) && time.Now().Before(deadline); {
+	await.That(t, "runs have rolled and swept all that is due", func() bool {
 		r := i.run(t)
 		rolled, swept = rolled+r.Rolled, swept+r.Swept
-		if r.Idle() { // a window that has just begun
-			<-time.After(100 * time.Millisecond)
-		}
-	}
+		return rolled >= len(limits) && swept >= many
+	})
 	if rolled != len(limits) || swept != many {
 		t.Errorf("%d rows rolled, %d swept; want %d and %d", rolled, swept, len(limits), many)
 	}

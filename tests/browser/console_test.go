@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"spillway/functions/console/activity"
+	"spillway/tests/await"
 	"spillway/tests/browser"
 	"spillway/tests/fakes/azureopenai"
 )
@@ -155,16 +156,11 @@ func sameNumbers(t *testing.T, p *browser.Page, s *site, traffic *load) {
 func breakerOpens(t *testing.T, p *browser.Page, s *site) {
 	fault := s.backends["embedding"].Inject(azureopenai.Fault{Kind: azureopenai.FaultStatus, Status: 500})
 	began := time.Now()
-	open := func() bool {
+	await.That(t, "the breaker has opened", func() bool {
 		return slices.ContainsFunc(s.status(t).Events, func(e activity.Event) bool {
 			return e.Kind == "opened" && e.Deployment == "embedding/text-embedding-3-small"
 		})
-	}
-	for poll := time.NewTicker(25 * time.Millisecond); !open(); <-poll.C {
-		if time.Since(began) > patience {
-			t.Fatal("the breaker does not open")
-		}
-	}
+	})
 	polls := func() int {
 		return len(slices.DeleteFunc(p.Requests(), func(address string) bool { return !strings.Contains(address, "/spillway/status") }))
 	}
@@ -184,16 +180,14 @@ func breakerOpens(t *testing.T, p *browser.Page, s *site) {
 func usageAsFile(t *testing.T, p *browser.Page, s *site, traffic *load) {
 	traffic.quiet(func() {
 		const query = "/spillway/usage?from=30d&by=day,consumer&format=json"
-		var report struct{ Total struct{ Requests int64 } }
 		whole := s.status(t).Totals.Requests
-		for began := time.Now(); report.Total.Requests < whole; { // the ledger is written once a second
+		var report struct{ Total struct{ Requests int64 } }
+		await.That(t, fmt.Sprintf("the ledger, which is written once a second, has all %d requests", whole), func() bool {
 			if err := json.Unmarshal(s.get(t, query), &report); err != nil {
 				t.Fatal(err)
 			}
-			if time.Since(began) > patience {
-				t.Fatalf("the ledger has %d requests, the status %d", report.Total.Requests, whole)
-			}
-		}
+			return report.Total.Requests >= whole
+		})
 		p.Click("#usage-csv")
 		name, content := p.Download()
 		if !strings.HasPrefix(name, "usage-") || filepath.Ext(name) != ".csv" {

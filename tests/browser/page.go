@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"spillway/tests/await"
 )
 
 // Page is a tab of a browser. Its methods end the test where something fails; they
@@ -243,29 +245,21 @@ func (p *Page) Screenshot(path string) {
 // content. The page must have begun to.
 func (p *Page) Download() (name string, content []byte) {
 	p.t.Helper()
-	deadline := time.Now().Add(patience)
-	poll := time.NewTicker(25 * time.Millisecond)
-	defer poll.Stop()
-	for range poll.C {
+	var guid string
+	await.That(p.t, "the page has saved a file", func() bool {
 		p.mu.Lock()
-		var guid string
+		defer p.mu.Unlock()
 		if len(p.complete) > 0 {
 			guid, p.complete = p.complete[0], p.complete[1:]
+			name = p.saved[guid]
 		}
-		name = p.saved[guid]
-		p.mu.Unlock()
-		if guid != "" {
-			content, err := os.ReadFile(filepath.Join(p.folder, guid))
-			if err != nil {
-				p.t.Fatalf("browser: download: %v", err)
-			}
-			return name, content
-		}
-		if time.Now().After(deadline) {
-			p.t.Fatalf("browser: no file was saved")
-		}
+		return guid != ""
+	})
+	content, err := os.ReadFile(filepath.Join(p.folder, guid))
+	if err != nil {
+		p.t.Fatalf("browser: download: %v", err)
 	}
-	return "", nil
+	return name, content
 }
 
 // Requests are the addresses that the page has asked for.
@@ -278,13 +272,7 @@ func (p *Page) Requests() []string {
 // AwaitRequests waits until the page has asked for so many addresses.
 func (p *Page) AwaitRequests(n int) {
 	p.t.Helper()
-	poll := time.NewTicker(25 * time.Millisecond)
-	defer poll.Stop()
-	for began := time.Now(); len(p.Requests()) < n; <-poll.C {
-		if time.Since(began) > patience {
-			p.t.Fatalf("browser: the page has asked for %d addresses, and not for %d", len(p.Requests()), n)
-		}
-	}
+	await.That(p.t, fmt.Sprintf("the page has asked for %d addresses", n), func() bool { return len(p.Requests()) >= n })
 }
 
 // Complaints are what the page's console shows of errors and warnings.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/lambdaruntime"
 	"spillway/tests/program"
 )
@@ -194,13 +195,7 @@ func stateOf(t *testing.T, e *lambdaruntime.Environment) string {
 
 func awaitState(t *testing.T, e *lambdaruntime.Environment, want string) {
 	t.Helper()
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(patience); stateOf(t, e) != want; <-poll.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("the program does not come to the state %s", want)
-		}
-	}
+	await.That(t, "the program is in the state "+want, func() bool { return stateOf(t, e) == want })
 }
 
 // A start that fails tells what was reported, and the exit code.
