@@ -7,10 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"sync"
 	"testing"
+
+	"spillway/tests/race"
 )
 
 var folder = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "spillway-test-") })
@@ -27,7 +27,7 @@ func Builder(pkg string) func() (string, error) {
 		}
 		path := filepath.Join(folder, filepath.Base(pkg))
 		args := []string{"build", "-o", path}
-		if raceDetector() {
+		if race.Enabled {
 			args = append(args, "-race")
 		}
 		if out, err := exec.Command("go", append(args, pkg)...).CombinedOutput(); err != nil {
@@ -44,10 +44,4 @@ func Main(m *testing.M) {
 		_ = os.RemoveAll(folder)
 	}
 	os.Exit(code)
-}
-
-// raceDetector tells whether this process was built with the race detector.
-func raceDetector() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }

@@ -89,6 +89,58 @@ func TestFilesThatTheReadmeLinksExist(t *testing.T) {
 	}
 }
 
+// A test that a README names by go test -run is in the packages that it names, and in
+// each of them: a pattern that matches nothing would pass.
+func TestTestsThatAreNamedExist(t *testing.T) {
+	named := 0
+	for _, file := range []string{"../../README.md", "../README.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile("`go test ([^`]*)-run '?([^ '`]+)'?([^`]*)`").FindAllStringSubmatch(string(text), -1) {
+			pattern := regexp.MustCompile(match[2])
+			var all []string
+			for _, pkg := range regexp.MustCompile(`\./[\w/]+`).FindAllString(match[1]+match[3], -1) {
+				names := testsOf(t, pkg)
+				if !slices.ContainsFunc(names, pattern.MatchString) {
+					t.Errorf("%s: %s has no test that matches %s", file, pkg, pattern)
+				}
+				all = append(all, names...)
+			}
+			for one := range strings.SplitSeq(match[2], "|") {
+				if !slices.ContainsFunc(all, regexp.MustCompile(one).MatchString) {
+					t.Errorf("%s: no test matches %s", file, one)
+				}
+			}
+			named++
+		}
+	}
+	if named < 40 {
+		t.Errorf("%d tests are named, want at least 40: they are written in another form", named)
+	}
+}
+
+// testsOf are the names of a package's tests.
+func testsOf(t *testing.T, pkg string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", pkg, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			names = append(names, match[1])
+		}
+	}
+	return names
+}
+
 func TestMakeHelpListsEveryTarget(t *testing.T) {
 	text, err := os.ReadFile("../../Makefile")
 	if err != nil {
