@@ -121,7 +121,7 @@ func require(t testing.TB) string {
 	if os.Getenv(SkipVariable) == "1" {
 		t.Skipf("azurite: %s=1", SkipVariable)
 	}
-	folder, err := Install()
+	folder, err := install()
 	if err != nil {
 		t.Fatalf("azurite: %v; or set %s=1 to skip these tests", err, SkipVariable)
 	}
@@ -143,7 +143,7 @@ const DefaultPort = 10000
 // it, in memory, until the context ends. When they answer, it calls ready with
 // their connection string.
 func Serve(ctx context.Context, port int, ready func(connection string)) error {
-	folder, err := Install()
+	folder, err := install()
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,8 @@ import (
 //go:embed package.json package-lock.json .npmrc stop-with-stdin.js
 var files embed.FS
 
-// Install returns the folder of the emulator, which is in the user's cache, and
+// install returns the folder of the emulator, which is in the user's cache, and
 // installs it there unless that has been done for these files before.
-func Install() (folder string, err error) {
+func install() (folder string, err error) {
 	return npm.Package{Name: "azurite", Files: files}.Install()
 }

@@ -1,8 +1,6 @@
 package fleet
 
 import (
-	"slices"
-
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/fakes/faultstore"
 	"spillway/tests/sim/tally"
@@ -51,28 +49,27 @@ var tableFaults = append(faultstore.All(), faultstore.Busy, faultstore.BusyAppli
 // tableFault names a fault of the table's.
 func tableFault(f faultstore.Fault) string { return "table: " + f.String() }
 
-// Kinds are all kinds of faults.
-func Kinds() []string {
-	kinds := []string{
+// kinds are all kinds of faults.
+func kinds() []string {
+	all := []string{
 		kindDate, kindCrash, kindCrashBusy, kindFreeze, kindSkew, kindTerminate, kindTerminateBusy, kindStorm, kindSkipped, kindDoubled, kindOverlapping,
 		kindThrottleMillis, kindThrottleSeconds, kindThrottleBare, kindThrottleNegative,
 		kindLeaveBefore, kindLeaveAfter, kindSlow,
 	}
 	for _, name := range backendFaults {
-		kinds = append(kinds, name)
+		all = append(all, name)
 	}
 	for _, f := range tableFaults {
-		kinds = append(kinds, tableFault(f))
+		all = append(all, tableFault(f))
 	}
-	slices.Sort(kinds)
-	return kinds
+	return all
 }
 
 // Missing returns the kinds of faults that fired less often than so many times:
 // a run without its faults proves nothing.
 func Missing(total tally.Counts, least int64) []string {
 	wanted := tally.Counts{}
-	for _, kind := range Kinds() {
+	for _, kind := range kinds() {
 		wanted[kind] = least
 	}
 	return total.Missing(wanted)

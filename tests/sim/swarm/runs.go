@@ -54,7 +54,7 @@ func Measured(instances int, amount int64, rate float64, settled bool) Config {
 func Play(t *testing.T, c Config) *Result {
 	t.Helper()
 	var r *Result
-	synctest.Test(t, func(*testing.T) { r = Run(c) })
+	synctest.Test(t, func(*testing.T) { r = run(c) })
 	return r
 }
 

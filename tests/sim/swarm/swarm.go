@@ -102,8 +102,8 @@ type change struct {
 	amount int64
 }
 
-// Run plays a run. It must be called in a bubble of testing/synctest.
-func Run(c Config) *Result {
+// run plays a run. It must be called in a bubble of testing/synctest.
+func run(c Config) *Result {
 	w := &world{
 		config:  c,
 		start:   time.Now(),
