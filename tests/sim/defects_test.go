@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"spillway/shared/usage"
+	"spillway/tests/sim/verdict"
 )
 
 // A judge that finds nothing proves nothing unless it finds what is there. Each
@@ -59,17 +60,7 @@ func TestSeededDefectsAreSeen(t *testing.T) {
 		}), RuleRecord},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			others := map[string]int{}
-			for seed := range uint64(most) {
-				for _, v := range play(t, seed, test.defect).Judge() {
-					if v.Rule == test.rule {
-						t.Logf("seen with seed %d: %s", seed, v.What)
-						return
-					}
-					others[v.Rule]++
-				}
-			}
-			t.Errorf("not seen in %d schedules as a breach of %q; seen were %v", most, test.rule, others)
+			mustSee(t, test.rule, most, func(seed uint64) []verdict.Violation { return play(t, seed, test.defect).Judge() })
 		})
 	}
 }

@@ -74,3 +74,20 @@ func (r repeat) sweep(t *testing.T, seeds int, play func(t *testing.T, seed uint
 	})
 	return total
 }
+
+// mustSee has seeds played, so many at the most, until one is found to break a rule: a
+// judge that finds nothing proves nothing unless it finds what is there.
+func mustSee(t *testing.T, rule string, seeds uint64, play func(seed uint64) []verdict.Violation) {
+	t.Helper()
+	others := map[string]int{}
+	for seed := range seeds {
+		for _, v := range play(seed) {
+			if v.Rule == rule {
+				t.Logf("seen with seed %d: %s", seed, v.What)
+				return
+			}
+			others[v.Rule]++
+		}
+	}
+	t.Errorf("not seen in %d schedules as a breach of %q; seen were %v", seeds, rule, others)
+}
