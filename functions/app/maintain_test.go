@@ -77,7 +77,7 @@ func TestMaintainClosesWhatHasRecovered(t *testing.T) {
 		}
 		after := ptu.Stats()["gpt-4o"]
 		if after.Requests-before.Requests != 1 || after.CompletionTokens-before.CompletionTokens != 1 {
-			t.Errorf("the probe took %d requests and %d tokens", after.Requests-before.Requests, after.CompletionTokens-before.CompletionTokens)
+			t.Errorf("the probe took %d requests and %d tokens, want 1, 1", after.Requests-before.Requests, after.CompletionTokens-before.CompletionTokens)
 		}
 		send(t, r)
 		if records := r.Records(); records[len(records)-1].Backend != "ptu" || len(records[len(records)-1].Attempts) != 1 {

@@ -45,7 +45,7 @@ func gatewayOf(t *testing.T, status int, body any) (address string, asked *atomi
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		if r.Header.Get("Api-Key") != statusKey || r.URL.Path != "/behind/spillway/status" {
-			t.Errorf("%s is asked with the key %q", r.URL.Path, r.Header.Get("Api-Key"))
+			t.Errorf("%s is asked with the key %q, want %s, %q", r.URL.Path, r.Header.Get("Api-Key"), "/behind/spillway/status", statusKey)
 		}
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(status)
@@ -65,7 +65,7 @@ func TestStatusAsText(t *testing.T) {
 	address, _ := gatewayOf(t, 200, statusOf())
 	got := askStatus(address)
 	if got.code != 0 || got.err != "" {
-		t.Fatalf("exit code %d: %s", got.code, got.err)
+		t.Fatalf("exit code %d, want 0, and nothing on stderr: %s", got.code, got.err)
 	}
 	for _, want := range []string{
 		"one  v1.2.3, up 3 h 0 min, 3 instances", "store   down", "12,345", "1,000,000 tokens",
@@ -197,7 +197,7 @@ func TestStatusWatch(t *testing.T) {
 			t.Errorf("it ends with %v", err)
 		}
 		if took := time.Since(began); took != 3*watchEvery || len(calls) != 0 {
-			t.Errorf("it ends after %s, with %d calls left", took, len(calls))
+			t.Errorf("it ends after %s, with %d calls left, want %s, 0", took, len(calls), 3*watchEvery)
 		}
 		text := out.String()
 		if n := strings.Count(text, goHome); n != 3 {

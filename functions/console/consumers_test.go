@@ -268,7 +268,7 @@ func TestListConsumers(t *testing.T) {
 		t.Errorf("%d consumers, %v, want 30: %s", len(list.Consumers), err, got.Body)
 	}
 	if head := o.send("HEAD", "", ""); head.Code != 200 || head.Body.Len() != 0 {
-		t.Errorf("HEAD: %d, %d bytes", head.Code, head.Body.Len())
+		t.Errorf("HEAD: %d, %d bytes, want 200, 0", head.Code, head.Body.Len())
 	}
 }
 

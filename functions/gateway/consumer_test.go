@@ -341,7 +341,7 @@ func TestRefusedRequestsChangeNoCounter(t *testing.T) {
 				}
 				tokens, requests := w.Header().Get("X-Ratelimit-Remaining-Tokens"), w.Header().Get("X-Ratelimit-Remaining-Requests")
 				if tokens != strconv.Itoa(1000-2*used) || requests != "8" {
-					t.Errorf("%s tokens and %s requests are left after two that were served", tokens, requests)
+					t.Errorf("%s tokens and %s requests are left after two that were served, want %s, %s", tokens, requests, strconv.Itoa(1000-2*used), "8")
 				}
 			})
 		})

@@ -171,7 +171,7 @@ func TestFallbackModels(t *testing.T) {
 		s.servedBy(s.chatAs(teamKey, 100), "payg", "")
 		r := s.last()
 		if r.Model != "gpt-4o" || r.Pool != "small" || r.Deployment != "gpt-4o-mini" || r.Cost != (usedPrompt*1+usedOutput*2)/1e6 {
-			t.Errorf("recorded model %s, pool %s, deployment %s, cost %g", r.Model, r.Pool, r.Deployment, r.Cost)
+			t.Errorf("recorded model %s, pool %s, deployment %s, cost %g, want gpt-4o, small, gpt-4o-mini, %g", r.Model, r.Pool, r.Deployment, r.Cost, (usedPrompt*1+usedOutput*2)/1e6)
 		}
 		if got, _ := s.payg.LastRequest(); !strings.Contains(string(got.Body), `"model":"gpt-4o-mini"`) {
 			t.Errorf("the fallback's backend was asked %s", got.Body)

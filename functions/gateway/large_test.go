@@ -68,7 +68,7 @@ func TestClientLeavesALargeAnswer(t *testing.T) {
 		s.watch(ctx, v, `{"model":"gpt-4o","messages":[{"role":"user","content":"Hello!"}]}`)
 		s.wait(time.Second)
 		if r := s.last(); r.Status != 499 || reasons(r) != ptuID+" client_gone" {
-			t.Errorf("recorded status %d, %s", r.Status, reasons(r))
+			t.Errorf("recorded status %d, %s, want 499, %s", r.Status, reasons(r), ptuID+" client_gone")
 		}
 	})
 }

@@ -204,7 +204,7 @@ func TestPanicInTheRequestPath(t *testing.T) {
 			}
 			s.wait(time.Second)
 			if n := s.ptu.Stats()["gpt-4o-ptu"]; n.InFlight != 0 || n.Canceled != 1 {
-				t.Errorf("the backend goes on: %d in flight, %d canceled", n.InFlight, n.Canceled)
+				t.Errorf("the backend goes on: %d in flight, %d canceled, want 0, 1", n.InFlight, n.Canceled)
 			}
 		})
 	})

@@ -151,7 +151,7 @@ func TestHeadersThatSayNothing(t *testing.T) {
 				})
 				s.servedBy(s.chat(998), "ptu", "")
 				if d := s.deployment("ptu/gpt-4o-ptu").Tokens; d.Limit != 10000 || d.Remaining != 9000 {
-					t.Errorf("%d of %d tokens are left", d.Remaining, d.Limit)
+					t.Errorf("%d of %d tokens are left, want 9000, 10000", d.Remaining, d.Limit)
 				}
 			})
 		})
@@ -175,7 +175,7 @@ func TestParallelRequestsFillWithoutOvershoot(t *testing.T) {
 			t.Errorf("%d were served by the PTU and %d spilled, want 20 and 30", ptu.Load(), payg.Load())
 		}
 		if stats := s.ptu.Stats()["gpt-4o-ptu"]; stats.Rejected429 != 0 || stats.Charged() != 10000 {
-			t.Errorf("the PTU was charged %d and refused %d", stats.Charged(), stats.Rejected429)
+			t.Errorf("the PTU was charged %d and refused %d, want 10000, 0", stats.Charged(), stats.Rejected429)
 		}
 	})
 }

@@ -146,7 +146,7 @@ func TestTotalTimeout(t *testing.T) {
 			s.brokenStream(w.Body.String())
 			r := s.last()
 			if reasons(r) != ptuID+" deadline" || r.Measured {
-				t.Errorf("recorded %s, measured %v", reasons(r), r.Measured)
+				t.Errorf("recorded %s, measured %v, want %s, false", reasons(r), r.Measured, ptuID+" deadline")
 			}
 			if n := r.Tokens.Completion; n < 12 || n > 16 {
 				t.Errorf("counted %d tokens of the 13 that came in 10 s", n)

@@ -189,7 +189,7 @@ func TestOldAPIVersionIsNotAskedForUsage(t *testing.T) {
 		}
 		record := s.last()
 		if record.Measured || reasons(record) != "ptu/gpt-4o-ptu ok" {
-			t.Errorf("recorded measured %v, attempts %s", record.Measured, reasons(record))
+			t.Errorf("recorded measured %v, attempts %s, want false, %s", record.Measured, reasons(record), "ptu/gpt-4o-ptu ok")
 		}
 		// The vocabularies differ a little: the fake's words are mostly one token.
 		if n := record.Tokens.Completion; n < 18 || n > 24 {

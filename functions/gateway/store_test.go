@@ -178,7 +178,7 @@ func TestClientLeavesDuringAStoreCall(t *testing.T) {
 		s.wait(20 * time.Millisecond)
 		leave()
 		if r := s.last(); r.Status != 499 || r.Refused != "client_gone" {
-			t.Errorf("recorded status %d, refused %q", r.Status, r.Refused)
+			t.Errorf("recorded status %d, refused %q, want 499, %q", r.Status, r.Refused, "client_gone")
 		}
 		s.wait(time.Second)
 		s.servedBy(s.chatAs(teamKey, 20), "ptu", "")

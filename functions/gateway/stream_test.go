@@ -202,7 +202,7 @@ func TestStreamThatBreaks(t *testing.T) {
 				s.brokenStream(w.Body.String())
 				r := s.last()
 				if reasons(r) != ptuID+" "+test.reason || r.Status != 200 || r.Measured {
-					t.Errorf("recorded %s, status %d, measured %v", reasons(r), r.Status, r.Measured)
+					t.Errorf("recorded %s, status %d, measured %v, want %s, 200, false", reasons(r), r.Status, r.Measured, ptuID+" "+test.reason)
 				}
 				generated := s.ptu.Stats()["gpt-4o-ptu"].CompletionTokens
 				if n := r.Tokens.Completion; n < 1 || n > generated+generated/4+1 || r.Tokens.Prompt == 0 {
@@ -240,13 +240,13 @@ func TestClientLeavesAStream(t *testing.T) {
 			}
 			r := s.last()
 			if r.Status != 499 || reasons(r) != ptuID+" client_gone" || r.Measured {
-				t.Errorf("recorded status %d, %s, measured %v", r.Status, reasons(r), r.Measured)
+				t.Errorf("recorded status %d, %s, measured %v, want 499, %s, false", r.Status, reasons(r), r.Measured, ptuID+" client_gone")
 			}
 			if n := r.Tokens.Completion; n < event.Generated*3/4 || n > event.Generated*5/4 || event.Generated < 10 {
 				t.Errorf("counted %d of %d generated tokens", n, event.Generated)
 			}
 			if got := s.ptu.Stats()["gpt-4o-ptu"]; got.Canceled != 1 || got.InFlight != 0 {
-				t.Errorf("the backend counts %d cancellations, %d in flight", got.Canceled, got.InFlight)
+				t.Errorf("the backend counts %d cancellations, %d in flight, want 1, 0", got.Canceled, got.InFlight)
 			}
 			w := s.chatAs(teamKey, 10)
 			charged := 1000 - int(r.Tokens.Total()) - usedPrompt - 10
@@ -279,7 +279,7 @@ func TestClientLeavesBeforeTheAnswer(t *testing.T) {
 		leave()
 		r := s.last()
 		if r.Status != 499 || r.Refused != "client_gone" || reasons(r) != ptuID+" canceled" {
-			t.Errorf("recorded status %d, refused %q, %s", r.Status, r.Refused, reasons(r))
+			t.Errorf("recorded status %d, refused %q, %s, want 499, %q, %s", r.Status, r.Refused, reasons(r), "client_gone", ptuID+" canceled")
 		}
 		if n := s.ptu.Stats()["gpt-4o-ptu"].Canceled; n != 1 {
 			t.Errorf("%d requests were canceled at the backend, want 1", n)

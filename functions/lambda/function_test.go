@@ -105,7 +105,7 @@ func TestEncodedBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	if status, _, text, err := body(t, answer); status != http.StatusOK || text != "" || err != nil {
-		t.Errorf("a handler that says nothing answers %d %q: %v", status, text, err)
+		t.Errorf("a handler that says nothing answers %d %q, want %d, %q: %v", status, text, http.StatusOK, "", err)
 	}
 }
 

@@ -108,7 +108,7 @@ func TestOnePartFails(t *testing.T) {
 					t.Errorf("%d swept", r.Swept)
 				}
 				if r.Probed != 1 || r.Ready != 1 { // by this instance alone, if need be
-					t.Errorf("%d probed, %d ready", r.Probed, r.Ready)
+					t.Errorf("%d probed, %d ready, want 1, 1", r.Probed, r.Ready)
 				}
 				if lines := r.Lines(); len(lines) < 2 || r.Idle() || !strings.Contains(lines[0], fmt.Sprintf("%d rows rolled, 1 of 1 probed deployments ready, 0 hours folded, %d idle rows swept", r.Rolled, r.Swept)) {
 					t.Errorf("it reports %q", lines)

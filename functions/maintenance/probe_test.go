@@ -57,7 +57,7 @@ func TestARecoveredBreakerClosesEarly(t *testing.T) {
 		one := start(t, setup{store: s, deployments: []string{ptu}, probe: func(_ context.Context, id string, pass breaker.Pass) {
 			probes++
 			if id != ptu || !pass.Trial() {
-				t.Errorf("%s is probed; a trial: %v", id, pass.Trial())
+				t.Errorf("%s is probed; a trial: %v, want %s, true", id, pass.Trial(), ptu)
 			}
 			pass.Success()
 		}})

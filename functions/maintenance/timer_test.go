@@ -191,7 +191,7 @@ func TestTimerTakesCallsOfOtherHosts(t *testing.T) {
 			w := httptest.NewRecorder()
 			timer.ServeHTTP(w, timerRequest(body))
 			if w.Code != http.StatusOK || timer.runs != 1 {
-				t.Errorf("status %d after %d runs: %s", w.Code, timer.runs, w.Body)
+				t.Errorf("status %d after %d runs, want %d, 1: %s", w.Code, timer.runs, http.StatusOK, w.Body)
 			}
 		})
 	}

@@ -164,7 +164,7 @@ func TestCallerNamesTheKeyByTheBeginningOfItsHash(t *testing.T) {
 		t.Fatalf("%+v and %+v, want one consumer and two keys", first, second)
 	}
 	if first.Key != hashOf(searchKey).String() || first.AppID != "" {
-		t.Errorf("Key = %q, AppID = %q", first.Key, first.AppID)
+		t.Errorf("Key = %q, AppID = %q, want %q, %q", first.Key, first.AppID, hashOf(searchKey).String(), "")
 	}
 }
 

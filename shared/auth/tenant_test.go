@@ -168,7 +168,7 @@ func TestTokenWithoutKeyIDFetchesNothing(t *testing.T) {
 	d := newAuthority()
 	a := newAuthenticator(t, entraConfig(tenantID), Options{Transport: d})
 	if got := identified(t, a, withToken(sign(t, firstKey(), "", good(nil)))); got != "denied: invalid_token" || d.count() != 0 {
-		t.Errorf("%s after %d fetches", got, d.count())
+		t.Errorf("%s after %d fetches, want denied: invalid_token, 0", got, d.count())
 	}
 }
 

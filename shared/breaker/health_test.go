@@ -87,7 +87,7 @@ func TestClockSetBack(t *testing.T) {
 			{-time.Second, false, false}, {-time.Hour, true, false},
 		} {
 			if stale, outdated := h.age(now.Add(test.by)); stale != test.stale || outdated != test.outdated {
-				t.Errorf("%v later: stale %v, outdated %v", test.by, stale, outdated)
+				t.Errorf("%v later: stale %v, outdated %v, want %v, %v", test.by, stale, outdated, test.stale, test.outdated)
 			}
 		}
 	})

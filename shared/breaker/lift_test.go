@@ -302,7 +302,7 @@ func TestProbeOfAThrottleAndTheStore(t *testing.T) {
 			}
 			f.store.before.Store(&overtake)
 			if _, ok := a.d.Probe(context.Background()); ok || !overtaken {
-				t.Errorf("probes beside another one: %v (overtaken: %v)", ok, overtaken)
+				t.Errorf("probes beside another one: %v (overtaken: %v), want false, true", ok, overtaken)
 			}
 		})
 	})

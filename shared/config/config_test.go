@@ -281,7 +281,7 @@ admin: { keys: ["${BRACES}-is-not-expanded-again", "${YAML}"] }
 		t.Errorf("deployment %q, want %q", d.Deployment, want)
 	}
 	if d.TokensPerMinute != 4000 || c.Timeouts.Connect != 1500*time.Millisecond {
-		t.Errorf("numbers of variables: %d, %s", d.TokensPerMinute, c.Timeouts.Connect)
+		t.Errorf("numbers of variables: %d, %s, want 4000, %s", d.TokensPerMinute, c.Timeouts.Connect, 1500*time.Millisecond)
 	}
 	if s := c.Consumers[0].Spillover; s == nil || s.Allowed {
 		t.Errorf("spillover %+v, want false: a variable must not add keys", s)

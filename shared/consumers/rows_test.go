@@ -20,7 +20,7 @@ func TestRows(t *testing.T) {
 	}
 	name, held, err := decodeIndex(encodeIndex("app", "nonce", true))
 	if err != nil || name != "app" || !held {
-		t.Errorf("%q, %v, %v", name, held, err)
+		t.Errorf("%q, %v, want %q, true, %v", name, held, "app", err)
 	}
 	if _, err := decodeConsumer("app", encodeRemoved("nonce", "ops", time.Now())); err != errRemoved {
 		t.Errorf("a removed consumer: error %v, want %v", err, errRemoved)

@@ -144,13 +144,13 @@ func TestReadAfterClose(t *testing.T) {
 		t.Errorf("closing: %v", err)
 	}
 	if n, err := r.Read(make([]byte, 10)); n != 0 || err != http.ErrBodyReadAfterClose {
-		t.Errorf("got %d bytes and %v", n, err)
+		t.Errorf("got %d bytes and %v, want 0, %v", n, err, http.ErrBodyReadAfterClose)
 	}
 }
 
 // The zero Body is an empty one.
 func TestZeroBody(t *testing.T) {
 	if text := textOf(t, Body{}); text != "" || (Body{}).Size() != 0 {
-		t.Errorf("got %q of %d bytes", text, (Body{}).Size())
+		t.Errorf("got %q of %d bytes, want %q, 0", text, (Body{}).Size(), "")
 	}
 }

@@ -47,6 +47,6 @@ func TestBodyIsCut(t *testing.T) {
 		t.Errorf("read %q, %v; want what came, and that it was cut", got, err)
 	}
 	if n, err := body.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Errorf("%d bytes, %v after that", n, err)
+		t.Errorf("%d bytes, %v after that, want 0, %v", n, err, io.EOF)
 	}
 }

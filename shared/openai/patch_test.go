@@ -175,7 +175,7 @@ func checkPatch(t *testing.T, op Operation, body []byte, p Patch) {
 	}
 	usage := p.IncludeUsage && r.Stream && (op == ChatCompletions || op == Completions)
 	if again.Model != model || again.IncludeUsage != (r.IncludeUsage || usage) || again.PreviousResponse != previous {
-		t.Errorf("%q with %+v: model %q, include_usage %v, previous %q", body, p, again.Model, again.IncludeUsage, again.PreviousResponse)
+		t.Errorf("%q with %+v: model %q, include_usage %v, previous %q, want %q, %v, %q", body, p, again.Model, again.IncludeUsage, again.PreviousResponse, model, r.IncludeUsage || usage, previous)
 	}
 	changed := func(m member) bool {
 		return m.name == "model" && p.Model != "" || m.name == "previous_response_id" && p.DropPrevious && op == Responses

@@ -89,7 +89,7 @@ func TestCountBeforeTheVocabularyIsBuilt(t *testing.T) {
 		}
 	}
 	if got, exact := c.Count("gpt-4o", nil); got != 0 || !exact {
-		t.Errorf("Count of nothing = %d, %v", got, exact)
+		t.Errorf("Count of nothing = %d, %v, want 0, true", got, exact)
 	}
 }
 

@@ -133,7 +133,7 @@ func TestTokenIsReplacedAheadOfItsEnd(t *testing.T) {
 			blocked := time.Since(start) > 0
 			synctest.Wait()
 			if token != step.token || blocked != step.blocks || source.fetches.Load() != step.fetches {
-				t.Errorf("step %d: %q, blocked %t, %d fetches", i, token, blocked, source.fetches.Load())
+				t.Errorf("step %d: %q, blocked %t, %d fetches, want %q, %t, %d", i, token, blocked, source.fetches.Load(), step.token, step.blocks, step.fetches)
 			}
 		}
 	})
@@ -212,7 +212,7 @@ func TestFetchOutlivesTheRequestThatBeganIt(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if got := apply(t, c); got != "Bearer token-1" || source.fetches.Load() != 1 {
-			t.Errorf("got %q after %d fetches", got, source.fetches.Load())
+			t.Errorf("got %q after %d fetches, want %q, 1", got, source.fetches.Load(), "Bearer token-1")
 		}
 	})
 }
@@ -282,7 +282,7 @@ func TestClientLeavesWhileTheTokenIsFetched(t *testing.T) {
 		defer r.Close()
 		checkResult(t, r)
 		if r.Outcome != Canceled || r.Reason != ReasonCanceled {
-			t.Errorf("got %v, %q: %v", r.Outcome, r.Reason, r.Err)
+			t.Errorf("got %v, %q, want %v, %q: %v", r.Outcome, r.Reason, Canceled, ReasonCanceled, r.Err)
 		}
 		<-time.After(2 * time.Second) // the fetch goes on, and ends
 	})

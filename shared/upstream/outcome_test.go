@@ -74,7 +74,7 @@ func TestOutcomeOfEachStatus(t *testing.T) {
 				defer r.Close()
 				checkResult(t, r)
 				if r.Outcome != test.outcome || r.Status != test.status || r.Reason != test.reason || r.CountsOnBreaker() != test.counts {
-					t.Errorf("got %v, %d, %q, counts %t", r.Outcome, r.Status, r.Reason, r.CountsOnBreaker())
+					t.Errorf("got %v, %d, %q, counts %t, want %v, %d, %q, %t", r.Outcome, r.Status, r.Reason, r.CountsOnBreaker(), test.outcome, test.status, test.reason, test.counts)
 				}
 				if code := faultCode(r); code != test.code {
 					t.Errorf("code %q, want %q", code, test.code)
@@ -137,7 +137,7 @@ func TestWhichStatusesCountIsConfigured(t *testing.T) {
 	r := client.Do(t.Context(), backend, chat())
 	defer r.Close()
 	if r.Outcome != Failed || !r.CountsOnBreaker() {
-		t.Errorf("got %v, counts %t", r.Outcome, r.CountsOnBreaker())
+		t.Errorf("got %v, counts %t, want %v, true", r.Outcome, r.CountsOnBreaker(), Failed)
 	}
 }
 
@@ -245,7 +245,7 @@ func TestFailuresOfTheConnection(t *testing.T) {
 			defer r.Close()
 			checkResult(t, r)
 			if r.Outcome != Failed || r.Reason != test.reason || r.Sent != test.sent {
-				t.Errorf("got %v, %q, sent %t: %v", r.Outcome, r.Reason, r.Sent, r.Err)
+				t.Errorf("got %v, %q, sent %t, want %v, %q, %t: %v", r.Outcome, r.Reason, r.Sent, Failed, test.reason, test.sent, r.Err)
 			}
 			if strings.Contains(r.Err.Error(), "secret") {
 				t.Errorf("the error quotes the backend: %v", r.Err)
@@ -263,7 +263,7 @@ func TestUnknownHost(t *testing.T) {
 	defer r.Close()
 	checkResult(t, r)
 	if r.Outcome != Failed || r.Reason != ReasonDial || r.Sent {
-		t.Errorf("got %v, %q, sent %t: %v", r.Outcome, r.Reason, r.Sent, r.Err)
+		t.Errorf("got %v, %q, sent %t, want %v, %q, false: %v", r.Outcome, r.Reason, r.Sent, Failed, ReasonDial, r.Err)
 	}
 }
 
@@ -278,7 +278,7 @@ func TestHandshakeThatHangs(t *testing.T) {
 	defer r.Close()
 	checkResult(t, r)
 	if r.Outcome != Failed || r.Reason != ReasonTLS || r.Sent {
-		t.Errorf("got %v, %q, sent %t: %v", r.Outcome, r.Reason, r.Sent, r.Err)
+		t.Errorf("got %v, %q, sent %t, want %v, %q, false: %v", r.Outcome, r.Reason, r.Sent, Failed, ReasonTLS, r.Err)
 	}
 }
 
@@ -292,7 +292,7 @@ func TestTrustedTLS(t *testing.T) {
 	defer r.Close()
 	checkResult(t, r)
 	if text, _ := relayed(r); r.Outcome != OK || text != chatAnswer {
-		t.Errorf("got %v, %q: %v", r.Outcome, text, r.Err)
+		t.Errorf("got %v, %q, want %v, %q: %v", r.Outcome, text, OK, chatAnswer, r.Err)
 	}
 }
 
@@ -327,7 +327,7 @@ func TestEndedBeforeItBegan(t *testing.T) {
 		r := client.Do(test.ctx, backend, chat())
 		checkResult(t, r)
 		if r.Outcome != Canceled || r.Reason != test.reason || r.Sent {
-			t.Errorf("got %v, %q, sent %t", r.Outcome, r.Reason, r.Sent)
+			t.Errorf("got %v, %q, sent %t, want %v, %q, false", r.Outcome, r.Reason, r.Sent, Canceled, test.reason)
 		}
 		r.Close()
 	}

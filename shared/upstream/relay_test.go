@@ -275,7 +275,7 @@ func TestTextIsKeptWhileNoUsageIsKnown(t *testing.T) {
 			defer r.Close()
 			_, d := relayed(r)
 			if len(d.Text) != test.kept || d.Beyond != test.beyond || d.Err != nil {
-				t.Errorf("%d bytes kept, beyond %+v: %+v", len(d.Text), d.Beyond, d.Err)
+				t.Errorf("%d bytes kept, beyond %+v, want %d, %+v: %+v", len(d.Text), d.Beyond, test.kept, test.beyond, d.Err)
 			}
 		})
 	}

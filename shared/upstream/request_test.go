@@ -154,7 +154,7 @@ func TestBackendThatHangsUpIsGivenUp(t *testing.T) {
 	r := client.Do(t.Context(), backend, call)
 	checkResult(t, r)
 	if r.Outcome != Failed || r.Reason != ReasonReset {
-		t.Errorf("%v, %q: %v", r.Outcome, r.Reason, r.Err)
+		t.Errorf("%v, %q, want %v, %q: %v", r.Outcome, r.Reason, Failed, ReasonReset, r.Err)
 	}
 	r.Close()
 	if n := connections.Load(); n > 1+maxRewrites {

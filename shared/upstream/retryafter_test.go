@@ -150,7 +150,7 @@ func TestRateLimitOfAGoodAnswer(t *testing.T) {
 	r := client.Do(t.Context(), backend, chat())
 	defer r.Close()
 	if want := (RateLimit{1000, 900, -1, -1, 0, 0}); r.RateLimit != want || r.HasRetryAfter {
-		t.Errorf("got %+v, %t", r.RateLimit, r.HasRetryAfter)
+		t.Errorf("got %+v, %t, want %+v, false", r.RateLimit, r.HasRetryAfter, want)
 	}
 }
 

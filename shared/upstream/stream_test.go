@@ -53,7 +53,7 @@ func TestStreamIsJudgedByItsFirstEvents(t *testing.T) {
 			defer r.Close()
 			checkResult(t, r)
 			if r.Outcome != test.outcome || r.Reason != test.reason || r.Status != test.status {
-				t.Fatalf("got %v, %q, %d: %v", r.Outcome, r.Reason, r.Status, r.Err)
+				t.Fatalf("got %v, %q, %d, want %v, %q, %d: %v", r.Outcome, r.Reason, r.Status, test.outcome, test.reason, test.status, r.Err)
 			}
 			if wantFault := r.Reason == ReasonStream; (r.Fault != nil) != wantFault {
 				t.Errorf("fault %+v", r.Fault)
@@ -212,13 +212,13 @@ func TestContentTypeOfAnAnswer(t *testing.T) {
 			defer r.Close()
 			checkResult(t, r)
 			if r.Outcome != test.outcome || r.Reason != test.reason {
-				t.Fatalf("got %v, %q: %v", r.Outcome, r.Reason, r.Err)
+				t.Fatalf("got %v, %q, want %v, %q: %v", r.Outcome, r.Reason, test.outcome, test.reason, r.Err)
 			}
 			if r.Outcome != OK {
 				return
 			}
 			if r.Stream != test.isStream || r.Unread != (test.encoding != "" && test.encoding != "identity") {
-				t.Errorf("stream %t, unread %t", r.Stream, r.Unread)
+				t.Errorf("stream %t, unread %t, want %t, %t", r.Stream, r.Unread, test.isStream, test.encoding != "" && test.encoding != "identity")
 			}
 			if r.HasUsage != test.hasUsage || test.hasUsage && r.Usage != usageOfAnswer {
 				t.Errorf("usage %t %+v", r.HasUsage, r.Usage)
@@ -247,7 +247,7 @@ func TestRefusedStreamOptions(t *testing.T) {
 			want = ReasonStreamOptions
 		}
 		if r.Outcome != ClientFault || r.Reason != want {
-			t.Errorf("ours %t: got %v, %q", ours, r.Outcome, r.Reason)
+			t.Errorf("ours %t: got %v, %q, want %v, %q", ours, r.Outcome, r.Reason, ClientFault, want)
 		}
 		r.Close()
 	}
@@ -257,6 +257,6 @@ func TestRefusedStreamOptions(t *testing.T) {
 func checkUsage(t *testing.T, d Delivery, want openai.Usage) {
 	t.Helper()
 	if !d.HasUsage || d.Usage != want || d.Text != nil {
-		t.Errorf("usage %t %+v, text %q", d.HasUsage, d.Usage, d.Text)
+		t.Errorf("usage %t %+v, want true, %+v, text %q", d.HasUsage, d.Usage, want, d.Text)
 	}
 }

@@ -68,7 +68,7 @@ func TestTimeoutsBeforeTheAnswerIsGood(t *testing.T) {
 				defer r.Close()
 				checkResult(t, r)
 				if r.Outcome != test.outcome || r.Reason != test.reason || !r.Sent {
-					t.Errorf("got %v, %q, sent %t: %v", r.Outcome, r.Reason, r.Sent, r.Err)
+					t.Errorf("got %v, %q, sent %t, want %v, %q, true: %v", r.Outcome, r.Reason, r.Sent, test.outcome, test.reason, r.Err)
 				}
 				if after := time.Since(start); after != test.after {
 					t.Errorf("after %v, want %v", after, test.after)
@@ -94,7 +94,7 @@ func TestDialThatHangs(t *testing.T) {
 			defer r.Close()
 			checkResult(t, r)
 			if r.Outcome != Failed || r.Reason != reason || r.Sent {
-				t.Errorf("got %v, %q, sent %t: %v", r.Outcome, r.Reason, r.Sent, r.Err)
+				t.Errorf("got %v, %q, sent %t, want %v, %q, false: %v", r.Outcome, r.Reason, r.Sent, Failed, reason, r.Err)
 			}
 			<-dialed
 		})
@@ -177,7 +177,7 @@ func TestTricklingBody(t *testing.T) {
 		defer r.Close()
 		checkResult(t, r)
 		if text, _ := relayed(r); r.Outcome != OK || text != chatAnswer {
-			t.Errorf("got %v, %q: %v", r.Outcome, text, r.Err)
+			t.Errorf("got %v, %q, want %v, %q: %v", r.Outcome, text, OK, chatAnswer, r.Err)
 		}
 	})
 }

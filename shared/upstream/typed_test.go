@@ -170,7 +170,7 @@ func TestIDAndStatusOfAStream(t *testing.T) {
 	r := client.Do(t.Context(), backend, typedCall(openai.Responses))
 	defer r.Close()
 	if r.ObjectID != "resp_1" || r.ObjectStatus != "in_progress" {
-		t.Errorf("at first %q is %q: %v", r.ObjectID, r.ObjectStatus, r.Err)
+		t.Errorf("at first %q is %q, want %q, %q: %v", r.ObjectID, r.ObjectStatus, "resp_1", "in_progress", r.Err)
 	}
 	if _, d := relayed(r); d.ObjectStatus != "completed" {
 		t.Errorf("at last it is %q, want %q", d.ObjectStatus, "completed")

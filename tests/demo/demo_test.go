@@ -141,7 +141,7 @@ func TestConfigurationIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(cfg.Backends) != 3 || len(cfg.Pools) != 1 || len(cfg.Consumers) != 1 {
-		t.Errorf("%d backends, %d pools, %d consumers", len(cfg.Backends), len(cfg.Pools), len(cfg.Consumers))
+		t.Errorf("%d backends, %d pools, %d consumers, want 3, 1, 1", len(cfg.Backends), len(cfg.Pools), len(cfg.Consumers))
 	}
 	text, err := os.ReadFile(d.config)
 	if err != nil {

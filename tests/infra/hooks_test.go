@@ -48,7 +48,7 @@ func TestHooksOfAzdExist(t *testing.T) {
 	}
 	for name, hook := range project.Hooks {
 		if hook.Posix.Shell != "sh" || hook.Windows.Shell != "pwsh" {
-			t.Errorf("%s: shells %s and %s", name, hook.Posix.Shell, hook.Windows.Shell)
+			t.Errorf("%s: shells %s and %s, want sh and pwsh", name, hook.Posix.Shell, hook.Windows.Shell)
 		}
 		if out, err := exec.Command("sh", "-n", filepath.Join(root, hook.Posix.Run)).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v %s", name, err, out)

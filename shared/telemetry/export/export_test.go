@@ -160,7 +160,7 @@ func TestCollectorGetsAll(t *testing.T) {
 	}
 	duration := collector.Metric("gen_ai.client.operation.duration")
 	if duration.Kind != "histogram" || duration.Unit != "s" {
-		t.Errorf("the duration is a %s in %s", duration.Kind, duration.Unit)
+		t.Errorf("the duration is a %s in %s, want histogram, s", duration.Kind, duration.Unit)
 	}
 	requests := collector.Metric("spillway.requests")
 	point, err := requests.Find(map[string]string{"spillway.outcome": "served", "gen_ai.provider.name": "azure.ai.openai"})

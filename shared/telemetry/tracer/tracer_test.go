@@ -88,14 +88,14 @@ func TestSpans(t *testing.T) {
 		}
 	}
 	if got := server.Parent().SpanID().String(); got != "00f067aa0ba902b7" || server.SpanKind() != trace.SpanKindServer || server.Name() != "POST chat" {
-		t.Errorf("the request's span is %q of kind %s below %s", server.Name(), server.SpanKind(), got)
+		t.Errorf("the request's span is %q of kind %s below %s, want %q, %s, %s", server.Name(), server.SpanKind(), got, "POST chat", trace.SpanKindServer, "00f067aa0ba902b7")
 	}
 	for header, s := range map[string]sdktrace.ReadOnlySpan{first.Get("Traceparent"): refused, second.Get("Traceparent"): served} {
 		if want := fmt.Sprintf("00-%s-%s-01", clientTrace, s.SpanContext().SpanID()); header != want {
 			t.Errorf("the backend is told %s, want %s", header, want)
 		}
 		if s.Parent().SpanID() != server.SpanContext().SpanID() || s.SpanKind() != trace.SpanKindClient || s.Name() != "chat gpt-4o" {
-			t.Errorf("an attempt's span is %q of kind %s below %s", s.Name(), s.SpanKind(), s.Parent().SpanID())
+			t.Errorf("an attempt's span is %q of kind %s below %s, want %q, %s, %s", s.Name(), s.SpanKind(), s.Parent().SpanID(), "chat gpt-4o", trace.SpanKindClient, server.SpanContext().SpanID())
 		}
 	}
 	if got := second.Get("Tracestate"); got != "vendor=1" {

@@ -245,7 +245,7 @@ func TestLengths(t *testing.T) {
 		return least, most, all
 	}
 	if least, most, _ := lengths(azureopenai.Output{Mean: 50}, hello); least != 50 || most != 50 {
-		t.Errorf("no spread: %d … %d", least, most)
+		t.Errorf("without spread: %d … %d, want 50 … 50", least, most)
 	}
 	least, most, all := lengths(azureopenai.Output{Mean: 50, Spread: 0.5}, hello)
 	below := 0
@@ -262,7 +262,7 @@ func TestLengths(t *testing.T) {
 	}
 	limited := `{"messages":[{"role":"user","content":"Hello!"}],"max_tokens":33}`
 	if least, most, _ := lengths(azureopenai.Output{Fill: true}, limited); least != 33 || most != 33 {
-		t.Errorf("fill: %d … %d", least, most)
+		t.Errorf("fill: %d … %d, want 33 … 33", least, most)
 	}
 	seeded := `{"messages":[{"role":"user","content":"Hello!"}],"seed":5}`
 	if least, most, _ := lengths(azureopenai.Output{Mean: 50, Spread: 0.5}, seeded); least != most {

@@ -81,7 +81,7 @@ func TestCancelResponse(t *testing.T) {
 		made := answer(t, s, "POST", responsesPath, askBackground)
 		id, _ := made["id"].(string)
 		if state, ok := s.Advance(id); state != "in_progress" || !ok {
-			t.Errorf("advanced to %q, %v", state, ok)
+			t.Errorf("advanced to %q, %v, want %q, true", state, ok, "in_progress")
 		}
 		advance(t, time.Second)
 		for range 2 {

@@ -98,7 +98,7 @@ func TestCancelBatch(t *testing.T) {
 	second := answer(t, s, "POST", batchesPath, batchOf(file, "/chat/completions"))
 	id, _ := first["id"].(string)
 	if state, ok := s.Advance(id); state != "in_progress" || !ok {
-		t.Errorf("advanced to %q, %v", state, ok)
+		t.Errorf("advanced to %q, %v, want %q, true", state, ok, "in_progress")
 	}
 	for range 2 {
 		if got := answer(t, s, "POST", objectPath("batches", id, "/cancel"), ""); got["status"] != "cancelling" {
@@ -106,7 +106,7 @@ func TestCancelBatch(t *testing.T) {
 		}
 	}
 	if state, ok := s.Advance(id); state != "cancelled" || !ok {
-		t.Errorf("advanced to %q, %v", state, ok)
+		t.Errorf("advanced to %q, %v, want %q, true", state, ok, "cancelled")
 	}
 	for _, want := range []string{"in_progress", "finalizing", "completed"} {
 		if status, body := control(t, s, "POST", "advance?id="+second["id"].(string), ""); status != 200 || at(object(t, body), "state") != want {

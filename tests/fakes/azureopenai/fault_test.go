@@ -159,7 +159,7 @@ func TestHangs(t *testing.T) {
 			start := time.Now()
 			time.AfterFunc(5*second, func() { s.Remove(id) })
 			if resp := send(t, s, chatPath, mode); resp.StatusCode != 200 || time.Since(start) != 5*second {
-				t.Errorf("status %d after %v", resp.StatusCode, time.Since(start))
+				t.Errorf("status %d after %v, want 200, %v", resp.StatusCode, time.Since(start), 5*second)
 			}
 		})
 	}

@@ -270,7 +270,7 @@ func TestParallelLoad(t *testing.T) {
 	check(t, s, 10_000)
 	stats := s.Stats()["gpt-4o"]
 	if stats.Charged() != 9990 || stats.Accepted != 333 || stats.Rejected429 != 467 {
-		t.Errorf("charged %d in %d requests, %d rejected", stats.Charged(), stats.Accepted, stats.Rejected429)
+		t.Errorf("charged %d in %d requests, %d rejected, want 9990, 333, 467", stats.Charged(), stats.Accepted, stats.Rejected429)
 	}
 	for window := range stats.TokensCharged {
 		if fill := stats.Fill(time.Unix(window, 0), 10_000); fill != 0.999 {

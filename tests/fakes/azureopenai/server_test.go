@@ -71,7 +71,7 @@ func TestErrors(t *testing.T) {
 			resp := send(t, s, test.path, test.body, "api-key", key)
 			body := read(t, resp)
 			if resp.StatusCode != test.status || resp.Header.Get("Content-Type") != "application/json" {
-				t.Fatalf("status %d, %q: %s", resp.StatusCode, resp.Header.Get("Content-Type"), body)
+				t.Fatalf("status %d, %q, want %d, %q: %s", resp.StatusCode, resp.Header.Get("Content-Type"), test.status, "application/json", body)
 			}
 			problem, _ := object(t, body)["error"].(map[string]any)
 			if problem["code"] != test.code || problem["param"] != test.param {

@@ -29,7 +29,7 @@ func TestHosts(t *testing.T) {
 		resp.Body.Close()
 	}
 	if len(a.Requests()) != 1 || len(b.Requests()) != 1 {
-		t.Errorf("a got %d, b got %d", len(a.Requests()), len(b.Requests()))
+		t.Errorf("a got %d, b got %d, want 1, 1", len(a.Requests()), len(b.Requests()))
 	}
 }
 

@@ -33,7 +33,7 @@ func TestOutageAndReadOnly(t *testing.T) {
 	s.SetOutage(false)
 	want(t, "delete", s.Delete(ctx, key, etag), nil)
 	if s.Count(faultstore.Outage) != 3 || s.Count(faultstore.WriteRefused) != 1 {
-		t.Errorf("%d outages and %d refused writes", s.Count(faultstore.Outage), s.Count(faultstore.WriteRefused))
+		t.Errorf("%d outages and %d refused writes, want 3, 1", s.Count(faultstore.Outage), s.Count(faultstore.WriteRefused))
 	}
 }
 
@@ -52,7 +52,7 @@ func TestWriteOnly(t *testing.T) {
 	want(t, "replace while reads fail", err, nil)
 	s.SetWriteOnly(false)
 	if got := value(t, s, key); got != int64(2) || s.Count(faultstore.ReadRefused) != 2 {
-		t.Errorf("the row holds %v, %d reads were refused", got, s.Count(faultstore.ReadRefused))
+		t.Errorf("the row holds %v, %d reads were refused, want %v, 2", got, s.Count(faultstore.ReadRefused), int64(2))
 	}
 }
 
@@ -83,7 +83,7 @@ func TestSlowdown(t *testing.T) {
 		want(t, "insert", err, store.ErrAmbiguous)
 		s.SetSlowdown(1)
 		if d := took(); d != latency || s.Count(faultstore.Slowed) != 2 {
-			t.Errorf("an operation takes %v afterwards; %d were slowed", d, s.Count(faultstore.Slowed))
+			t.Errorf("an operation takes %v afterwards; %d were slowed, want %v, 2", d, s.Count(faultstore.Slowed), latency)
 		}
 	})
 }
@@ -101,7 +101,7 @@ func TestLoseTable(t *testing.T) {
 	_, err = s.Insert(ctx, key, two)
 	want(t, "insert", err, nil)
 	if got := value(t, inner, key); got != int64(1) || s.Count(faultstore.TableLost) != 1 {
-		t.Errorf("the lost table holds %v; %d were lost", got, s.Count(faultstore.TableLost))
+		t.Errorf("the lost table holds %v; %d were lost, want %v, 1", got, s.Count(faultstore.TableLost), int64(1))
 	}
 }
 

@@ -49,7 +49,7 @@ func TestURLEvent(t *testing.T) {
 			t.Errorf("the event is %s", raw)
 		}
 		if e.Body != test.want || e.IsBase64Encoded != test.encoded {
-			t.Errorf("%q of the type %q is %q, base64 %t", test.body, test.contentType, e.Body, e.IsBase64Encoded)
+			t.Errorf("%q of the type %q is %q, base64 %t, want %q, %t", test.body, test.contentType, e.Body, e.IsBase64Encoded, test.want, test.encoded)
 		}
 	}
 }
