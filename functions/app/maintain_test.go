@@ -172,7 +172,7 @@ breaker: { openFor: 60s }
 						<-time.After(6 * time.Second) // since the last probe
 						before := server.Stats()["d"]
 						if report := r.Maintain(t.Context()); report.Ready != 1 {
-							t.Fatalf("the run reports %+v", report)
+							t.Fatalf("the run reports %+v, want Ready 1", report)
 						}
 						if after := server.Stats()["d"]; after.Requests-before.Requests != want || after.Accepted-before.Accepted != 1 {
 							t.Errorf("the probe took %d requests, want %d", after.Requests-before.Requests, want)
@@ -208,7 +208,7 @@ func TestProbesKeepToTheLimits(t *testing.T) {
 			breakPTU(t, r, ptu) // which takes all five requests of these ten seconds
 			before := ptu.Stats()["gpt-4o"].Requests
 			if report := r.Maintain(t.Context()); report.Ready != 0 {
-				t.Errorf("the run reports %+v", report)
+				t.Errorf("the run reports %+v, want Ready 0", report)
 			}
 			if sent := ptu.Stats()["gpt-4o"].Requests - before; sent != 0 {
 				t.Errorf("%d requests were sent, want 0", sent)
@@ -218,7 +218,7 @@ func TestProbesKeepToTheLimits(t *testing.T) {
 			}
 			wait(10 * time.Second)
 			if report := r.Maintain(t.Context()); report.Ready != 1 {
-				t.Errorf("with room, the run reports %+v", report)
+				t.Errorf("with room, the run reports %+v, want Ready 1", report)
 			}
 		})
 	})
@@ -234,7 +234,7 @@ func TestMaintainLiftsAThrottle(t *testing.T) {
 			t.Fatal("it is not throttled")
 		}
 		if report := r.Maintain(t.Context()); report.Probed != 1 || report.Ready != 1 {
-			t.Errorf("the run reports %+v", report)
+			t.Errorf("the run reports %+v, want Probed 1, Ready 1", report)
 		}
 		if d := first(t, r); d.ThrottledUntil != nil {
 			t.Errorf("it is throttled until %v", d.ThrottledUntil)

@@ -96,7 +96,7 @@ func TestStatusAsJSON(t *testing.T) {
 		New      int
 	}
 	if err := json.Unmarshal([]byte(got.out), &read); err != nil || read.New != 1 || read.Instance != "one\u009b\u202e" {
-		t.Errorf("read %+v, %v of %s", read, err, got.out)
+		t.Errorf("read %+v, want New 1, Instance %q, %v of %s", read, "one\u009b\u202e", err, got.out)
 	}
 	if strings.ContainsAny(got.out, "\u009b\u202e") {
 		t.Errorf("a terminal would obey %q", got.out)

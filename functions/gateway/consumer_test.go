@@ -174,7 +174,7 @@ func TestQuotas(t *testing.T) {
 				s.servedBy(s.chatAs(teamKey, 40), "ptu", "")
 				w := s.chatAs(teamKey, 40)
 				if e := s.refused(w, 429, "insufficient_quota"); e.Type != "insufficient_quota" {
-					t.Errorf("the answer is %+v", e)
+					t.Errorf("the answer is %+v, want Type %q", e, "insufficient_quota")
 				}
 				s.noRetry(w)
 				wait := time.Until(test.ends)

@@ -113,7 +113,7 @@ func TestBrokenIsNotFull(t *testing.T) {
 			for range 40 {
 				w := s.chat(10)
 				if e := s.refused(w, 503, "service_unavailable"); e.Type != "server_error" {
-					t.Errorf("the answer is %+v", e)
+					t.Errorf("the answer is %+v, want Type %q", e, "server_error")
 				}
 				if seconds, err := strconv.Atoi(w.Header().Get("Retry-After")); err != nil || seconds < 1 || seconds > 12 {
 					t.Errorf("Retry-After is %q", w.Header().Get("Retry-After"))

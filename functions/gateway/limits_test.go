@@ -42,7 +42,7 @@ func TestLimitsOfOneModel(t *testing.T) {
 		s.limitsShown(w, "200", strconv.Itoa(200-2*used), "", "")
 		s.servedBy(s.chatAs(teamKey, 20), "ptu", "")
 		if e := s.refused(s.chatAs(teamKey, 1), 429, "rate_limit_exceeded"); e.Type != "requests" {
-			t.Errorf("the third request of the minute is refused by %+v", e)
+			t.Errorf("the third request of the minute is refused by %+v, want Type %q", e, "requests")
 		}
 		s.wait(time.Minute)
 		s.servedBy(s.chatAs(teamKey, 20), "ptu", "")

@@ -177,7 +177,7 @@ func TestPanicInTheRequestPath(t *testing.T) {
 				t.Errorf("the answer tells what is inside: %s", e.Message)
 			}
 			if r := s.last(); r.Status != 500 || r.Refused != "internal_error" {
-				t.Errorf("recorded %+v", r)
+				t.Errorf("recorded %+v, want Status 500, Refused %q", r, "internal_error")
 			}
 			if s.left() != 10000 {
 				t.Errorf("%d tokens are left of the deployment's limit, want 10000", s.left())
@@ -200,7 +200,7 @@ func TestPanicInTheRequestPath(t *testing.T) {
 				t.Error("the handler has ended the answer: the connection must be cut")
 			}
 			if r := s.last(); r.Status != 200 || r.Backend != "ptu" {
-				t.Errorf("recorded %+v", r)
+				t.Errorf("recorded %+v, want Status 200, Backend %q", r, "ptu")
 			}
 			s.wait(time.Second)
 			if n := s.ptu.Stats()["gpt-4o-ptu"]; n.InFlight != 0 || n.Canceled != 1 {

@@ -179,7 +179,7 @@ func TestResponseHeadersTimeout(t *testing.T) {
 			t.Errorf("served after %v, want %v", took, 3*time.Second)
 		}
 		if got := s.last().Attempts[0]; got.Reason != "timeout_headers" || got.Duration != 3*time.Second {
-			t.Errorf("the first attempt was %+v", got)
+			t.Errorf("the first attempt was %+v, want Reason %q, Duration %v", got, "timeout_headers", 3*time.Second)
 		}
 	})
 }

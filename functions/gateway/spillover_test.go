@@ -73,7 +73,7 @@ func TestSpilloverOfTheService(t *testing.T) {
 			}
 		}
 		if r := s.last(); r.Deployment != "gpt-4o-standard" || r.Spillover != "service" {
-			t.Errorf("recorded %+v", r)
+			t.Errorf("recorded %+v, want Deployment %q, Spillover %q", r, "gpt-4o-standard", "service")
 		}
 		if got, _ := s.ptu.LastRequest(); got.Header.Get("X-Ms-Spillover-Deployment") != "gpt-4o-standard" {
 			t.Error("the service was not asked to")

@@ -68,7 +68,7 @@ func TestFaultsOfTheStore(t *testing.T) {
 				wait(time.Hour + time.Minute) // the turn to sweep may have been lost
 				r = i.run(t)
 				if row, _ := get(t, inner, limit, 0); row.Granted != 0 {
-					t.Errorf("the row is not rolled: %+v", row)
+					t.Errorf("the row is not rolled: %+v, want Granted 0", row)
 				}
 				if _, ok := get(t, inner, maintenance.Limit{Key: "consumer/0000/tokens"}, 0); ok {
 					t.Error("an idle row is still there")

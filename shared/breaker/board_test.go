@@ -150,7 +150,7 @@ func TestLostAnswerOfAPublication(t *testing.T) {
 				fl.store.do(once(write, f))
 				fl.instances[0].breakDown(t)
 				if row := fl.row(t); row.State != Open {
-					t.Errorf("row %+v", row)
+					t.Errorf("row %+v, want State %v", row, Open)
 				}
 				writes := fl.store.count(write)
 				fl.refresh()

@@ -150,13 +150,13 @@ func TestStaleOwnersResultIsDropped(t *testing.T) {
 		}
 		synctest.Wait()
 		if row := f.row(t); row.State != HalfOpen || row.Owner != "a" {
-			t.Errorf("the stale result was published: %+v", row)
+			t.Errorf("the stale result was published: %+v, want State %v, Owner %q", row, HalfOpen, "a")
 		}
 		slow.is(t, HalfOpen)
 		trial.Failure(502)
 		synctest.Wait()
 		if row := f.row(t); row.State != Open || row.Opens != 2 {
-			t.Errorf("the owner's result was lost: %+v", row)
+			t.Errorf("the owner's result was lost: %+v, want State %v, Opens 2", row, Open)
 		}
 	}
 	for name, outcome := range outcomes {

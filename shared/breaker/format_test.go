@@ -180,7 +180,7 @@ func TestBrokenRow(t *testing.T) {
 				f.instances[0].breakDown(t)
 				f.refresh()
 				if row := f.row(t); row.State != Open {
-					t.Errorf("row %+v", row)
+					t.Errorf("row %+v, want State %v", row, Open)
 				}
 				f.instances[1].is(t, Open)
 			})

@@ -30,7 +30,7 @@ func TestStoreDownThenBack(t *testing.T) {
 			t.Errorf("a is degraded: %v, events %+v", a.Degraded(), a.happened())
 		}
 		if row := f.row(t); row.State != Open {
-			t.Errorf("the opening was not published after the outage: %+v", row)
+			t.Errorf("the opening was not published after the outage: %+v, want State %v", row, Open)
 		}
 		b.is(t, Open)
 	})
@@ -187,7 +187,7 @@ func TestStoreDownEachInstanceIsAlone(t *testing.T) {
 				a := fl.instances[0].d.View()
 				for _, i := range fl.instances[1:] {
 					if got := i.d.View(); got.State != a.State {
-						t.Errorf("%s: %+v, but a: %+v", i.instance, got, a)
+						t.Errorf("%s: %+v, want State %v, but a: %+v", i.instance, got, a.State, a)
 					}
 				}
 			})

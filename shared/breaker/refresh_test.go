@@ -108,7 +108,7 @@ func TestQueryOlderThanTheClaim(t *testing.T) {
 		a.is(t, Closed)
 		synctest.Wait()
 		if row := f.row(t); row.State != Closed {
-			t.Errorf("row %+v", row)
+			t.Errorf("row %+v, want State %v", row, Closed)
 		}
 	})
 }
@@ -129,7 +129,7 @@ func TestQueryThatSeesAClaimBeforeItsAnswer(t *testing.T) {
 			t.Errorf("events %+v, want the claim alone", got)
 		}
 		if row := f.row(t); row.State != HalfOpen {
-			t.Errorf("row %+v", row)
+			t.Errorf("row %+v, want State %v", row, HalfOpen)
 		}
 	})
 }

@@ -77,7 +77,7 @@ func TestFindLooksInTheWorkingDirectory(t *testing.T) {
 		t.Fatalf("found %q, %v; want %q", source.Name, err, path)
 	}
 	if c, err := source.Load(none); err != nil || c.Access != "open" {
-		t.Errorf("Load: %+v, %v", c, err)
+		t.Errorf("Load: %+v, want Access %q, %v", c, "open", err)
 	}
 }
 

@@ -50,7 +50,7 @@ func TestErrorEvent(t *testing.T) {
 		t.Fatalf("%q is not one event", raw)
 	}
 	if c := ParseChunk(ChatCompletions, ev); c.Kind != Failure || c.Err.Message != Interrupted().Message || c.Err.Code != Interrupted().Code {
-		t.Errorf("%q is read as %+v", raw, c)
+		t.Errorf("%q is read as %+v, want Kind %v, Err.Message %v, Err.Code %v", raw, c, Failure, Interrupted().Message, Interrupted().Code)
 	}
 }
 

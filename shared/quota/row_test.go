@@ -104,7 +104,7 @@ func TestTheLaterLimitIsInForce(t *testing.T) {
 			t.Errorf("%s: %+v with %d left and %d over, want %+v with %d and %d", c.name, changed, changed.Left(0), changed.Over(0), want, c.left, c.over)
 		}
 		if rolled := changed.Roll(Minute, 2*minute); rolled.Limit != c.next || rolled.LimitSince != c.stored {
-			t.Errorf("%s, after the edge: %+v", c.name, rolled)
+			t.Errorf("%s, after the edge: %+v, want Limit %v, LimitSince %v", c.name, rolled, c.next, c.stored)
 		}
 	}
 	if unknown := row.WithLimit(200); unknown.Limit != 100 || unknown.NextLimit != 200 || unknown.LimitSince != 0 {

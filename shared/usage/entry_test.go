@@ -69,7 +69,7 @@ func TestCountsAtTheirEnds(t *testing.T) {
 	most := usage.Counts{Requests: math.MaxInt64 - 1, Prompt: 5}
 	most.Add(usage.Counts{Requests: 3, Prompt: 1})
 	if most.Requests != math.MaxInt64 || most.Prompt != 6 {
-		t.Errorf("the sum is %+v", most)
+		t.Errorf("the sum is %+v, want Requests %v, Prompt 6", most, math.MaxInt64)
 	}
 	want := usage.Counts{Cost: 2}
 	if got := (usage.Counts{Requests: 2, Cost: 7}).Beyond(usage.Counts{Requests: 3, Cost: 5}); got != want {

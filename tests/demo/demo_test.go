@@ -246,7 +246,7 @@ func TestLoadOverfillsThePTU(t *testing.T) {
 	d := start(t, "--listen", "127.0.0.1:0", "--load", "60")
 	row := d.awaitRow(t, func(row shown) bool { return row.spilled > 0 })
 	if row.client429 != 0 {
-		t.Errorf("clients got a 429 while two backends had room: %+v", row)
+		t.Errorf("clients got a 429 while two backends had room: %+v, want client429 0", row)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestScheduleReopensABackend(t *testing.T) {
 	await.That(t, "users' requests go to the backend again", func() bool {
 		a := user.ask(t, "gpt")
 		if a.status != http.StatusOK {
-			t.Fatalf("after the recovery: %+v", a)
+			t.Fatalf("after the recovery: %+v, want status %v", a, http.StatusOK)
 		}
 		return a.served() == "frail"
 	})
@@ -95,7 +95,7 @@ func TestUnknownEvent(t *testing.T) {
 		t.Error("the log shows what stood in an event")
 	}
 	if a := i.post(t, small, caller("application/json")); a.status != http.StatusOK {
-		t.Errorf("the next call: %+v", a)
+		t.Errorf("the next call: %+v, want status %v", a, http.StatusOK)
 	}
 }
 

@@ -68,7 +68,7 @@ func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instan
 	for range 2 * sliceRequests {
 		a := other.ask(t, "gpt")
 		if a.status != http.StatusOK {
-			t.Fatalf("the other instance: %+v", a)
+			t.Fatalf("the other instance: %+v, want status %v", a, http.StatusOK)
 		}
 		if full = a.served() == "payg"; full {
 			break
@@ -79,7 +79,7 @@ func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instan
 	for range 10 {
 		a := frozen.ask(t, "gpt")
 		if a.status != http.StatusOK {
-			t.Fatalf("after the freeze: %+v", a)
+			t.Fatalf("after the freeze: %+v, want status %v", a, http.StatusOK)
 		}
 		if a.served() == "paced" {
 			spent++
@@ -175,7 +175,7 @@ func TestFreezeOverAMinute(t *testing.T) {
 	await.Until(t, thaw)
 	asked := len(sick.Requests())
 	if a := ask(frozen); a.status != http.StatusTooManyRequests {
-		t.Errorf("the first call after the freeze spends what the instance held: %+v", a)
+		t.Errorf("the first call after the freeze spends what the instance held: %+v, want status %v", a, http.StatusTooManyRequests)
 	}
 	if over := time.Since(held); over < frozenFor-2*time.Second {
 		t.Fatalf("void: it was frozen for %s only", over)

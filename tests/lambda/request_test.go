@@ -143,7 +143,7 @@ func TestOutOfTime(t *testing.T) {
 	}
 	backend.Clear()
 	if a := i.post(t, small, caller("application/json")); a.status != http.StatusOK {
-		t.Errorf("the next call: %+v", a)
+		t.Errorf("the next call: %+v, want status %v", a, http.StatusOK)
 	}
 }
 

@@ -107,7 +107,7 @@ func TestOpenCosmosLimitsRowKeys(t *testing.T) {
 	} {
 		s, err := Open(context.Background(), Options{Endpoint: endpoint, Credential: tokenFunc(nil), Table: "spillway"})
 		if err != nil || s.maxRow != want {
-			t.Errorf("%s: %+v, %v", endpoint, s, err)
+			t.Errorf("%s: %+v, want maxRow %v, %v", endpoint, s, want, err)
 		}
 	}
 }

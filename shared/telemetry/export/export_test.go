@@ -165,7 +165,7 @@ func TestCollectorGetsAll(t *testing.T) {
 	requests := collector.Metric("spillway.requests")
 	point, err := requests.Find(map[string]string{"spillway.outcome": "served", "gen_ai.provider.name": "azure.ai.openai"})
 	if err != nil || point.Value != 1 {
-		t.Errorf("the requests are %+v, %v", point, err)
+		t.Errorf("the requests are %+v, want Value 1, %v", point, err)
 	}
 	for key, want := range map[string]string{
 		"service.name": "llm", "service.version": "v1", "service.instance.id": "instance-1", "deployment.environment": "test",

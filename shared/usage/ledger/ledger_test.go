@@ -302,7 +302,7 @@ func TestUnreadable(t *testing.T) {
 		q := usage.Query{From: time.Now(), To: time.Now().Add(time.Hour)}
 		r, err := usage.Summarize(ledger.Read(t.Context(), s, q, func(p ledger.Progress) { last = p }), q)
 		if err != nil || r.Total.Requests != 1 {
-			t.Errorf("read %+v, %v", r, err)
+			t.Errorf("read %+v, want Total.Requests 1, %v", r, err)
 		}
 		if last.Unreadable != 5 || last.Rows != 5 || last.Hours != last.Total {
 			t.Errorf("it says %+v, want 5 unreadable", last)

@@ -104,6 +104,6 @@ func TestStreamIsHeldAfterTokens(t *testing.T) {
 		t.Errorf("accounts %+v, want one of 4 tokens that was canceled", all)
 	}
 	if stats := s.Stats()["gpt-4o"]; stats.CompletionTokens != 4 || stats.Canceled != 1 {
-		t.Errorf("statistics %+v", stats)
+		t.Errorf("statistics %+v, want CompletionTokens 4, Canceled 1", stats)
 	}
 }

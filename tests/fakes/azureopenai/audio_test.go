@@ -29,7 +29,7 @@ func TestSpeech(t *testing.T) {
 		}
 	}
 	if stats := s.Stats()["gpt-4o-mini-tts"]; stats.PromptTokens != 4 || stats.CompletionTokens != 8 {
-		t.Errorf("statistics %+v", stats)
+		t.Errorf("statistics %+v, want PromptTokens 4, CompletionTokens 8", stats)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestTranscription(t *testing.T) {
 		t.Errorf("translation %v", translated)
 	}
 	if stats := s.Stats()["gpt-4o-transcribe"]; stats.PromptTokens != 96 || stats.CompletionTokens != 15 {
-		t.Errorf("statistics %+v", stats)
+		t.Errorf("statistics %+v, want PromptTokens 96, CompletionTokens 15", stats)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestTranscriptionStream(t *testing.T) {
 		t.Errorf("events %q of %q, in the end %v", got, text.String(), last)
 	}
 	if stats := s.Stats()["gpt-4o-transcribe"]; stats.Streams != 1 || stats.CompletionTokens != 5 {
-		t.Errorf("statistics %+v", stats)
+		t.Errorf("statistics %+v, want Streams 1, CompletionTokens 5", stats)
 	}
 	if resp := sendForm(t, s, whisper, "file", "@a.wav=sound", "stream", "true"); resp.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("the older model streams: %q, want %q", resp.Header.Get("Content-Type"), "application/json")

@@ -120,7 +120,7 @@ func draw(t *testing.T, client openai.Client) {
 	picture := openai.File(strings.NewReader("picture"), "a.png", "image/png")
 	edited, err := client.Images.Edit(t.Context(), openai.ImageEditParams{Model: "gpt-image-1", Prompt: "a lake", Image: openai.ImageEditParamsImageUnion{OfFileArray: []io.Reader{picture}}})
 	if err != nil || edited.Usage.InputTokensDetails.ImageTokens != 323 {
-		t.Errorf("edited %v, %v", edited, err)
+		t.Errorf("edited %v, want Usage.InputTokensDetails.ImageTokens 323, %v", edited, err)
 	}
 	var other openai.ImagesResponse
 	err = client.Post(t.Context(), "images/variations", openai.ImageNewVariationParams{Model: "dall-e-3", Image: strings.NewReader("picture")}, &other)
@@ -171,7 +171,7 @@ func moderateAndList(t *testing.T, client openai.Client) {
 		t.Errorf("models %v, %v", models, err)
 	}
 	if model, err := client.Models.Get(t.Context(), "whisper-1"); err != nil || model.ID != "whisper-1" {
-		t.Errorf("model %v, %v", model, err)
+		t.Errorf("model %v, want ID %q, %v", model, "whisper-1", err)
 	}
 }
 

@@ -41,7 +41,7 @@ func TestImageGenerations(t *testing.T) {
 		t.Errorf("usage %v", usage)
 	}
 	if stats := s.Stats()["gpt-image-1"]; stats.PromptTokens != 2 || stats.CompletionTokens != 544 {
-		t.Errorf("statistics %+v", stats)
+		t.Errorf("statistics %+v, want PromptTokens 2, CompletionTokens 544", stats)
 	}
 	old := answer(t, s, "POST", dallPath, `{"prompt":"a lake"}`)
 	if url, _ := at(old, "data", 0, "url").(string); !strings.HasPrefix(url, "https://") || old["usage"] != nil || at(old, "data", 0, "revised_prompt") == nil ||
@@ -50,7 +50,7 @@ func TestImageGenerations(t *testing.T) {
 	}
 	checkPicture(t, at(answer(t, s, "POST", dallPath, `{"prompt":"a lake","response_format":"b64_json"}`), "data", 0, "b64_json"))
 	if stats := s.Stats()["dall-e-3"]; stats.PromptTokens != 0 || stats.CompletionTokens != 0 || stats.Accepted != 2 {
-		t.Errorf("statistics %+v", stats)
+		t.Errorf("statistics %+v, want PromptTokens 0, CompletionTokens 0, Accepted 2", stats)
 	}
 }
 

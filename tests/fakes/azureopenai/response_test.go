@@ -252,7 +252,7 @@ func TestResponseIsCut(t *testing.T) {
 		t.Error("the stream was not cut")
 	}
 	if stats := s.Stats()["gpt-4o"]; stats.CompletionTokens != 4 || stats.Failed != 1 {
-		t.Errorf("statistics %+v", stats)
+		t.Errorf("statistics %+v, want CompletionTokens 4, Failed 1", stats)
 	}
 	check(t, s, 0)
 }

@@ -77,7 +77,7 @@ func TestStreamShape(t *testing.T) {
 				t.Errorf("text %q, finish event %s", text, all[len(all)-1])
 			}
 			if stats := s.Stats()["gpt-4o"]; stats.CompletionTokens != 3 || stats.Streams != 1 {
-				t.Errorf("stats %+v", stats)
+				t.Errorf("stats %+v, want CompletionTokens 3, Streams 1", stats)
 			}
 			check(t, s, 0)
 		})
@@ -224,7 +224,7 @@ func TestClientLeavesPlain(t *testing.T) {
 		}
 		event, err := s.AwaitCanceled(t.Context(), "")
 		if err != nil || event.Generated != 50 {
-			t.Errorf("event %+v, %v", event, err)
+			t.Errorf("event %+v, want Generated 50, %v", event, err)
 		}
 		check(t, s, 0)
 	})
@@ -238,7 +238,7 @@ func TestSlowReader(t *testing.T) {
 		resp := send(t, s, "/v1/chat/completions", streamed)
 		synctest.Wait()
 		if stats := s.Stats()["gpt-4o"]; stats.CompletionTokens != 0 || stats.InFlight != 1 {
-			t.Errorf("finished without a reader: %+v", stats)
+			t.Errorf("finished without a reader: %+v, want CompletionTokens 0, InFlight 1", stats)
 		}
 		if n := len(events(t, resp.Body)); n != 1003 {
 			t.Errorf("%d events, want 1003", n)

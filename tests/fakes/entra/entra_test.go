@@ -221,7 +221,7 @@ func TestFaults(t *testing.T) {
 			}
 		}
 		if response, err := ask(); err != nil || response.StatusCode != http.StatusOK {
-			t.Errorf("after the fault: %v, %v", response, err)
+			t.Errorf("after the fault: %v, want StatusCode %v, %v", response, http.StatusOK, err)
 		}
 		s.Fail(Keys, Fault{})
 		if _, err := ask(); !errors.Is(err, errBroken) {
@@ -244,7 +244,7 @@ func TestFaults(t *testing.T) {
 		}
 		s.Recover(Keys)
 		if response, err := ask(); err != nil || response.StatusCode != http.StatusOK {
-			t.Errorf("another request: %v, %v", response, err)
+			t.Errorf("another request: %v, want StatusCode %v, %v", response, http.StatusOK, err)
 		}
 		close(release)
 		if status := <-answered; status != http.StatusOK {

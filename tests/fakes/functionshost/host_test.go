@@ -62,7 +62,7 @@ func TestForwardedRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seen.Query != "code=x&y=%zz;z" || seen.Body != "the body" || seen.Host != "127.0.0.1:"+h.port {
-		t.Errorf("the handler saw %+v", seen)
+		t.Errorf("the handler saw %+v, want Query %q, Body %q, Host %v", seen, "code=x&y=%zz;z", "the body", "127.0.0.1:"+h.port)
 	}
 	want := map[string]string{
 		"Authorization": "Bearer x", "X-Functions-Key": "k", "X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http",

@@ -55,7 +55,7 @@ func TestFourLitres(t *testing.T) {
 			at = follow(t, at, s)
 		}
 		if at.big != 4 {
-			t.Errorf("the trace ends in %+v", at)
+			t.Errorf("the trace ends in %+v, want big 4", at)
 		}
 		if text := r.Violation.String(); !strings.Contains(text, "four litres") || !strings.Contains(text, "  6. ") {
 			t.Errorf("the trace prints as %q", text)
