@@ -15,7 +15,7 @@ import (
 // a run that did not exercise its faults is void.
 const fleetKinds = 100
 
-const fleetSchedules repeat = "go test ./tests/sim -run 'TestFleet$' -v -seed=%d"
+const fleetSchedules repeat = "go test ./tests/sim -run 'TestFleet$' -v -seed=SEED"
 
 // Ten gateways share one table, and everything around them goes wrong.
 func TestFleet(t *testing.T) {

@@ -15,7 +15,7 @@ var (
 	seeds   = flag.Int("seeds", 0, "how many schedules to play (default: 10000; 300 under the race detector, 200 with -short)")
 )
 
-const schedules repeat = "go test ./tests/sim -run TestSchedules -seed=%d"
+const schedules repeat = "go test ./tests/sim -run TestSchedules -seed=SEED"
 
 // TestSchedules plays schedules drawn from seeds, each in virtual time, and has
 // every request of each judged.

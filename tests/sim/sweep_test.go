@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,13 +13,15 @@ import (
 	"spillway/tests/sim/verdict"
 )
 
-// repeat is the command that plays one seed once more, with a verb for the seed. All
+// repeat is the command that plays a run once more; SEED stands for the seed. All
 // choices of a schedule, of gateways and of what is around them come from the seed; only
 // the order of what happens at the same instant of virtual time is the Go scheduler's, so
 // a breach that hangs on it may take a few runs (-count=20).
 type repeat string
 
-func (r repeat) command(seed uint64) string { return fmt.Sprintf(string(r), seed) }
+func (r repeat) command(seed uint64) string {
+	return strings.ReplaceAll(string(r), "SEED", strconv.FormatUint(seed, 10))
+}
 
 // safely plays a seed. A deadlock or a leaked goroutine panics, and says how to see it
 // again.

@@ -5,9 +5,9 @@
 // the rows of the table. The judge shares no code with the product.
 //
 //   - schedule.go and draw.go: a schedule (values only) from a seed;
-//   - kinds.go: the kinds of faults and how often each has fired;
+//   - kinds.go: the kinds of faults that runs must have had;
 //   - stage.go builds the backends and the configuration of a schedule;
-//   - play.go, instance.go, link.go, door.go, client.go, maintain.go: the run;
+//   - play.go, instance.go, link.go, door.go, client.go: the run;
 //   - history.go, collect.go, tell.go: what was seen from outside;
 //   - judge.go, judge_rest.go, judge_strand.go: what was wrong with it;
 //   - pair.go compares two runs of one schedule;
