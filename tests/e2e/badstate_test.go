@@ -3,12 +3,6 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -146,7 +140,7 @@ func TestTableIsDeleted(t *testing.T) {
 	needsFleet(t)
 	f := startFleet(t, fleetOptions{instances: 2})
 	l := f.load(t, false, "metered", "paced")
-	await.That(t, "the limits are used", func() bool { return f.used("paced", time.Now()) > 8 })
+	await.That(t, "the limits are used", func() bool { return f.used(paced, time.Now()) > 8 })
 	deleted := time.Now()
 	if _, err := f.table(t).Delete(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -155,12 +149,12 @@ func TestTableIsDeleted(t *testing.T) {
 		return len(f.instances[0].events("state_lost"))+len(f.instances[1].events("state_lost")) > 0
 	})
 	whole := time.Now().Truncate(slice).Add(slice)
-	await.Until(t, whole)
-	f.awaitFull(t, "paced", whole)
+	await.Until(t, f.awaitExact(t, whole).Add(slice))
 	all := l.stop()
 	allGood(t, all)
 	recorded(t, all)
 	f.exact(t, func(start, end time.Time) bool { return end.Before(deleted) || !start.Before(whole) })
+	f.notVoid(t, 1, func(start, _ time.Time) bool { return !start.Before(whole) })
 }
 
 // A row that somebody else has written, so that it makes no sense or is of
@@ -170,7 +164,7 @@ func TestRowsOfOthers(t *testing.T) {
 	needsFleet(t)
 	f := startFleet(t, fleetOptions{instances: 2})
 	l := f.load(t, false, "metered", "paced")
-	await.That(t, "both limits are used", func() bool { return f.used("paced", time.Now()) > 8 && f.used("metered", time.Now()) > 0 })
+	await.That(t, "both limits are used", func() bool { return f.used(paced, time.Now()) > 8 && f.used(metered, time.Now()) > 0 })
 	began := time.Now()
 	tomorrow := began.Add(24 * time.Hour).Truncate(time.Minute)
 	for _, foreign := range []struct {
@@ -201,15 +195,15 @@ func TestRowsOfOthers(t *testing.T) {
 	}
 	mended := time.Now()
 	next := mended.Add(5 * time.Second).Truncate(slice).Add(slice) // the row is asked for again within 5 s
-	await.Until(t, next)
-	f.awaitFull(t, "paced", next)
+	await.Until(t, f.awaitExact(t, next).Add(slice))
 	all := l.stop()
 	allGood(t, all)
 	recorded(t, all)
 	f.exact(t, func(start, end time.Time) bool { return end.Before(began) || start.After(mended) })
-	for _, w := range f.windows("metered", time.Minute) {
-		if w.surely.tokens > minuteTokens {
-			t.Errorf("%d of %d tokens were used of the limit that nobody had touched", w.surely.tokens, minuteTokens)
+	f.notVoid(t, 1, func(start, _ time.Time) bool { return !start.Before(next) })
+	for _, w := range f.windows(metered) {
+		if w.surely > minuteTokens {
+			t.Errorf("%d of %d tokens were used of the limit that nobody had touched", w.surely, minuteTokens)
 		}
 	}
 }
@@ -262,50 +256,4 @@ func TestBreakerRowOfAnotherFormat(t *testing.T) {
 	if row := rows(t, f.table(t), "breaker")[0]; row["odata.etag"] != written["odata.etag"] {
 		t.Errorf("the row was written over: %v, it was %v", row, written)
 	}
-}
-
-// Instances that take the time to be two minutes later, or earlier, than it is
-// are followed or follow, for the row is the clock: the limits hold between all.
-func TestClocksTwoMinutesOff(t *testing.T) {
-	needsFleet(t)
-	storage := azurite.Start(t)
-	f := startFleet(t, fleetOptions{instances: 2, storage: storage})
-	f.edge = time.Second // a Date tells no less
-	for _, by := range []time.Duration{2 * time.Minute, -2 * time.Minute} {
-		odd := f.join(t, map[string]string{"STORAGE": strings.Replace(storage, endpointOf(storage), shifted(t, storage, by), 1)})
-		// It has to learn the time before it is asked to count.
-		odd.awaitEvent(t, "it knows the table", func(e event) bool { return e.Event == "state_ready" })
-	}
-	l := f.load(t, false, "metered", "paced")
-	settled := time.Now().Truncate(slice).Add(slice)
-	end := settled.Add(4 * slice)
-	await.Until(t, end)
-	all := l.stop()
-	allGood(t, all)
-	recorded(t, all)
-	f.exact(t, func(start, _ time.Time) bool { return !start.Before(settled) })
-	for at := settled; at.Before(end); at = at.Add(slice) {
-		t.Logf("slice at %s: %d of %d requests used", at.UTC().Format("15:04:05"), f.used("paced", at), sliceRequests)
-	}
-}
-
-// shifted is the address of tables whose answers tell a time that is off.
-func shifted(t *testing.T, connection string, by time.Duration) string {
-	t.Helper()
-	target, err := url.Parse(endpointOf(connection))
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := &httputil.ReverseProxy{
-		ErrorLog: log.New(io.Discard, "", 0), // it complains of calls that are given up
-		Rewrite:  func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host },
-		ModifyResponse: func(r *http.Response) error {
-			date, err := http.ParseTime(r.Header.Get("Date"))
-			r.Header.Set("Date", date.Add(by).UTC().Format(http.TimeFormat))
-			return err
-		},
-	}
-	server := httptest.NewServer(proxy)
-	t.Cleanup(server.Close)
-	return server.URL + target.Path
 }

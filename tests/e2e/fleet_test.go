@@ -51,6 +51,7 @@ type fleet struct {
 	env       map[string]string
 	client    *http.Client
 	edge      time.Duration // see usualEdge
+	witness   *witness      // of what the rows have granted; nil if nobody has watched
 }
 
 // fleetOptions say what is particular about a fleet.

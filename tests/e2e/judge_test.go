@@ -1,10 +1,22 @@
 package e2e_test
 
 import (
-	"testing"
+	"fmt"
 	"time"
+)
 
-	"spillway/tests/fakes/azureopenai"
+// limiter is a limit of the plant, as its backend counts it.
+type limiter struct {
+	name   string // of the backend, its deployment and the model
+	key    string // what instances call it
+	length time.Duration
+	most   int64 // units in a window
+	unit   func(charge int64) int64
+}
+
+var (
+	metered = limiter{"metered", "deployment/metered/metered/tokens", time.Minute, minuteTokens, func(charge int64) int64 { return charge }}
+	paced   = limiter{"paced", "deployment/paced/paced/requests", slice, sliceRequests, func(int64) int64 { return 1 }}
 )
 
 // usualEdge is how long after the start of a window a request may still have been
@@ -12,133 +24,133 @@ import (
 // the time from an emulator whose Date header may lag.
 const usualEdge = 250 * time.Millisecond
 
-// window is what a backend was sent in one window of its limiter.
+// window is what a backend was sent in one window of its limiter, in units.
 type window struct {
-	start            time.Time
-	requests, tokens int64 // all of them
-	surely           struct{ requests, tokens int64 }
-	refused          int64 // for its limit; they are counted too
+	start       time.Time
+	all, surely int64 // surely: reserved in this window, and not in the one before
+	refused     int64 // requests, for the limit; they are counted too
 }
 
-// windows sums up what a deployment was sent, by windows of a length. Of the
-// requests that came in a window, those that were sent in it were surely
-// reserved in it; the others may have been reserved before its start.
-func (f *fleet) windows(deployment string, length time.Duration) map[time.Time]*window {
-	b := f.backends[deployment]
-	sentTimes := make(map[int64]time.Time)
-	for _, r := range b.Requests() {
-		sentTimes[r.Number] = sentAt(r)
+// told is units of a limit that an instance says to have granted though no row had.
+type told struct {
+	at    time.Time // in whole seconds, as logs are
+	units int64
+}
+
+// span is a time from one moment to another.
+type span struct{ from, to time.Time }
+
+// meets tells whether a part of the span lies between two moments.
+func (s span) meets(from, to time.Time) bool { return s.from.Before(to) && s.to.After(from) }
+
+// history is what is known of one limit when it is judged: what its backend was
+// sent, and what instances told of the table meanwhile.
+type history struct {
+	limiter
+	windows   []window // in order
+	unmetered []told   // in order
+	troubles  []span   // in which the table failed an instance
+	rows      []grants // in order; nil: nobody has watched the rows, for all clocks are right
+	rowsAhead time.Duration
+	edge      time.Duration
+}
+
+// complaints are what is not as promised in the windows that judged is true of. What
+// was sent beyond a limit has to be explained to the unit, by what instances said at
+// the time to have granted without the table, and by what the rows have granted of an
+// older window since this one began. Each unit told explains one unit.
+func (h history) complaints(judged func(start, end time.Time) bool) []string {
+	var all []string
+	left := append([]told(nil), h.unmetered...)
+	for _, w := range h.windows {
+		end := w.start.Add(h.length)
+		excess := max(0, w.surely-h.most)
+		late := min(excess, h.late(w.start))
+		unmetered := take(left, w.start, end, excess-late)
+		switch at := w.start.UTC().Format("15:04:05"); {
+		case !judged(w.start, end):
+		case excess > late+unmetered:
+			all = append(all, fmt.Sprintf("%s was sent %d of %d in the window at %s, and %d more that may belong to the one before; it refused %d requests; %d units were told as unmetered, %d were of an older window by the rows",
+				h.name, w.surely, h.most, at, w.all-w.surely, w.refused, unmetered, late))
+		case w.refused > 0 && w.all == w.surely && excess == 0:
+			all = append(all, fmt.Sprintf("%s has refused %d requests in the window at %s, of %d units that it was sent: the run is void",
+				h.name, w.refused, at, w.all))
+		}
 	}
-	all := make(map[time.Time]*window)
-	for _, e := range b.Events() {
-		limited := e.Kind == azureopenai.EventRejected && e.Status == 429 && e.Fault == ""
-		if e.Deployment != deployment || e.Kind != azureopenai.EventAccepted && !limited {
-			continue
-		}
-		start := e.Time.Truncate(length)
-		w := all[start]
-		if w == nil {
-			w = &window{start: start}
-			all[start] = w
-		}
-		w.requests++
-		w.tokens += e.Charge
-		if sent := sentTimes[e.Request]; !sent.Before(start.Add(f.edge)) {
-			w.surely.requests++
-			w.surely.tokens += e.Charge
-		}
-		if limited {
-			w.refused++
+	for _, r := range h.rows {
+		if r.granted > h.most || r.next > h.most {
+			all = append(all, fmt.Sprintf("the row of %s has granted %d and %d of %d at %s", h.name, r.granted, r.next, h.most, r.at.UTC().Format("15:04:05.000")))
 		}
 	}
 	return all
 }
 
-// exact asserts that in no window, of those that judged is true of, more was
-// sent to the backends with limits than these take, whoever sent it.
-func (f *fleet) exact(t *testing.T, judged func(start, end time.Time) bool) {
-	t.Helper()
-	for _, limit := range []struct {
-		name   string
-		length time.Duration
-		most   int64
-		of     func(*window) (all, surely int64)
-	}{
-		{"metered", time.Minute, minuteTokens, func(w *window) (int64, int64) { return w.tokens, w.surely.tokens }},
-		{"paced", slice, sliceRequests, func(w *window) (int64, int64) { return w.requests, w.surely.requests }},
-	} {
-		for start, w := range f.windows(limit.name, limit.length) {
-			if !judged(start, start.Add(limit.length)) {
-				continue
-			}
-			all, surely := limit.of(w)
-			if surely > limit.most || w.refused > 0 && all == surely {
-				t.Errorf("%s was sent %d of %d in the window at %s, and %d more that may belong to the one before; it refused %d requests",
-					limit.name, surely, limit.most, start.UTC().Format("15:04:05"), all-surely, w.refused)
-			}
+// take uses up to so many of the units that were told in a window, the oldest first.
+// A line of the last second of a window may be logged when the next one has begun.
+func take(from []told, start, end time.Time, units int64) int64 {
+	var taken int64
+	for i := range from {
+		if t := &from[i]; !t.at.Before(start) && !t.at.After(end) {
+			n := min(t.units, units-taken)
+			t.units -= n
+			taken += n
 		}
 	}
+	return taken
 }
 
-// always judges every window.
-func always(time.Time, time.Time) bool { return true }
-
-// used is what the limiter of metered has accepted of tokens, or that of paced of
-// requests, in the window at a time.
-func (f *fleet) used(name string, at time.Time) int64 {
-	if name == "metered" {
-		return f.backends[name].Stats()[name].TokensCharged[at.Truncate(time.Minute).Unix()]
-	}
-	var n int64
-	for _, e := range f.backends[name].Events() {
-		if e.Kind == azureopenai.EventAccepted && e.Time.Truncate(slice).Equal(at.Truncate(slice)) {
+// tests counts the windows, of those that judged is true of, that put the limit to the
+// test: they were used up, and nothing would have explained an excess.
+func (h history) tests(judged func(start, end time.Time) bool) int {
+	n := 0
+	for _, w := range h.windows {
+		if end := w.start.Add(h.length); judged(w.start, end) && h.full(w.all) && !h.disturbed(w.start, end) {
 			n++
 		}
 	}
 	return n
 }
 
-// slow tells whether the table, on a machine that is busy with other things, was
-// too slow for an instance since some time. That costs capacity, and nothing else.
-func (f *fleet) slow(since time.Time) bool {
-	for _, p := range f.instances {
-		for _, name := range []string{"store_degraded", "store_recovered", "units_stranded"} {
-			for _, e := range p.events(name) {
-				if e.Time.After(since) {
-					return true
-				}
-			}
+// full tells whether so many units use a window up. A twentieth may be left: an instance
+// whose row had no room for a request asks it no more for a while, and so does not see
+// at once what another, that fell idle, has given back.
+func (h history) full(units int64) bool { return units*20 >= h.most*19 }
+
+// disturbed tells whether the table has failed an instance between two moments, or
+// windows of the rows are not those of the backend, so that an excess may be explained.
+func (h history) disturbed(start, end time.Time) bool {
+	for _, s := range h.troubles {
+		if s.meets(start, end) {
+			return true
 		}
 	}
-	return false
+	return h.late(start) > 0
 }
 
-// awaitFull asserts that a window of metered or of paced is used up before it
-// ends, unless the table was too slow for that. A twentieth may be left: an instance
-// whose row had no room for a request asks it no more in that window, and so does not
-// see what another, that fell idle, has given back since.
-func (f *fleet) awaitFull(t *testing.T, name string, at time.Time) {
-	t.Helper()
-	length, most := time.Minute, int64(minuteTokens)
-	if name == "paced" {
-		length, most = slice, sliceRequests
-	}
-	const enough = 25 * time.Second // by then what is still missing was lost
-	end := at.Truncate(length).Add(length)
-	poll := time.NewTicker(100 * time.Millisecond)
-	defer poll.Stop()
-	for f.used(name, at) < most {
-		now := <-poll.C
-		slow := f.slow(at.Add(-time.Second))
-		if now.Before(end) && !(slow && now.Sub(at) > enough) {
-			continue
+// grants is what a row has granted when it was written.
+type grants struct {
+	at            time.Time
+	window        time.Time // of the row, by the clock of whoever is ahead
+	granted, next int64     // of this window, and ahead of the next
+}
+
+// late is what the rows have granted, of windows before the one that begins at a
+// moment, after that: it was spent in this one. A window is the row's, and moves on when
+// an instance writes it that knows of the next one: those whose clocks are behind
+// follow, and those who are ahead may have nothing to ask for, or no table to ask.
+func (h history) late(start time.Time) int64 {
+	before, after := make(map[time.Time]int64), make(map[time.Time]int64)
+	for _, r := range h.rows {
+		if !r.at.After(start.Add(-h.edge)) {
+			before[r.window] = max(before[r.window], r.granted)
+			before[r.window.Add(h.length)] = max(before[r.window.Add(h.length)], r.next)
+		} else if r.at.Before(start.Add(h.length)) && r.window.Before(start.Add(h.rowsAhead)) {
+			after[r.window] = max(after[r.window], r.granted)
 		}
-		tell := t.Errorf
-		if slow || f.used(name, at)*20 >= most*19 {
-			tell = t.Logf
-		}
-		tell("only %d of %d were used of %s in the window that began at %s (the table was too slow: %v)",
-			f.used(name, at), most, name, at.Truncate(length).UTC().Format("15:04:05"), slow)
-		return
 	}
+	var units int64
+	for w, granted := range after {
+		units += max(0, granted-before[w])
+	}
+	return units
 }

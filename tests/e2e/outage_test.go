@@ -13,7 +13,7 @@ import (
 // policy: requests go where there is room. Under fairShare the limits hold in each
 // window of it; under allow each instance counts alone, so that a backend may have
 // to refuse some. Every instance tells that the table is gone and that it is
-// back, and from then on the limits are exact again.
+// back, and from then on the limits are exact again, but for units that are told.
 func TestTableOutage(t *testing.T) {
 	needsFleet(t)
 	const outage = 30 * time.Second
@@ -24,8 +24,10 @@ func TestTableOutage(t *testing.T) {
 	var loads []*traffic
 	for _, f := range fleets {
 		loads = append(loads, f.load(t, false, "metered", "paced"))
-		await.That(t, "the limits are used", func() bool { return f.used("paced", time.Now()) > 8 })
+		await.That(t, "the limits are used", func() bool { return f.used(paced, time.Now()) > 8 })
 	}
+	// An instance whose share is even knows of all others.
+	fair.awaitExact(t, time.Now().Truncate(slice).Add(slice))
 
 	storage.Stop()
 	gone := time.Now()
@@ -39,21 +41,33 @@ func TestTableOutage(t *testing.T) {
 	}
 	back := time.Now()
 	whole := back.Truncate(slice).Add(slice)
-	await.Until(t, whole)
 	for _, f := range fleets {
-		f.awaitFull(t, "paced", whole)
+		await.Until(t, f.awaitExact(t, whole).Add(slice))
 	}
-	await.Until(t, whole.Add(slice))
 	for i, f := range fleets {
 		all := loads[i].stop()
 		allGood(t, all)
 		recorded(t, all)
 		f.exact(t, func(start, end time.Time) bool { return end.Before(gone) || start.After(back) })
+		f.notVoid(t, 1, func(start, _ time.Time) bool { return !start.Before(whole) })
 		t.Logf("%s: %d requests of %d instances, all served", f.env["POLICY"], len(all), len(f.instances))
 	}
-	// Windows that began and ended without a table, of which nobody had taken
-	// anything ahead: each has its share.
-	fair.exact(t, func(start, end time.Time) bool { return start.After(gone.Add(slice)) && end.Before(gone.Add(outage)) })
+	shares(t, fair.history(paced), func(start, end time.Time) bool { return start.After(gone.Add(slice)) && end.Before(gone.Add(outage)) })
+}
+
+// shares asserts that instances without a table have not gone beyond a limit in windows
+// that judged is true of, and have used one of them up: they began and ended without a
+// table, and nobody had taken anything ahead of them, so each instance had its share.
+// That no row had granted it explains nothing.
+func shares(t *testing.T, h history, judged func(start, end time.Time) bool) {
+	t.Helper()
+	h.unmetered, h.troubles = nil, nil
+	for _, complaint := range h.complaints(judged) {
+		t.Errorf("without a table: %s", complaint)
+	}
+	if h.tests(judged) == 0 {
+		t.Error("void: no window began, was used up and ended without a table")
+	}
 }
 
 // lastOf is which of some events the process has told last; "" if none.

@@ -26,6 +26,7 @@ func TestStoppedInstance(t *testing.T) {
 	f := startFleet(t, fleetOptions{})
 	f.backends["frail"].Inject(azureopenai.Fault{Kind: azureopenai.FaultHangAfterHeaders, Events: 5})
 	frozen, others := f.instances[0], f.instances[1:]
+	awake := f.only(others...)
 	l := f.load(t, false, "metered", "paced")
 	open := make(chan sent, 1)
 	go func() { open <- f.ask(t.Context(), frozen, "frail", true) }()
@@ -53,10 +54,9 @@ func TestStoppedInstance(t *testing.T) {
 	}
 	await.Until(t, on)
 	if ends {
-		f.awaitFull(t, "metered", on)
+		awake.awaitUsed(t, metered, on)
 	}
-	full := time.Now().Truncate(slice)
-	f.awaitFull(t, "paced", full)
+	full := awake.awaitExact(t, time.Now())
 	frozen.Signal(syscall.SIGCONT)
 	f.backends["frail"].Clear()
 	var burst []sent
@@ -65,7 +65,7 @@ func TestStoppedInstance(t *testing.T) {
 			burst = append(burst, f.ask(t.Context(), frozen, model, false))
 		}
 	}
-	t.Logf("stopped for %s; %d of %d requests of the slice in which it went on are used", time.Since(first.Add(usualEdge)).Round(time.Second), f.used("paced", full), sliceRequests)
+	t.Logf("stopped for %s; %d of %d requests of the slice in which it went on are used", time.Since(first.Add(usualEdge)).Round(time.Second), f.used(paced, full), sliceRequests)
 	allGood(t, burst)
 	if s := <-open; !s.good() {
 		t.Errorf("the stream that was open: %v", s)
@@ -74,6 +74,7 @@ func TestStoppedInstance(t *testing.T) {
 	allGood(t, all)
 	recorded(t, append(all, burst...))
 	f.exact(t, always)
+	awake.notVoid(t, 1, func(start, _ time.Time) bool { return start.After(first) })
 }
 
 // An instance that is stopped while it runs the trial of an open breaker comes

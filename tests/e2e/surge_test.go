@@ -25,12 +25,15 @@ func TestSurgeOverAnEdge(t *testing.T) {
 		l.aim(f.instances...)
 	}
 	started := time.Since(began)
-	f.awaitFull(t, "metered", next)
-	f.awaitFull(t, "paced", time.Now().Truncate(slice).Add(slice))
+	f.awaitUsed(t, metered, next)
+	whole := time.Now().Truncate(slice).Add(slice)
+	judged := f.awaitExact(t, whole)
+	await.Until(t, judged.Add(slice)) // what is asked for beyond the limit shall be judged, too
 	all := l.stop()
 	allGood(t, all)
 	recorded(t, all)
 	f.exact(t, always)
+	f.notVoid(t, 1, func(start, _ time.Time) bool { return !start.Before(whole) })
 	served := make(map[*process]bool)
 	for _, s := range all {
 		served[s.to] = true
@@ -39,5 +42,5 @@ func TestSurgeOverAnEdge(t *testing.T) {
 		t.Errorf("%d of %d instances were asked: the run is void", len(served), len(f.instances))
 	}
 	t.Logf("15 instances started within %s; %d of %d tokens were used in the minute before, %d in the one after",
-		started.Round(time.Millisecond), f.used("metered", began), minuteTokens, f.used("metered", next))
+		started.Round(time.Millisecond), f.used(metered, began), minuteTokens, f.used(metered, next))
 }
