@@ -55,8 +55,8 @@ func TestClocksTwoMinutesOff(t *testing.T) {
 	for _, l := range []limiter{metered, paced} {
 		h := f.history(l)
 		for _, w := range h.windows {
-			t.Logf("%s in the window at %s: %d of %d accepted, %d requests refused, %d granted of an older window by its row",
-				l.name, w.start.UTC().Format("15:04:05"), f.used(l, w.start), l.most, w.refused, h.late(w.start))
+			t.Logf("%s in the window at %s: sent %d of %d, %d surely of this window, %d requests refused; %d granted of an older window by its row",
+				l.name, w.start.UTC().Format("15:04:05"), w.all, l.most, w.surely, w.refused, h.late(w.start))
 		}
 	}
 }

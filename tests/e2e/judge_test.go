@@ -55,26 +55,45 @@ type history struct {
 	edge      time.Duration
 }
 
-// complaints are what is not as promised in the windows that judged is true of. What
-// was sent beyond a limit has to be explained to the unit, by what instances said at
-// the time to have granted without the table, and by what the rows have granted of an
-// older window since this one began. Each unit told explains one unit.
-func (h history) complaints(judged func(start, end time.Time) bool) []string {
-	var all []string
+// verdict is what was sent beyond a limit in a window, and what explains it, in units.
+type verdict struct {
+	window
+	excess    int64
+	unmetered int64 // instances told at the time that they granted them without the table
+	late      int64 // the rows have granted them of an older window since this one began
+}
+
+// explained tells whether what was sent beyond the limit is accounted for, to the unit.
+func (v verdict) explained() bool { return v.excess == v.unmetered+v.late }
+
+func (v verdict) String() string {
+	return fmt.Sprintf("%d in the window at %s, and %d more that may belong to the one before; it refused %d requests; of %d units beyond the limit %d were told as unmetered, and %d were of an older window by the rows",
+		v.surely, v.start.UTC().Format("15:04:05"), v.all-v.surely, v.refused, v.excess, v.unmetered, v.late)
+}
+
+// verdicts are those on all windows. Each unit told explains one unit.
+func (h history) verdicts() []verdict {
+	var all []verdict
 	left := append([]told(nil), h.unmetered...)
 	for _, w := range h.windows {
-		end := w.start.Add(h.length)
-		excess := max(0, w.surely-h.most)
-		late := min(excess, h.late(w.start))
-		unmetered := take(left, w.start, end, excess-late)
-		switch at := w.start.UTC().Format("15:04:05"); {
-		case !judged(w.start, end):
-		case excess > late+unmetered:
-			all = append(all, fmt.Sprintf("%s was sent %d of %d in the window at %s, and %d more that may belong to the one before; it refused %d requests; %d units were told as unmetered, %d were of an older window by the rows",
-				h.name, w.surely, h.most, at, w.all-w.surely, w.refused, unmetered, late))
-		case w.refused > 0 && w.all == w.surely && excess == 0:
-			all = append(all, fmt.Sprintf("%s has refused %d requests in the window at %s, of %d units that it was sent: the run is void",
-				h.name, w.refused, at, w.all))
+		v := verdict{window: w, excess: max(0, w.surely-h.most)}
+		v.late = min(v.excess, h.late(w.start))
+		v.unmetered = take(left, w.start, w.start.Add(h.length), v.excess-v.late)
+		all = append(all, v)
+	}
+	return all
+}
+
+// complaints are what is not as promised in the windows that judged is true of.
+func (h history) complaints(judged func(start, end time.Time) bool) []string {
+	var all []string
+	for _, v := range h.verdicts() {
+		switch {
+		case !judged(v.start, v.start.Add(h.length)):
+		case !v.explained():
+			all = append(all, fmt.Sprintf("of %d %s was sent %s", h.most, h.name, v))
+		case v.refused > 0 && v.all == v.surely && v.excess == 0:
+			all = append(all, fmt.Sprintf("void: %s has refused requests although it had room for them: %s", h.name, v))
 		}
 	}
 	for _, r := range h.rows {

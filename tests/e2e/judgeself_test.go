@@ -26,15 +26,15 @@ func TestJudgeOfLimits(t *testing.T) {
 		{name: "a twentieth is left", history: history{windows: []window{of(0, 38, 38, 0)}}, exact: 1},
 		{name: "more is left, which shows nothing", history: history{windows: []window{of(0, 37, 37, 0)}}},
 		{name: "more, of the window before", history: history{windows: []window{of(0, 43, 40, 3)}}, exact: 1},
-		{name: "one more, that nobody has told of", history: history{windows: []window{of(0, 41, 41, 1)}}, says: []string{"41 of 40"}, exact: 1},
+		{name: "one more, that nobody has told of", history: history{windows: []window{of(0, 41, 41, 1)}}, says: []string{"of 40 paced was sent 41"}, exact: 1},
 		{name: "one more, while the table failed an instance that told of no units", history: history{
-			windows: []window{of(0, 41, 41, 1)}, troubles: []span{{second(2), second(5)}}}, says: []string{"41 of 40"}},
+			windows: []window{of(0, 41, 41, 1)}, troubles: []span{{second(2), second(5)}}}, says: []string{"of 40 paced was sent 41"}},
 		{name: "three more, as told", history: history{
 			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(2), 1}, {second(4), 2}}, troubles: []span{{second(2), second(5)}}}},
 		{name: "three more, of which two were told", history: history{
-			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(4), 2}}}, says: []string{"2 units were told"}, exact: 1},
+			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(4), 2}}}, says: []string{"of 3 units beyond the limit 2 were told"}, exact: 1},
 		{name: "told in another window", history: history{
-			windows: []window{of(10, 41, 41, 1)}, unmetered: []told{{second(9), 5}, {second(21), 5}}}, says: []string{"41 of 40"}, exact: 1},
+			windows: []window{of(10, 41, 41, 1)}, unmetered: []told{{second(9), 5}, {second(21), 5}}}, says: []string{"of 40 paced was sent 41"}, exact: 1},
 		{name: "told once, used twice", history: history{
 			windows: []window{of(0, 41, 41, 1), of(10, 41, 41, 1)}, unmetered: []told{{second(10), 1}}}, says: []string{"at 12:00:10"}, exact: 2},
 		{name: "told for each", history: history{
@@ -50,13 +50,13 @@ func TestJudgeOfLimits(t *testing.T) {
 		{name: "three more, of which the row has granted two so", history: history{
 			windows: []window{of(10, 43, 43, 3)},
 			rows:    []grants{{second(5), second(120), 30, 0}, {second(12), second(120), 32, 0}, {second(13), second(130), 40, 0}}},
-			says: []string{"2 were of an older window"}},
+			says: []string{"and 2 were of an older window"}},
 		{name: "one more, of a row that moves on late and has nothing left", history: history{
 			windows: []window{of(10, 41, 41, 1)},
-			rows:    []grants{{second(5), second(120), 40, 9}, {second(14), second(130), 40, 0}}}, says: []string{"41 of 40"}, exact: 1},
+			rows:    []grants{{second(5), second(120), 40, 9}, {second(14), second(130), 40, 0}}}, says: []string{"of 40 paced was sent 41"}, exact: 1},
 		{name: "what was taken ahead before the edge is of the new window", history: history{
 			windows: []window{of(10, 41, 41, 1)},
-			rows:    []grants{{second(5), second(110), 40, 9}, {second(11), second(120), 9, 0}, {second(12), second(130), 40, 0}}}, says: []string{"41 of 40"}, exact: 1},
+			rows:    []grants{{second(5), second(110), 40, 9}, {second(11), second(120), 9, 0}, {second(12), second(130), 40, 0}}}, says: []string{"of 40 paced was sent 41"}, exact: 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -91,6 +91,11 @@ func (f *fleet) exact(t *testing.T, judged func(start, end time.Time) bool) {
 		for _, complaint := range h.complaints(judged) {
 			t.Error(complaint)
 		}
+		for _, v := range h.verdicts() {
+			if v.excess > 0 && v.explained() {
+				t.Logf("%s: of %d %s was sent %s", f.env["POLICY"], h.most, h.name, v)
+			}
+		}
 		if f.env["POLICY"] == "deny" && len(h.unmetered) > 0 {
 			t.Errorf("under deny %d times units of %s were granted that no row had granted", len(h.unmetered), l.name)
 		}
