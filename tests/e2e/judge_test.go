@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -74,7 +75,7 @@ func (v verdict) String() string {
 // verdicts are those on all windows. Each unit told explains one unit.
 func (h history) verdicts() []verdict {
 	var all []verdict
-	left := append([]told(nil), h.unmetered...)
+	left := slices.Clone(h.unmetered)
 	for _, w := range h.windows {
 		v := verdict{window: w, excess: max(0, w.surely-h.most)}
 		v.late = min(v.excess, h.late(w.start))
@@ -123,7 +124,9 @@ func take(from []told, start, end time.Time, units int64) int64 {
 func (h history) tests(judged func(start, end time.Time) bool) int {
 	n := 0
 	for _, w := range h.windows {
-		if end := w.start.Add(h.length); judged(w.start, end) && h.full(w.all) && !h.disturbed(w.start, end) {
+		end := w.start.Add(h.length)
+		toldOf := take(slices.Clone(h.unmetered), w.start, end, h.most)
+		if judged(w.start, end) && h.full(w.all) && toldOf+h.late(w.start) == 0 {
 			n++
 		}
 	}
@@ -136,7 +139,7 @@ func (h history) tests(judged func(start, end time.Time) bool) int {
 func (h history) full(units int64) bool { return units*20 >= h.most*19 }
 
 // disturbed tells whether the table has failed an instance between two moments, or
-// windows of the rows are not those of the backend, so that an excess may be explained.
+// windows of the rows are not those of the backend, so that a window may not be used up.
 func (h history) disturbed(start, end time.Time) bool {
 	for _, s := range h.troubles {
 		if s.meets(start, end) {

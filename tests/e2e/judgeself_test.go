@@ -28,20 +28,20 @@ func TestJudgeOfLimits(t *testing.T) {
 		{name: "more, of the window before", history: history{windows: []window{of(0, 43, 40, 3)}}, exact: 1},
 		{name: "one more, that nobody has told of", history: history{windows: []window{of(0, 41, 41, 1)}}, says: []string{"of 40 paced was sent 41"}, exact: 1},
 		{name: "one more, while the table failed an instance that told of no units", history: history{
-			windows: []window{of(0, 41, 41, 1)}, troubles: []span{{second(2), second(5)}}}, says: []string{"of 40 paced was sent 41"}},
+			windows: []window{of(0, 41, 41, 1)}, troubles: []span{{second(2), second(5)}}}, says: []string{"of 40 paced was sent 41"}, exact: 1},
 		{name: "three more, as told", history: history{
 			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(2), 1}, {second(4), 2}}, troubles: []span{{second(2), second(5)}}}},
 		{name: "three more, of which two were told", history: history{
-			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(4), 2}}}, says: []string{"of 3 units beyond the limit 2 were told"}, exact: 1},
+			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(4), 2}}}, says: []string{"of 3 units beyond the limit 2 were told"}},
 		{name: "told in another window", history: history{
 			windows: []window{of(10, 41, 41, 1)}, unmetered: []told{{second(9), 5}, {second(21), 5}}}, says: []string{"of 40 paced was sent 41"}, exact: 1},
 		{name: "told once, used twice", history: history{
-			windows: []window{of(0, 41, 41, 1), of(10, 41, 41, 1)}, unmetered: []told{{second(10), 1}}}, says: []string{"at 12:00:10"}, exact: 2},
+			windows: []window{of(0, 41, 41, 1), of(10, 41, 41, 1)}, unmetered: []told{{second(10), 1}}}, says: []string{"at 12:00:10"}},
 		{name: "told for each", history: history{
-			windows: []window{of(0, 41, 41, 1), of(10, 41, 41, 1)}, unmetered: []told{{second(10), 1}, {second(11), 1}}}, exact: 2},
+			windows: []window{of(0, 41, 41, 1), of(10, 41, 41, 1)}, unmetered: []told{{second(10), 1}, {second(11), 1}}}},
+		{name: "none more, though one might be, as told", history: history{
+			windows: []window{of(0, 40, 40, 0)}, unmetered: []told{{second(3), 1}}}},
 		{name: "refused without a reason", history: history{windows: []window{of(0, 39, 39, 1)}}, says: []string{"void"}, exact: 1},
-		{name: "the table failed an instance from before the window on", history: history{
-			windows: []window{of(0, 40, 40, 0), of(10, 40, 40, 0), of(20, 40, 40, 0)}, troubles: []span{{second(-5), second(10)}}}, exact: 2},
 		{name: "a row that has granted too much", history: history{
 			windows: []window{of(0, 40, 40, 0)}, rows: []grants{{second(1), second(120), 41, 0}}}, says: []string{"the row of paced has granted 41 and 0 of 40"}, exact: 1},
 		{name: "two more, that the row has granted of the window before after its end", history: history{
@@ -79,6 +79,28 @@ func TestJudgeOfLimits(t *testing.T) {
 				t.Errorf("%d windows that nobody judges put the limit to the test", n)
 			}
 		})
+	}
+}
+
+// A window is disturbed if the table failed an instance in any part of it.
+func TestDisturbedWindow(t *testing.T) {
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	second := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Second) }
+	for _, test := range []struct {
+		name     string
+		trouble  span
+		disturbs bool
+	}{
+		{"before it", span{second(-3), second(0)}, false},
+		{"from before it on", span{second(-3), second(1)}, true},
+		{"within it", span{second(4), second(5)}, true},
+		{"all of it", span{second(-3), second(30)}, true},
+		{"after it", span{second(10), second(12)}, false},
+	} {
+		h := history{limiter: paced, troubles: []span{{second(-60), second(-50)}, test.trouble}}
+		if got := h.disturbed(second(0), second(10)); got != test.disturbs {
+			t.Errorf("%s: %v, want %v", test.name, got, test.disturbs)
+		}
 	}
 }
 

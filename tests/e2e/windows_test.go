@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 )
 
@@ -102,15 +103,6 @@ func (f *fleet) exact(t *testing.T, judged func(start, end time.Time) bool) {
 	}
 }
 
-// notVoid asserts that so many windows of paced, of those that judged is true of, were
-// used up while nothing disturbed them, so that they were judged without any allowance.
-func (f *fleet) notVoid(t *testing.T, least int, judged func(start, end time.Time) bool) {
-	t.Helper()
-	if n := f.history(paced).tests(judged); n < least {
-		t.Errorf("void: %d windows of paced were used up while nothing disturbed them, want %d", n, least)
-	}
-}
-
 // only is the fleet without the instances that are not named: what these tell of the
 // table is not asked.
 func (f *fleet) only(instances ...*process) *fleet {
@@ -134,7 +126,7 @@ func (f *fleet) used(l limiter, at time.Time) int64 {
 }
 
 // awaitUsed asserts that a window is used up before it ends, unless the table failed an
-// instance. It tells whether it was used up, and nothing disturbed it.
+// instance. It tells whether it was.
 func (f *fleet) awaitUsed(t *testing.T, l limiter, at time.Time) bool {
 	t.Helper()
 	start := at.Truncate(l.length)
@@ -154,20 +146,38 @@ func (f *fleet) awaitUsed(t *testing.T, l limiter, at time.Time) bool {
 		tell("only %d of %d were used of %s in the window that began at %s (the table failed an instance: %v)",
 			used, l.most, l.name, start.UTC().Format("15:04:05"), disturbed)
 	}
-	return h.full(used) && !disturbed
+	return h.full(used)
 }
 
-// awaitExact waits for a window of paced, the one at a time or a later one, that is used
-// up while nothing disturbs it, and returns its start. On a machine that is busy with
-// other things the table may fail an instance every few seconds.
-func (f *fleet) awaitExact(t *testing.T, at time.Time) time.Time {
+// enough is how long tests go on until a window is as they need it. On a machine that is
+// busy with other things the table may fail an instance every few seconds.
+const enough = 2 * time.Minute
+
+// awaitFull waits until a window of paced is used up, the one at a time or a later one.
+func (f *fleet) awaitFull(t *testing.T, at time.Time) (start time.Time) {
 	t.Helper()
-	const enough = 2 * time.Minute
-	for start := at.Truncate(slice); start.Sub(at) < enough; start = start.Add(slice) {
-		if f.awaitUsed(t, paced, start) || t.Failed() {
-			return start
+	for start = at.Truncate(slice); !f.awaitUsed(t, paced, start) && !t.Failed(); start = start.Add(slice) {
+		if start.Sub(at) > enough {
+			t.Fatalf("void: within %s no window of paced was used up", enough)
 		}
 	}
-	t.Errorf("void: within %s no window of paced was used up while nothing disturbed it", enough)
-	return at.Truncate(slice)
+	return start
+}
+
+// awaitExact waits until so many windows of paced are over, from the one at a time on,
+// that were used up and in which nothing would explain an excess, so that exact judges
+// them without any allowance.
+func (f *fleet) awaitExact(t *testing.T, windows int, from time.Time) {
+	t.Helper()
+	judged := func(start, _ time.Time) bool { return !start.Before(from.Truncate(slice)) }
+	for start := f.awaitFull(t, from); ; start = f.awaitFull(t, start.Add(slice)) {
+		await.Until(t, start.Add(slice)) // what is asked for beyond the limit is judged, too
+		n := f.history(paced).tests(judged)
+		if n >= windows || t.Failed() {
+			return
+		}
+		if start.Sub(from) > enough {
+			t.Fatalf("void: within %s %d windows of paced were used up without an excuse for more, want %d", enough, n, windows)
+		}
+	}
 }
