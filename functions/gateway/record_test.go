@@ -218,6 +218,7 @@ func TestPanicInTheRequestPath(t *testing.T) {
 			transport.before = true
 			s.refused(s.chat(10), 500, "internal_error")
 			transport.before = false
+			s.wait(time.Second)               // its claim is taken out of the row
 			s.servedBy(s.chat(10), "ptu", "") // the trial that the panic left undecided is free
 		})
 	})
