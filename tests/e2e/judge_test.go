@@ -56,19 +56,20 @@ type history struct {
 	edge      time.Duration
 }
 
-// verdict is what was sent beyond a limit in a window, and what explains it, in units.
+// verdict is what was sent beyond a limit in a window, and what explains it, in units:
+// what instances said at the time to have granted without the table, and what the rows
+// have granted of an older window since this one began.
 type verdict struct {
 	window
-	excess    int64
-	unmetered int64 // instances told at the time that they granted them without the table
-	late      int64 // the rows have granted them of an older window since this one began
+	excess, unmetered, late int64
 }
 
 // explained tells whether what was sent beyond the limit is accounted for, to the unit.
 func (v verdict) explained() bool { return v.excess == v.unmetered+v.late }
 
 func (v verdict) String() string {
-	return fmt.Sprintf("%d in the window at %s, and %d more that may belong to the one before; it refused %d requests; of %d units beyond the limit %d were told as unmetered, and %d were of an older window by the rows",
+	return fmt.Sprintf("%d in the window at %s, and %d more that may belong to the one before; it refused %d requests; "+
+		"of %d units beyond the limit %d are explained by units told as unmetered, and %d were of an older window by the rows",
 		v.surely, v.start.UTC().Format("15:04:05"), v.all-v.surely, v.refused, v.excess, v.unmetered, v.late)
 }
 
@@ -138,15 +139,15 @@ func (h history) tests(judged func(start, end time.Time) bool) int {
 // at once what another, that fell idle, has given back.
 func (h history) full(units int64) bool { return units*20 >= h.most*19 }
 
-// disturbed tells whether the table has failed an instance between two moments, or
-// windows of the rows are not those of the backend, so that a window may not be used up.
+// disturbed tells whether a window may be left unused between two moments: the table has
+// failed an instance, or those whose clocks are behind wait for one that is ahead.
 func (h history) disturbed(start, end time.Time) bool {
 	for _, s := range h.troubles {
 		if s.meets(start, end) {
 			return true
 		}
 	}
-	return h.late(start) > 0
+	return h.rowsAhead != 0
 }
 
 // grants is what a row has granted when it was written.

@@ -32,7 +32,7 @@ func TestJudgeOfLimits(t *testing.T) {
 		{name: "three more, as told", history: history{
 			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(2), 1}, {second(4), 2}}, troubles: []span{{second(2), second(5)}}}},
 		{name: "three more, of which two were told", history: history{
-			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(4), 2}}}, says: []string{"of 3 units beyond the limit 2 were told"}},
+			windows: []window{of(0, 43, 43, 3)}, unmetered: []told{{second(4), 2}}}, says: []string{"of 3 units beyond the limit 2 are explained"}},
 		{name: "told in another window", history: history{
 			windows: []window{of(10, 41, 41, 1)}, unmetered: []told{{second(9), 5}, {second(21), 5}}}, says: []string{"of 40 paced was sent 41"}, exact: 1},
 		{name: "told once, used twice", history: history{

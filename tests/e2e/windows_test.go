@@ -125,8 +125,8 @@ func (f *fleet) used(l limiter, at time.Time) int64 {
 	return n
 }
 
-// awaitUsed asserts that a window is used up before it ends, unless the table failed an
-// instance. It tells whether it was.
+// awaitUsed asserts that a window is used up before it ends, unless something disturbed
+// it. It tells whether it was.
 func (f *fleet) awaitUsed(t *testing.T, l limiter, at time.Time) bool {
 	t.Helper()
 	start := at.Truncate(l.length)
@@ -143,7 +143,7 @@ func (f *fleet) awaitUsed(t *testing.T, l limiter, at time.Time) bool {
 		tell = t.Errorf
 	}
 	if used < l.most {
-		tell("only %d of %d were used of %s in the window that began at %s (the table failed an instance: %v)",
+		tell("only %d of %d were used of %s in the window that began at %s (disturbed: %v)",
 			used, l.most, l.name, start.UTC().Format("15:04:05"), disturbed)
 	}
 	return h.full(used)
@@ -151,7 +151,7 @@ func (f *fleet) awaitUsed(t *testing.T, l limiter, at time.Time) bool {
 
 // enough is how long tests go on until a window is as they need it. On a machine that is
 // busy with other things the table may fail an instance every few seconds.
-const enough = 2 * time.Minute
+const enough = 3 * time.Minute
 
 // awaitFull waits until a window of paced is used up, the one at a time or a later one.
 func (f *fleet) awaitFull(t *testing.T, at time.Time) (start time.Time) {
