@@ -11,7 +11,6 @@ import (
 
 	"spillway/functions/app"
 	"spillway/shared/usage"
-	"spillway/tests/rig"
 )
 
 func countRecords(n *int) func(*usage.Record) {
@@ -70,8 +69,6 @@ func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 // BenchmarkServe is one request of 2 KB with everything on: a key, limits of the
 // consumer and of the deployment, breakers, accounting, a record.
 func BenchmarkServe(b *testing.B) {
-	settings := "tokensPerMinute: 1000000000000, requestsPerMinute: 1000000000000, quotas: [{ tokens: 1000000000000, per: month }]"
-	yaml := strings.Replace(limited(settings), "tokensPerMinute: 10000 ", "tokensPerMinute: 1000000000000, requestsPerMinute: 1000000000000 ", 1)
 	for _, bench := range []struct {
 		name    string
 		backend *instant
@@ -79,24 +76,12 @@ func BenchmarkServe(b *testing.B) {
 	}{{"plain", instantPlain(), false}, {"stream", instantStream(), true}} {
 		b.Run(bench.name, func(b *testing.B) {
 			served := 0
-			a := newApp(b, yaml, app.Options{Transport: bench.backend, Observe: func(r *usage.Record) {
+			a := newApp(b, everythingOn(), app.Options{Transport: bench.backend, Observe: func(r *usage.Record) {
 				if r.Backend == "ptu" && r.Measured {
 					served++
 				}
 			}})
-			body := fmt.Sprintf(`{"model":"gpt-4o","max_tokens":100,"stream":%v,"messages":[{"role":"system","content":"You are terse."},{"role":"user","content":%q}]}`,
-				bench.stream, strings.Repeat("The flow of water over a weir keeps its level. ", 40))
-			call := rig.Call{Path: "/v1/chat/completions", Key: teamKey, Header: map[string]string{"User-Agent": "bench", "Accept": "*/*", "X-Stainless-Lang": "go"}}
-			request := call.Request(b.Context())
-			request.ContentLength = int64(len(body))
-			header := http.Header{}
-			b.ReportAllocs()
-			for b.Loop() {
-				r := *request
-				r.Body = io.NopCloser(strings.NewReader(body))
-				clear(header)
-				a.ServeHTTP(&sink{header}, &r)
-			}
+			benchmarkChat(b, a, bench.stream)
 			if served < b.N {
 				b.Fatalf("%d of %d requests were served by the first backend", served, b.N)
 			}
