@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"spillway/tests/await"
 	"spillway/tests/fakes/azureopenai"
 	"spillway/tests/secrets"
 )
@@ -61,9 +62,8 @@ func TestIndiscreetServices(t *testing.T) {
 	if bearing.requests() > 0 {
 		t.Error("a backend was called without the token that it needs")
 	}
-	if p.output.String() == "" || !strings.Contains(p.output.String(), `"status":503`) {
-		t.Error("the log tells nothing of it: the run is void")
-	}
+	// Or the run is void. Lines wait for others before they are written.
+	await.That(t, "the log tells of it", func() bool { return strings.Contains(p.output.String(), `"status":503`) })
 }
 
 // A configuration with a mistake in it is told without the secrets that it holds.

@@ -40,7 +40,7 @@ func TestEverySettingOfTheProgramIsSet(t *testing.T) {
 		"the host, for its process": set("FUNCTIONS_CUSTOMHANDLER_PORT"),
 		"an operator's terminal":    set("USER", "TERM", "NO_COLOR", "SPILLWAY_ADMIN_KEY"),
 		"an operator who wants it": set("OTEL_SDK_DISABLED", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
-			"AZURE_TOKEN_CREDENTIALS", "GOGC", "GOMEMLIMIT"),
+			"AZURE_TOKEN_CREDENTIALS", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"),
 	}
 	for name, where := range programSettings(t) {
 		found := slices.ContainsFunc(slices.Collect(maps.Values(setBy)), func(names map[string]bool) bool { return names[name] })
