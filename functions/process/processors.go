@@ -11,7 +11,7 @@ import (
 
 // Go wakes a sleeping processor whenever one finds work, to look for more, and for a
 // gateway, whose requests take microseconds between long waits, there is none: it goes
-// back to sleep. With two processors, half busy, that is a quarter of what a request costs.
+// back to sleep. With two processors, half busy, that is a fifth of what a request costs.
 // (https://github.com/golang/go/issues/54622 tells why Go does so, and what it costs
 // others.) One processor that is awake anyway is sooner at a request than another that
 // must be woken.
