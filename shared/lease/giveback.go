@@ -166,7 +166,9 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 
 // doubt looks whether a write that met a conflict had happened nevertheless: something
 // on the way to the store may have sent it twice and returned the second answer. Units
-// that were given back must not be given back again.
+// that were given back must not be given back again. If others have written the row since,
+// its nonce is gone, and the conflict is believed: to take each for a lost answer would
+// strand what instances hold of a busy limit whenever they end.
 func (f *flight) doubt(shard int64, wrote quota.Row, conflict error) error {
 	if f.limit.engine.local != nil {
 		return conflict // There is no way to it.
