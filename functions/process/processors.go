@@ -79,11 +79,15 @@ func (u use) next() time.Duration {
 // process and until the context is done; then all of them may. Where GOMAXPROCS is set it
 // leaves the choice to that.
 func TuneProcessors(ctx context.Context) {
-	p := processors{most: runtime.GOMAXPROCS(0), now: runtime.GOMAXPROCS(0)}
-	m, ok := newMeter()
-	if os.Getenv("GOMAXPROCS") != "" || p.most == 1 || !ok {
+	most := runtime.GOMAXPROCS(0)
+	if os.Getenv("GOMAXPROCS") != "" || most == 1 {
 		return
 	}
+	m, ok := newMeter()
+	if !ok {
+		return
+	}
+	p := processors{most: most, now: most}
 	defer runtime.SetDefaultGOMAXPROCS()
 	look := time.NewTimer(watchEvery)
 	defer look.Stop()

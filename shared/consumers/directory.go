@@ -79,9 +79,9 @@ func (d *Directory) ByRole(ctx context.Context, role string) (*config.Consumer, 
 }
 
 // Refresh starts a poll in the background if one is due at an instant that the
-// Directory's clock has just told. It never waits: whoever
-// needs a fresh view does so when it asks for a consumer. To call it once per
-// request keeps the view of a busy instance fresh, so that nobody has to wait.
+// Directory's clock has just told. It never waits: whoever needs a fresh view does so
+// when it asks for a consumer. To call it once per request keeps the view of a busy
+// instance fresh, so that nobody has to wait.
 func (d *Directory) Refresh(now clock.Instant) {
 	if d.view.Load().due(now) {
 		d.startPoll(now)

@@ -18,9 +18,9 @@ import (
 // maxKey is the longest part of a key in bytes, as in Azure Table Storage.
 const maxKey = 1024
 
-// Store keeps rows in maps, each in one piece. It is a store.Local. It is safe for concurrent use, starts no goroutine
-// and never waits for anything but its own mutex, so it works inside a
-// testing/synctest bubble.
+// Store keeps rows in maps, each in one piece. It is a store.Local. It is safe for
+// concurrent use, starts no goroutine and never waits for anything but its own mutex, so
+// it works inside a testing/synctest bubble.
 type Store struct {
 	mu         sync.Mutex
 	partitions partitions // Guarded by mu.
