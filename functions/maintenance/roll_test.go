@@ -33,7 +33,7 @@ func TestAPassedWindowIsRolled(t *testing.T) {
 			t.Errorf("%d rows rolled, want 1", r.Rolled)
 		}
 		got, _ := get(t, s, limit, 0)
-		if want := row.Roll(limit.Period, limit.Period.Next(w)); got != want || got.Granted != 0 || got.PrevHolders != 1 || got.Nonce != "a nonce" {
+		if want := row.Roll(limit.Period, limit.Period.Next(w)); got != want || got.Granted != 0 || got.PrevHolders != 1 || got.Nonces != "a nonce" {
 			t.Errorf("the row is %+v, want %+v", got, want)
 		}
 	})

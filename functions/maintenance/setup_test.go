@@ -178,7 +178,7 @@ func spent(w quota.Window, amount, granted int64) quota.Row {
 	if !ok {
 		panic("more than there is")
 	}
-	row.Nonce, row.By = "a nonce", "a lease"
+	row.Nonces, row.By = "a nonce", "a lease"
 	return row
 }
 

@@ -27,7 +27,7 @@ type flight struct {
 	limit   *Limit
 	tries   int          // Failures since the last success.
 	fresh   bool         // A row was read or written in this flight; cached, if set, is that row.
-	cached  stored       // A row as last seen, unsigned; without an ETag: read it.
+	cached  stored       // A row as last seen; the zero value: read it.
 	settled quota.Shards // How many shards there are, by shard 0 as last stored.
 	pending *plan        // A write whose answer was lost.
 	joined  quota.Window // The last window in which this instance holds of its home shard.
@@ -180,7 +180,7 @@ func (f *flight) after(err error) (more bool, pause time.Duration) {
 	}
 	l.mu.Unlock()
 	if errors.Is(err, store.ErrAmbiguous) {
-		return true, 0 // A doubt is settled at once, before others write over its nonce.
+		return true, 0 // A doubt is settled at once, while the row remembers the write.
 	}
 	return true, l.engine.jitter(firstPause << min(f.tries-1, 2))
 }
@@ -304,9 +304,9 @@ func (f *flight) carryOut(p *plan) error {
 	return err
 }
 
-// recall reads whether the pending write happened. If the row carries its nonce
-// its units are ours; else they count as lost for good, even if the write should
-// still happen: nobody will spend them.
+// recall reads whether the pending write happened. If the row remembers it its units
+// are ours; else they count as lost for good, even if the write should still happen:
+// nobody will spend them.
 func (f *flight) recall(window quota.Window) error {
 	l, p := f.limit, f.pending
 	if p.window >= window {
@@ -314,7 +314,7 @@ func (f *flight) recall(window quota.Window) error {
 		if err != nil {
 			return err
 		}
-		if row.carries(p.row) {
+		if happened, _ := row.tells(p.before, p.row); happened {
 			f.pending = nil
 			f.apply(p)
 			return nil

@@ -155,10 +155,10 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 	if w.units+w.next.units == 0 {
 		return f.payOnce(window, in)
 	}
-	l.engine.sign(&row)
+	row = l.engine.signed(row)
 	err = f.write(home, row)
 	if errors.Is(err, store.ErrConflict) {
-		err = f.doubt(home.shard, row, err)
+		err = f.doubt(home, row, err)
 	}
 	l.withdrawn(w, err)
 	return err
@@ -166,21 +166,23 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 
 // doubt looks whether a write that met a conflict had happened nevertheless: something
 // on the way to the store may have sent it twice and returned the second answer. Units
-// that were given back must not be given back again. If others have written the row since,
-// its nonce is gone, and the conflict is believed: to take each for a lost answer would
-// strand what instances hold of a busy limit whenever they end.
-func (f *flight) doubt(shard int64, wrote quota.Row, conflict error) error {
+// that were given back must not be given back again, so where nobody can tell any more
+// they count as given back.
+func (f *flight) doubt(before stored, wrote quota.Row, conflict error) error {
 	if f.limit.engine.local != nil {
 		return conflict // There is no way to it.
 	}
-	now, err := f.read(shard)
-	switch {
-	case err != nil:
+	now, err := f.read(before.shard)
+	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrAmbiguous, conflict)
-	case now.carries(wrote):
+	}
+	switch happened, known := now.tells(before, wrote); {
+	case happened:
 		return nil
-	default:
+	case known:
 		return conflict
+	default:
+		return fmt.Errorf("%w: %w", store.ErrAmbiguous, conflict)
 	}
 }
 

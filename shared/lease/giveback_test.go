@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +213,66 @@ func TestGiveBackFails(t *testing.T) {
 				reserve(t, l, 1, lease.Full)
 				if row := w.row("k", quota.Minute, 0); row.Granted > row.Limit {
 					t.Errorf("row granted %d of %d", row.Granted, row.Limit)
+				}
+			})
+		})
+	}
+}
+
+// TestGiveBackSentTwice: something on the way to the store may send a write twice and
+// return the second answer, a conflict; and others may have written the row before the
+// instance looks. The row remembers its last writes, so what came back is not given back
+// again, and what did not is. What the row has forgotten counts as given back.
+func TestGiveBackSentTwice(t *testing.T) {
+	const given, others = 60, 2 // Units: of a hundred taken, and in each write of another.
+	for _, c := range []struct {
+		name     string
+		happened bool
+		writes   int64 // Of others, between the answer and the look.
+		back     int64 // Units that are known to have come back.
+		granted  int64 // What the row has granted of those hundred in the end.
+	}{
+		{"it happened", true, 0, given, 40},
+		{"it happened, and another wrote", true, 1, given, 40},
+		{"it happened, and seven wrote", true, 7, given, 40},
+		{"it happened, and the row has forgotten it", true, 8, 0, 40},
+		{"another wrote instead", false, 1, given, 40},
+		{"seven wrote instead", false, 7, given, 40},
+		{"it did not happen, and the row has forgotten", false, 8, 0, 100},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e := w.engine(lease.Deny, nil)
+				l := e.Limit("k", 1000, quota.Minute)
+				r := reserve(t, l, 100, lease.Granted)
+				r.Settle(100 - given)
+				before := w.row("k", quota.Minute, 0).Granted
+				answered := false
+				w.store.set(func(call string) fault {
+					switch {
+					case call == "replace" && !answered:
+						answered = true
+						if c.happened {
+							return fault{err: store.ErrConflict}
+						}
+						return fault{drop: store.ErrConflict}
+					case call == "get" && answered:
+						w.store.fault = nil
+						for i := range c.writes {
+							row, _ := w.row("k", quota.Minute, 0).Grant(0, others, false)
+							w.put("k", quota.Minute, 0, row.Signed(fmt.Sprintf("other-%d", i), "other").Columns())
+						}
+					}
+					return fault{}
+				})
+				e.GiveBack(t.Context())
+				lost := given - c.back
+				if back, lostNow := w.log.units(lease.EventGiveBack), w.log.units(lease.EventLost); back != c.back || lostNow != lost {
+					t.Errorf("%d units came back and %d are lost, want %d and %d", back, lostNow, c.back, lost)
+				}
+				if got, want := w.row("k", quota.Minute, 0).Granted, before-100+c.granted+others*c.writes; !answered || got != want {
+					t.Errorf("the row has granted %d, want %d", got, want)
 				}
 			})
 		})

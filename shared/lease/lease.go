@@ -246,14 +246,15 @@ func (e *Engine) Degraded() bool {
 	return e.gate.readiness(e.clock.Read()) != open
 }
 
-// sign marks a row as one that a write of this instance leaves, with a nonce that no other
-// write of any instance carries. A store in this process loses no answers, so nobody
-// will look there for a nonce.
-func (e *Engine) sign(row *quota.Row) {
-	row.Nonce, row.By = "", e.instance
+// signed is a row that a write of this instance is about to leave, with a nonce that no
+// other write of any instance carries. A store in this process loses no answers, so
+// nobody will look there for a nonce.
+func (e *Engine) signed(row quota.Row) quota.Row {
+	nonce := ""
 	if e.local == nil {
-		row.Nonce = e.boot + "-" + strconv.FormatUint(e.writes.Add(1), 36)
+		nonce = e.boot + "-" + strconv.FormatUint(e.writes.Add(1), 36)
 	}
+	return row.Signed(nonce, e.instance)
 }
 
 func (e *Engine) emit(event Event) {

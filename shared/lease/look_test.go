@@ -202,7 +202,7 @@ func TestLookReachesOtherShards(t *testing.T) {
 func (w *world) grant(key string, shard, units int64) {
 	row := w.row(key, quota.Minute, shard)
 	row.Granted += units
-	row.Nonce = "somebody's"
+	row.Nonces = "somebody's"
 	w.put(key, quota.Minute, shard, row.Columns())
 }
 

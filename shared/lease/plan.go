@@ -59,7 +59,7 @@ func (f *flight) plan(what task, before stored, window quota.Window, guest bool)
 		if before.shard == 0 && before.row != nil {
 			p.row = p.row.Reshard(*before.row, l.largest)
 		}
-		l.engine.sign(&p.row)
+		p.row = l.engine.signed(p.row)
 	}
 	return p, true, nil
 }

@@ -26,10 +26,10 @@ func (f *flight) recheck(window quota.Window, in setting) error {
 	if err != nil || !ok || p.known {
 		return err
 	}
-	f.limit.engine.sign(&p.row)
+	p.row = f.limit.engine.signed(p.row)
 	err = f.write(home, p.row)
 	if errors.Is(err, store.ErrConflict) {
-		err = f.doubt(home.shard, p.row, err)
+		err = f.doubt(home, p.row, err)
 	}
 	f.limit.rechecked(&p, err)
 	return err

@@ -26,10 +26,17 @@ func (s stored) sharers() int64 {
 	return s.row.Sharers()
 }
 
-// carries tells whether the row is as a write of this instance left it: its nonce is on
-// no other write.
-func (s stored) carries(wrote quota.Row) bool {
-	return s.row != nil && s.row.Nonce == wrote.Nonce && s.row.By == wrote.By
+// tells tells by the row as it was just read what became of a write that was to replace
+// the row before it. What a row does not remember is not known.
+func (s stored) tells(before stored, wrote quota.Row) (happened, known bool) {
+	if s.row == nil {
+		return false, false
+	}
+	var replaced quota.Row
+	if before.row != nil {
+		replaced = *before.row
+	}
+	return quota.Happened(replaced, wrote, *s.row)
 }
 
 // homeRow returns the row of this instance's home shard for a target window (the
@@ -78,7 +85,7 @@ func (f *flight) home(shards int64) int64 {
 
 // touch writes shard 0 without taking units.
 func (f *flight) touch(zero stored, row quota.Row) error {
-	f.limit.engine.sign(&row)
+	row = f.limit.engine.signed(row)
 	if err := f.write(zero, row); err != nil {
 		return err
 	}
@@ -150,19 +157,11 @@ func (f *flight) read(shard int64) (stored, error) {
 	if time.UnixMicro(row.LimitSince).Sub(l.engine.clock.Read().Time()) > maxAhead {
 		row.LimitSince = 0 // By a clock that was wrong; it would rule until that moment comes.
 	}
-	seen := stored{shard: shard, row: &row, etag: etag, record: record}
-	f.keep(seen)
-	return seen, nil
-}
-
-// keep keeps a row as it was just seen. Of one that is kept elsewhere, who wrote it is
-// not worth the memory.
-func (f *flight) keep(seen stored) {
-	if f.limit.engine.local == nil {
-		row := seen.row.Unsigned()
-		seen.row, seen.record = &row, nil
+	f.cached, f.fresh = stored{shard: shard, row: &row, etag: etag}, true
+	if l.engine.local != nil {
+		f.cached.record = record
 	}
-	f.cached, f.fresh = seen, true
+	return f.cached, nil
 }
 
 // write replaces a row as it was read, or creates it.
@@ -176,7 +175,7 @@ func (f *flight) write(before stored, row quota.Row) error {
 	})
 	switch {
 	case err == nil:
-		f.keep(written)
+		f.cached, f.fresh = written, true
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		// Swept away since it was read.

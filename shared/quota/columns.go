@@ -25,7 +25,7 @@ const (
 	// maxSince is LimitSince of a limit set in the year 2255: a number that every
 	// service keeps as it is.
 	maxSince = MaxUnits
-	// maxName bounds Nonce and By, in bytes.
+	// maxName bounds By, in bytes.
 	maxName = 256
 )
 
@@ -61,7 +61,7 @@ func (r Row) Columns() map[string]any {
 	for _, c := range r.integers() {
 		columns[c.name] = *c.value
 	}
-	columns["Nonce"] = r.Nonce
+	columns["Nonce"] = r.Nonces // Of the last write, and of those before it.
 	columns["By"] = r.By
 	return columns
 }
@@ -87,12 +87,14 @@ func Decode(p Period, columns map[string]any) (Row, error) {
 	if !p.Valid(r.Window) {
 		return Row{}, fmt.Errorf("%w: window %d is not a %s", ErrRow, r.Window, p)
 	}
-	for name, value := range map[string]*string{"Nonce": &r.Nonce, "By": &r.By} {
-		text, ok := columns[name].(string)
-		if !ok || len(text) > maxName {
-			return Row{}, fmt.Errorf("%w: %s is missing or too long", ErrRow, name)
-		}
-		*value = text
+	var signed, named bool
+	r.Nonces, signed = columns["Nonce"].(string)
+	if !signed || len(r.Nonces) > maxNonces {
+		return Row{}, fmt.Errorf("%w: Nonce is missing or too long", ErrRow)
+	}
+	r.By, named = columns["By"].(string)
+	if !named || len(r.By) > maxName {
+		return Row{}, fmt.Errorf("%w: By is missing or too long", ErrRow)
 	}
 	return r, nil
 }

@@ -10,7 +10,7 @@ import (
 
 var sample = Row{
 	Window: 120, Granted: 1, Holders: 2, NextGranted: 3, NextHolders: 4, PrevHolders: 5,
-	Limit: 6, NextLimit: 7, LimitSince: 11, Shards: 8, NextShards: 9, WantShards: 10, Nonce: "n", By: "instance",
+	Limit: 6, NextLimit: 7, LimitSince: 11, Shards: 8, NextShards: 9, WantShards: 10, Nonces: "n", By: "instance",
 }
 
 func TestColumns(t *testing.T) {

@@ -50,9 +50,10 @@ type Row struct {
 	NextShards int64
 	// WantShards is the number of shards in the windows after that one.
 	WantShards int64
-	// Nonce is fresh with every write, so that a writer whose answer was lost can
-	// tell by reading whether its write happened.
-	Nonce string
+	// Nonces are those of the last writes, the last one first, with spaces between. Each
+	// write has its own, so that a writer whose answer was lost can tell by reading
+	// whether its write happened, although others may have written since.
+	Nonces string
 	// By is the instance that wrote last.
 	By string
 }
@@ -208,10 +209,10 @@ func (r Row) Sharers() int64 {
 	return max(r.Holders, r.PrevHolders, 1)
 }
 
-// Unsigned returns the row without the marks of its writer, Nonce and By. Who keeps many
-// rows in memory needs them only of a row that it has just read.
+// Unsigned returns the row without the marks of its writers, Nonces and By. Who keeps many
+// rows in memory needs them only of a row that it is going to replace.
 func (r Row) Unsigned() Row {
-	r.Nonce, r.By = "", ""
+	r.Nonces, r.By = "", ""
 	return r
 }
 

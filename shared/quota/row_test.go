@@ -25,7 +25,7 @@ const minute = Window(60)
 func TestRoll(t *testing.T) {
 	row := Row{
 		Window: minute, Granted: 70, Holders: 3, NextGranted: 20, NextHolders: 2, PrevHolders: 9,
-		Limit: 100, NextLimit: 120, Shards: 1, NextShards: 2, WantShards: 4, Nonce: "n", By: "i",
+		Limit: 100, NextLimit: 120, Shards: 1, NextShards: 2, WantShards: 4, Nonces: "n", By: "i",
 	}
 	for _, c := range []struct {
 		name string
@@ -36,11 +36,11 @@ func TestRoll(t *testing.T) {
 		{"nowhere", minute, row},
 		{"to the next window", 2 * minute, Row{
 			Window: 2 * minute, Granted: 20, Holders: 2, PrevHolders: 3,
-			Limit: 120, NextLimit: 120, Shards: 2, NextShards: 4, WantShards: 4, Nonce: "n", By: "i",
+			Limit: 120, NextLimit: 120, Shards: 2, NextShards: 4, WantShards: 4, Nonces: "n", By: "i",
 		}},
 		{"over a gap", 3 * minute, Row{
 			Window: 3 * minute,
-			Limit:  120, NextLimit: 120, Shards: 4, NextShards: 4, WantShards: 4, Nonce: "n", By: "i",
+			Limit:  120, NextLimit: 120, Shards: 4, NextShards: 4, WantShards: 4, Nonces: "n", By: "i",
 		}},
 	} {
 		if got := row.Roll(Minute, c.to); got != c.want {

@@ -30,6 +30,8 @@ const (
 	shareNotDivided        // Every shard grants the whole limit.
 	writeWithoutCondition  // A write happens although the row has changed.
 	conflictIsSuccess      // Units count as granted although the row had changed.
+	conflictBelieved       // A refund that met a conflict is not looked for.
+	forgottenIsNone        // A refund that the row has forgotten counts as one that did not happen.
 	conflictIntoNewerLease // Units that could not be given back go to the lease of a later window.
 	debtForgotten          // What a request took beyond its reservation is not paid.
 	exhaustedOutlives      // That a row could not serve holds in the next window too.

@@ -393,3 +393,8 @@ func (m *machine) send(s *State, i int, row quota.Row, f write) {
 func (w *write) takes() bool {
 	return w.kind == refill || w.kind == reap
 }
+
+// gives tells whether a write gives units back that must not be given back again.
+func (w *write) gives() bool {
+	return w.kind == give || w.kind == check
+}

@@ -111,6 +111,24 @@ var configs = []Config{
 		Name: "late writes, ahead", Limit: 2, Windows: 2, Sizes: sizes(1), Ahead: true, Give: true, Lost: true,
 		Faults: Faults{Late: 1, Timer: 1},
 	},
+	// Writes that are sent twice on their way, so that the answer says the opposite of what
+	// happened.
+	{
+		Name: "sent twice", Limit: 3, Windows: 2, Sizes: sizes(1), Settle: true, Give: true, Lost: true,
+		Faults: Faults{Twice: 2},
+	},
+	{
+		Name: "sent twice, ahead", Limit: 2, Windows: 2, Sizes: sizes(1), Ahead: true, Give: true, Lost: true,
+		Faults: Faults{Twice: 1, Crash: 1, Timer: 1},
+	},
+	{
+		Name: "sent twice, answers lost", Limit: 2, Windows: 2, Sizes: sizes(1), Give: true, Lost: true,
+		Faults: Faults{Twice: 1, Answer: 1, Late: 1},
+	},
+	{
+		Name: "sent twice, a known cut, and back", Limit: 3, Cut: 1, Since: true, Windows: 1, Sizes: sizes(1), Settle: true, Give: true, Lost: true,
+		Faults: Faults{Cut: 2, Twice: 1},
+	},
 	// The amount changes: a cut acts at once, a raise at the edge.
 	{
 		Name: "a cut", Limit: 3, Cut: 1, Windows: 2, Sizes: sizes(1), Ahead: true, Faults: Faults{Cut: 2},
@@ -185,6 +203,10 @@ func seededDefects() []seeded {
 	one := Config{Limit: 2, Windows: 2, Sizes: sizes(1), Settle: true, Give: true}
 	lossy := one
 	lossy.Faults = Faults{Request: 1, Answer: 1}
+	repeated := one
+	repeated.Faults.Twice = 1
+	crowded := repeated
+	crowded.Limit = 3
 	owing := one
 	owing.Faults.Debt = 1
 	ahead := Config{Limit: 2, Windows: 2, Sizes: sizes(1), Ahead: true, Give: true}
@@ -216,6 +238,8 @@ func seededDefects() []seeded {
 		{"a refund can still be spent", refundWhileSpending, one, RuleLimit},
 		{"a refund is tried again after its answer was lost", refundAgain, lossy, RuleLimit},
 		{"a refund that found a conflict goes to a newer lease", conflictIntoNewerLease, one, RuleLimit},
+		{"a refund that found a conflict is not looked for", conflictBelieved, repeated, RuleLimit},
+		{"a refund that the row has forgotten is given back again", forgottenIsNone, crowded, RuleLimit},
 		{"a settlement goes to a newer lease", settleIntoNewerLease, one, RuleLimit},
 		{"a lease does not expire", leaseNotExpired, one, RuleAfter},
 		{"debts are forgotten", debtForgotten, owing, RuleLimit},

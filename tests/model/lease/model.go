@@ -172,7 +172,7 @@ func (m *machine) timer(s State, step stepper) {
 		for w := r.window + 1; r.exists && w <= reached; w++ {
 			n := s
 			n.budget.Timer--
-			m.land(&n, write{kind: touch, shard: int8(shard), row: pack(r.unpack().Roll(period, windowOf(w)))}, 0)
+			m.land(&n, write{kind: roll, shard: int8(shard), row: pack(r.unpack().Roll(period, windowOf(w)))}, 0)
 			step(timerRolls, n)
 		}
 	}

@@ -31,6 +31,8 @@ const (
 	lands
 	answersLate
 	conflicts
+	sentTwice
+	looksForIt
 	requestLost
 	unavailable
 	gaveUp
@@ -74,6 +76,8 @@ var says = func() (labels [events][instances]string) {
 		lands:       ": its write happens",
 		answersLate: ": its write happens, the answer takes its time",
 		conflicts:   ": the row has changed",
+		sentTwice:   ": its write happens, and is sent again: the row has changed",
+		looksForIt:  " looks whether its write happened",
 		requestLost: ": the request is lost",
 		unavailable: ": the store cannot be asked",
 		gaveUp:      " gives up, its write is on its way",

@@ -76,6 +76,7 @@ type State struct {
 type Faults struct {
 	Crash   int8 // An instance starts anew.
 	Request int8 // A write does not reach the store.
+	Twice   int8 // A write is sent twice on its way, and the second answer, a conflict, returned.
 	Answer  int8 // The answer to a write that happened is lost.
 	Late    int8 // A write happens after its client gave up.
 	Die     int8 // A lease counts as dead before its window ends: a clock was stepped, a process frozen.
@@ -93,9 +94,14 @@ type row struct {
 	limit, nextLimit, since               int8
 	shards, nextShards, wantShards        int8
 	// nonce is the instance (plus one) that still wonders whether this write, its
-	// own, happened; 0 for the nonce of a write that nobody wonders about.
-	nonce int8
+	// own, happened; 0 for the nonce of a write that nobody wonders about. before is
+	// the same of the write before this one.
+	nonce, before int8
 }
+
+// remembered is how many of its writes a row remembers: fewer than in truth, so that
+// two instances get round to what it has forgotten.
+const remembered = 2
 
 // instance is what one process knows.
 type instance struct {
@@ -136,6 +142,7 @@ const (
 	give        // Gives units back.
 	touch       // Writes down the number of shards.
 	check       // Gives back what a cut has left no room for.
+	roll        // Moves a row on, and leaves the nonces as they are.
 	visit       // Not yet a write: about to read another shard.
 )
 
@@ -143,6 +150,8 @@ const (
 type write struct {
 	kind    kind
 	landed  bool // It happened; the answer is on its way.
+	doubted bool // Its answer was a conflict; its instance will look whether it happened.
+	since   int8 // Give and check, where answers may lie: how many writes came since the row was read, itself included.
 	current bool // The row is still as it was read: the write would succeed.
 	shard   int8
 	guest   bool // The shard is not the home shard.
@@ -243,8 +252,8 @@ func (s State) String() string {
 		if !r.exists {
 			continue
 		}
-		fmt.Fprintf(&b, "row%d[w%d granted %d/%d next %d/%d holders %d,%d,%d shards %d,%d,%d nonce %s] ", i, r.window,
-			r.granted, r.limit, r.nextGranted, r.nextLimit, r.prevHolders, r.holders, r.nextHolders, r.shards, r.nextShards, r.wantShards, who(r.nonce))
+		fmt.Fprintf(&b, "row%d[w%d granted %d/%d next %d/%d holders %d,%d,%d shards %d,%d,%d nonces %s %s] ", i, r.window,
+			r.granted, r.limit, r.nextGranted, r.nextLimit, r.prevHolders, r.holders, r.nextHolders, r.shards, r.nextShards, r.wantShards, who(r.nonce), who(r.before))
 	}
 	for i, in := range s.all {
 		fmt.Fprintf(&b, "%s[clock w%d", who(int8(i)+1), in.clock)
@@ -287,8 +296,8 @@ func (w write) String() string {
 	if w.kind == visit {
 		return "visits"
 	}
-	return fmt.Sprintf("%s{%d+%d of w%d, shard %d, landed %t, current %t}",
-		[...]string{"", "refill", "reap", "give back", "touch", "check", ""}[w.kind], w.units, w.next, w.window, w.shard, w.landed, w.current)
+	return fmt.Sprintf("%s{%d+%d of w%d, shard %d, landed %t, current %t, doubted %t}",
+		[...]string{"", "refill", "reap", "give back", "touch", "check", "roll", ""}[w.kind], w.units, w.next, w.window, w.shard, w.landed, w.current, w.doubted)
 }
 
 func who(nonce int8) string {

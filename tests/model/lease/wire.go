@@ -6,6 +6,11 @@ func (m *machine) wire(s State, i int, step stepper) {
 	if f.kind == none || f.kind == visit {
 		return
 	}
+	if f.doubted {
+		m.looksFor(&s, i)
+		step(says[looksForIt][i], s)
+		return
+	}
 	if f.landed {
 		m.answered(&s, i)
 		step(says[answers][i], s)
@@ -18,7 +23,7 @@ func (m *machine) wire(s State, i int, step stepper) {
 		if m.defect == conflictIsSuccess {
 			m.answered(&n, i)
 		} else {
-			m.refusedWrite(&n, i)
+			m.conflict(&n, i)
 		}
 		step(says[conflicts][i], n)
 	}
@@ -66,6 +71,12 @@ func (m *machine) lands(s State, i int, step stepper) {
 		m.doubt(&n, i)
 		step(says[answerLost][i], n)
 	}
+	if s.budget.Twice > 0 {
+		n = s
+		n.budget.Twice--
+		m.conflict(&n, i)
+		step(says[sentTwice][i], n)
+	}
 	if in := &s.all[i]; in.clock+1 < m.Windows || s.budget.Die > 0 {
 		step(says[answersLate][i], s)
 	}
@@ -92,15 +103,23 @@ func (m *machine) land(s *State, f write, nonce int8) {
 			s.past[r.window+1] += r.nextGranted
 		}
 	}
+	last, before := r.nonce, r.before
 	*r = f.row
-	r.nonce = 0
-	if f.takes() {
-		r.nonce = nonce
+	switch {
+	case f.kind == roll:
+		r.nonce, r.before = last, before
+	case f.takes():
+		r.nonce, r.before = nonce, last
+	default:
+		r.nonce, r.before = 0, last
 	}
 	for j := range s.all {
 		in := &s.all[j]
-		if w := &in.flight; w.kind != none && w.kind != visit && !w.landed && w.shard == f.shard {
-			w.current = false
+		if w := &in.flight; w.kind != none && w.kind != visit && w.shard == f.shard {
+			w.current = w.current && w.landed
+			if m.Faults.Twice > 0 && w.gives() && f.kind != roll {
+				w.since = min(w.since+1, remembered+1)
+			}
 		}
 		if m.defect == recallAnyNonce && in.pending.units > 0 && in.pending.shard == f.shard {
 			in.pending.changed = true
@@ -184,6 +203,36 @@ func (m *machine) refusedWrite(s *State, i int) {
 	}
 }
 
+// conflict is the answer that the row had changed. What takes units believes it: if it is
+// wrong they are lost. What gives units back looks first, where answers may be wrong.
+func (m *machine) conflict(s *State, i int) {
+	f := &s.all[i].flight
+	switch {
+	case f.gives() && m.Faults.Twice > 0 && m.defect != conflictBelieved:
+		f.doubted, f.row = true, row{}
+	case f.landed && f.takes():
+		m.lose(s, f.window, f.units)
+		s.stopWondering(i)
+		m.refusedWrite(s, i)
+	default:
+		m.refusedWrite(s, i)
+	}
+}
+
+// looksFor reads whether a write happened whose answer was a conflict: the row says so as
+// long as it remembers the write, or the one before.
+func (m *machine) looksFor(s *State, i int) {
+	f := s.all[i].flight
+	switch {
+	case f.landed && f.since <= remembered:
+		m.answered(s, i)
+	case !f.landed && f.since < remembered, m.defect == forgottenIsNone:
+		m.refusedWrite(s, i)
+	default:
+		m.doubt(s, i)
+	}
+}
+
 // unvisit forgets what a visit has seen that came to nothing.
 func (in *instance) unvisit(f write) {
 	if f.guest && in.exhausted == 0 {
@@ -219,7 +268,8 @@ func (m *machine) recall(s *State, i int) {
 	m.roll(s, i)
 	in := &s.all[i]
 	p := in.pending
-	mine := p.window >= in.window-1 && s.rows[p.shard].nonce == int8(i)+1
+	r := &s.rows[p.shard]
+	mine := p.window >= in.window-1 && (r.nonce == int8(i)+1 || r.before == int8(i)+1)
 	if m.defect == recallAnyNonce {
 		mine = p.window >= in.window-1 && p.changed
 	}
@@ -249,8 +299,10 @@ func (m *machine) forgo(s *State, i int) {
 // stopWondering drops an instance's nonce: nobody will look for it again.
 func (s *State) stopWondering(i int) {
 	for k := range s.rows {
-		if s.rows[k].nonce == int8(i)+1 {
-			s.rows[k].nonce = 0
+		for _, nonce := range []*int8{&s.rows[k].nonce, &s.rows[k].before} {
+			if *nonce == int8(i)+1 {
+				*nonce = 0
+			}
 		}
 	}
 }
