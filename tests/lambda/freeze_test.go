@@ -64,14 +64,14 @@ func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instan
 	}
 	now := first.Add(slice)
 	await.Until(t, now.Add(2500*time.Millisecond)) // 12 s in all
-	full := false
-	for range 2 * sliceRequests {
+	// That one answer spills is no proof: where the table is slow a request does not wait.
+	for taken := 0; taken < sliceRequests && time.Now().Before(now.Add(slice)); {
 		a := other.ask(t, "gpt")
 		if a.status != http.StatusOK {
 			t.Fatalf("the other instance: %+v, want status %v", a, http.StatusOK)
 		}
-		if full = a.served() == "payg"; full {
-			break
+		if a.served() == "paced" {
+			taken++
 		}
 	}
 	thawed := time.Now()
@@ -85,7 +85,7 @@ func freezeOver(t *testing.T, backend *azureopenai.Server, frozen, other *instan
 			spent++
 		}
 	}
-	if !full || time.Now().After(now.Add(slice)) {
+	if time.Now().After(now.Add(slice)) {
 		return false
 	}
 	used := 0
