@@ -2,6 +2,7 @@ package lease
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"spillway/shared/quota"
@@ -47,6 +48,10 @@ func (l *Limit) launch() {
 func (s *supply) land() {
 	s.flying, s.conflicted, s.asking = false, false, false
 	s.own.fresh, s.own.tries = false, 0
+	if c := &s.own.cached; c.row != nil && strings.Contains(c.row.Nonces, " ") {
+		row := c.row.LastNonce() // It will be used only if nobody else has written it.
+		c.row = &row
+	}
 	if s.landed != nil {
 		close(s.landed)
 		s.landed = nil

@@ -234,11 +234,11 @@ func TestGiveBackSentTwice(t *testing.T) {
 	}{
 		{"it happened", true, 0, given, 40},
 		{"it happened, and another wrote", true, 1, given, 40},
-		{"it happened, and seven wrote", true, 7, given, 40},
-		{"it happened, and the row has forgotten it", true, 8, 0, 40},
+		{"it happened, and all who share the row wrote", true, quota.InstancesPerShard - 1, given, 40},
+		{"it happened, and the row has forgotten it", true, quota.InstancesPerShard, 0, 40},
 		{"another wrote instead", false, 1, given, 40},
-		{"seven wrote instead", false, 7, given, 40},
-		{"it did not happen, and the row has forgotten", false, 8, 0, 100},
+		{"all who share the row wrote instead", false, quota.InstancesPerShard - 1, given, 40},
+		{"it did not happen, and the row has forgotten", false, quota.InstancesPerShard, 0, 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

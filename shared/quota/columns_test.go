@@ -47,7 +47,7 @@ func TestDecodeRejects(t *testing.T) {
 		{"window before 1970", "Window", int64(-60)},
 		{"window after 9999", "Window", int64(math.MaxInt64)},
 		{"number for a text", "Nonce", int64(5)},
-		{"long nonce", "Nonce", strings.Repeat("x", 300)},
+		{"long nonce", "Nonce", strings.Repeat("x", 1025)},
 		{"nothing for a text", "By", nil},
 	} {
 		columns := maps.Clone(sample.Columns())

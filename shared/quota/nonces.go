@@ -3,11 +3,11 @@ package quota
 import "strings"
 
 const (
-	// remembered is how many of its writes a row remembers. Between a write and the look
-	// for it others find time for two or three.
-	remembered = 8
+	// remembered is how many of its writes a row remembers: all who share it may give
+	// back at the same moment, and each may have to look whether its own write happened.
+	remembered = InstancesPerShard
 	// maxNonces bounds Nonces, in bytes.
-	maxNonces = 256
+	maxNonces = 1024
 )
 
 // Signed returns the row as a write leaves it: with the write's nonce, a text without
@@ -43,6 +43,14 @@ func Happened(before, wrote, now Row) (happened, known bool) {
 	default:
 		return false, false
 	}
+}
+
+// LastNonce returns the row with the nonce of its last write alone, for who keeps many
+// rows in memory that nobody else writes: 32 nonces are half a kilobyte.
+func (r Row) LastNonce() Row {
+	last, _, _ := strings.Cut(r.Nonces, " ")
+	r.Nonces = strings.Clone(last)
+	return r
 }
 
 // remembers tells whether the write that left the other row is among the last of this one.
