@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"runtime/debug"
 	"testing"
 	"time"
 
@@ -34,8 +33,7 @@ func TestFleet(t *testing.T) {
 	case testing.Short():
 		count = 50
 	}
-	// The garbage of a schedule is all gone at its end.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer leisurely()()
 	began := time.Now()
 	total := fleetSchedules.sweep(t, count, func(t *testing.T, seed uint64) (tally.Counts, []verdict.Violation) {
 		out := playFleet(t, seed, fleet.Tamper{})

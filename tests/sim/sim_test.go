@@ -2,7 +2,6 @@ package sim
 
 import (
 	"flag"
-	"runtime/debug"
 	"testing"
 
 	"spillway/tests/race"
@@ -35,8 +34,7 @@ func TestSchedules(t *testing.T) {
 	case race.Enabled:
 		count = 300
 	}
-	// The garbage of a schedule is all gone at its end.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer leisurely()()
 	total := schedules.sweep(t, count, func(t *testing.T, seed uint64) (tally.Counts, []verdict.Violation) {
 		out := play(t, seed, Defect{})
 		return out.tally(), out.Judge()

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,6 +78,17 @@ func (r repeat) sweep(t *testing.T, seeds int, play func(t *testing.T, seed uint
 		}
 	})
 	return total
+}
+
+// leisurely has garbage collected less often, until it is told to stop. A schedule's is
+// gone soon after its end, but not at once: the pools of its gateways keep it for two more
+// collections, so that without a limit to memory each would come later than the last.
+func leisurely() (stop func()) {
+	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(1<<30)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // mustSee has seeds played, so many at the most, until one is found to break a rule: a
