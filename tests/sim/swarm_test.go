@@ -141,6 +141,8 @@ func TestSwarmDefectsAreSeen(t *testing.T) {
 		{"reservations are settled twice", swarm.DoubleSettle, []string{swarm.RuleSpent}},
 		{"requests reserve in secret", swarm.SecretUnits, []string{swarm.RuleExact}},
 		{"requests wait twice", swarm.SlowReserve, []string{swarm.RuleWait}},
+		{"the store goes on to fail", swarm.LastingFaults, []string{swarm.RuleAlone}},
+		{"who was cut off stays cut off", swarm.LastingCuts, []string{swarm.RuleAlone}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

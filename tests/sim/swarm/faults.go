@@ -70,14 +70,7 @@ func (w *world) disturb() {
 	w.every(8, 50*time.Second, func(r *rand.Rand) { w.outage(w.table.SetOutage, short(r)) })
 	w.every(9, 50*time.Second, func(r *rand.Rand) { w.outage(w.table.SetReadOnly, short(r)) })
 	w.every(14, 50*time.Second, func(r *rand.Rand) { w.outage(w.table.SetWriteOnly, short(r)) })
-	w.every(10, 60*time.Second, func(r *rand.Rand) {
-		w.outage(func(on bool) {
-			w.rates(map[faultstore.Fault]float64{faultstore.Delayed: 1})
-			if !on {
-				w.rates(usual)
-			}
-		}, short(r)/2)
-	})
+	w.every(10, 60*time.Second, func(r *rand.Rand) { w.outage(w.slow, short(r)/2) })
 	w.every(11, 20*time.Second, w.change)
 	w.every(12, 7*time.Second, w.timer)
 	w.every(13, 10*time.Second, w.sweep)
@@ -109,7 +102,25 @@ func (w *world) rest(d time.Duration) time.Duration {
 	return max(min(d, time.Until(w.quiet)), 1)
 }
 
+// slow makes every call of the store take longer than anybody waits for it, or puts an
+// end to that.
+func (w *world) slow(on bool) {
+	if on {
+		w.rates(map[faultstore.Fault]float64{faultstore.Delayed: 1})
+	} else {
+		w.rates(usual)
+	}
+}
+
+// rates sets how often the store fails. Where the faults stop it is never: what ends at
+// that very moment would set the usual rates again, before or after they are taken away.
 func (w *world) rates(rates map[faultstore.Fault]float64) {
+	if !time.Now().Before(w.quiet) {
+		if w.config.Defect == LastingFaults {
+			return
+		}
+		rates = nil
+	}
 	if err := w.table.SetRates(rates); err != nil {
 		panic(err) // They are constants.
 	}
@@ -165,6 +176,9 @@ func (w *world) terminate(m *machine, drained bool, down time.Duration) {
 func (w *world) cutOff(m *machine, d time.Duration) {
 	d = w.rest(d)
 	m.cut.Store(time.Now().Add(d).UnixNano())
+	if w.config.Defect == LastingCuts {
+		m.cut.Store(math.MaxInt64)
+	}
 	wait(d)
 }
 

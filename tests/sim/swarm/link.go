@@ -135,6 +135,9 @@ func (l *link) exchange(ctx context.Context, partition string, lost error, do fu
 	}
 	received, _ := m.read()
 	l.from.clock.Observe(l.dated(date), sent, received)
+	if err == nil && !l.timer {
+		w.answered(l.from, partition, began)
+	}
 	return err
 }
 

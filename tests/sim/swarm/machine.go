@@ -97,7 +97,8 @@ type incarnation struct {
 	dead    atomic.Bool // Crashed, or ended.
 	ending  atomic.Bool // Takes no more requests.
 	open    atomic.Int64
-	calm    time.Time // Of its first verdict after the faults. Guarded by world.mu.
+	asked   time.Time // When the store first answered it after the faults. Guarded by world.mu.
+	alone   time.Time // When it first answered without the store after recovery. Guarded by world.mu.
 
 	books [][]*account // By limit, in the order of their windows. Guarded by world.mu.
 }

@@ -190,9 +190,7 @@ func (w *world) judge(n *incarnation, q *request, v lease.Verdict, window quota.
 		w.judgeFull(n, q, v, window, late)
 		return nil
 	case lease.Refused:
-		if late {
-			w.violate(RuleRecovery, "%s still refuses for want of the store", n.name)
-		}
+		w.judgeAlone(n, q, v.Outcome, now.Add(-waited))
 		return nil
 	default:
 		return nil
@@ -204,9 +202,7 @@ func (w *world) judge(n *incarnation, q *request, v lease.Verdict, window quota.
 		// It may have been granted more than it knows of.
 		a.unmetered += max(beyond, 0)
 		a.owed += q.units - min(max(beyond, 0), q.units)
-		if late {
-			w.violate(RuleRecovery, "%s still grants without the store", n.name)
-		}
+		w.judgeAlone(n, q, v.Outcome, now.Add(-waited))
 	case beyond > a.owed:
 		w.violate(RuleSpent, "%s spent %d of %s in %d, %d more than it has been granted", n.name, q.units, w.config.Limits[q.limit].Key, window, beyond)
 	case beyond > 0:
@@ -243,24 +239,6 @@ func (w *world) judgeFull(n *incarnation, q *request, v lease.Verdict, window qu
 	if late && share > 0.5 && q.units*64*4 < room {
 		w.stubborn++
 	}
-}
-
-// recovered tells whether a process must have recovered: it is the last half
-// minute, and the process has used the store since the faults. One that had
-// nothing to do does not know yet that the store is back: its first request is the
-// trial, and is answered without the store.
-func (w *world) recovered(n *incarnation, now time.Time) bool {
-	if !w.config.Faults || now.Before(w.quiet) {
-		return false
-	}
-	if n.calm.IsZero() {
-		n.calm = now
-	}
-	if now.Before(w.end.Add(-judged)) || now.Sub(n.calm) < 10*time.Second {
-		return false
-	}
-	w.late++
-	return true
 }
 
 // settle ends a request whose process still runs.

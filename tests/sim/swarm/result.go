@@ -23,6 +23,7 @@ const (
 	RuleWait     = "no request waits long for the store"
 	RuleTrial    = "one trial at a time"
 	RuleRecovery = "recovery within two windows"
+	RuleAlone    = "one call finds out that the store is back"
 	RuleOutage   = "contention is not taken for an outage"
 	RuleExact    = "what is refused, given back and settled leaves no trace"
 )
@@ -44,6 +45,8 @@ const (
 	DoubleSettle         // Every reservation is settled twice.
 	SecretUnits          // Every request reserves once more, in secret.
 	SlowReserve          // Waiting requests wait once more.
+	LastingFaults        // The store goes on to fail, now and then.
+	LastingCuts          // A machine that was cut off from the store stays so.
 )
 
 // What is counted besides the faults of the store.
