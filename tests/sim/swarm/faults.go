@@ -102,8 +102,7 @@ func (w *world) rest(d time.Duration) time.Duration {
 	return max(min(d, time.Until(w.quiet)), 1)
 }
 
-// slow makes every call of the store take longer than anybody waits for it, or puts an
-// end to that.
+// slow has the store take longer for each call than anybody waits, or puts an end to that.
 func (w *world) slow(on bool) {
 	if on {
 		w.rates(map[faultstore.Fault]float64{faultstore.Delayed: 1})
@@ -112,8 +111,9 @@ func (w *world) slow(on bool) {
 	}
 }
 
-// rates sets how often the store fails. Where the faults stop it is never: what ends at
-// that very moment would set the usual rates again, before or after they are taken away.
+// rates sets how often the store fails: never, from the moment on at which the faults
+// stop. A slow store that is over at that very moment would else bring the usual rates
+// back, if it came last.
 func (w *world) rates(rates map[faultstore.Fault]float64) {
 	if !time.Now().Before(w.quiet) {
 		if w.config.Defect == LastingFaults {
