@@ -19,8 +19,10 @@ func Peek(fd uintptr, p []byte) (int, error) {
 	return call(syscall.SYS_RECVFROM, fd, p, syscall.MSG_DONTWAIT|syscall.MSG_PEEK)
 }
 
-// send writes a part of p, which must not be empty, and does not wait, either.
-func send(fd uintptr, p []byte) (int, error) {
+// Send writes a part of p, which must not be empty, and does not wait, either: if there
+// is no room, it returns EAGAIN. It is for what syscall.RawConn's Write calls, or its
+// Read, where nobody writes meanwhile.
+func Send(fd uintptr, p []byte) (int, error) {
 	return call(syscall.SYS_SENDTO, fd, p, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
 }
 

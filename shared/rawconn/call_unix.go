@@ -21,8 +21,10 @@ func Peek(fd uintptr, p []byte) (int, error) {
 	})
 }
 
-// send writes a part of p, which must not be empty, and does not wait, either.
-func send(fd uintptr, p []byte) (int, error) {
+// Send writes a part of p, which must not be empty, and does not wait, either: if there
+// is no room, it returns EAGAIN. It is for what syscall.RawConn's Write calls, or its
+// Read, where nobody writes meanwhile.
+func Send(fd uintptr, p []byte) (int, error) {
 	return repeated(func() (int, error) { return syscall.Write(int(fd), p) })
 }
 

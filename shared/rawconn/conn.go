@@ -94,7 +94,7 @@ func (t *transfer) read(fd uintptr) (done bool) {
 // write writes as much as there is room for.
 func (t *transfer) write(fd uintptr) (done bool) {
 	for t.n < len(t.bytes) {
-		n, err := send(fd, t.bytes[t.n:])
+		n, err := Send(fd, t.bytes[t.n:])
 		if err != nil {
 			t.err = err
 			return err != syscall.EAGAIN

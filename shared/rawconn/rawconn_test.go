@@ -64,7 +64,7 @@ func awaitReset(t *testing.T, c *net.TCPConn) {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
 		arrived := false
 		_ = raw.Write(func(fd uintptr) bool { // always ready: there is room
-			_, err := send(fd, one[:])
+			_, err := Send(fd, one[:])
 			arrived = err != nil
 			return true
 		})

@@ -34,10 +34,13 @@ type conn struct {
 	last   bool          // the backend will answer no more
 
 	since time.Time       // when it was put into the pool, by the wall clock
-	raw   syscall.RawConn // for peek and fill; nil: it cannot be looked at
+	raw   syscall.RawConn // for what follows; nil: it cannot be looked at
 	quiet bool            // what peek has found
 	look  func(fd uintptr) bool
 	fill  func(fd uintptr) bool
+	talk  func(fd uintptr) bool // nil: the socket does not send what is written
+	said  *message              // what talk has to send
+	sent  int                   // how many bytes of it have been
 	seen  [1]byte
 }
 
@@ -50,6 +53,9 @@ func newConn(plain net.Conn, to endpoint) *conn {
 		if raw, err := s.SyscallConn(); err == nil {
 			c.raw, c.look, c.fill = raw, c.peek, c.socket.fill
 		}
+	}
+	if _, bare := plain.(*net.TCPConn); bare && c.raw != nil {
+		c.talk = c.converse
 	}
 	return c
 }
@@ -89,6 +95,22 @@ func (c *conn) idle() bool {
 	c.quiet = false
 	err := c.raw.Read(c.look)
 	return err == nil && c.quiet
+}
+
+// kept tells whether the connection has served before.
+func (c *conn) kept() bool { return !c.since.IsZero() }
+
+// ask sends a direct message and waits for its answer, whose beginning it reads ahead,
+// unless the connection is not idle. It returns what is still to be written: nothing if
+// all went well, when the message has been freed.
+func (c *conn) ask(m *message) (rest []byte, idle bool) {
+	c.quiet, c.said, c.sent = false, m, 0
+	err := c.raw.Read(c.talk)
+	idle = c.quiet || err != nil // of a closed connection, as what is done next
+	if c.said != nil {
+		rest, c.said = m.bytes[c.sent:], nil
+	}
+	return rest, idle
 }
 
 // await waits until there is something to read, or reading has ended. Meanwhile it

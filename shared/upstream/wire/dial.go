@@ -67,5 +67,6 @@ func (t *Transport) handshake(ctx context.Context, c *conn, host string) error {
 	}
 	state := secured.ConnectionState()
 	c.Conn, c.direct, c.from, c.state = secured, secured, secured, &state
+	c.talk = nil
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// maxDirect is the longest message that is written before the answer is read:
+	// maxDirect is the longest message that is written before the answer is read, which
+	// is called direct:
 	// the system takes so much at once, whether the backend reads it or not. A
 	// longer one might wait for a backend that waits for its answer to be read.
 	maxDirect = 16 << 10
@@ -46,15 +47,8 @@ type exchange struct {
 	err  error         // guarded by mu; how reading ended, nil: it has not
 }
 
-// do sends a request with the body, and awaits the header of its answer.
-func (x *exchange) do(req *http.Request, body io.ReadCloser) (*http.Response, error) {
-	m, err := newMessage(req, body)
-	if err != nil {
-		x.transport.keep(x.conn)
-		return nil, err
-	}
-	x.stop = afterFunc(x.ctx, x.conn.abort)
-	x.send(m)
+// answer awaits the header of the answer to what has been sent.
+func (x *exchange) answer(req *http.Request) (*http.Response, error) {
 	if x.unsent {
 		x.silent = true
 		return nil, x.fail(x.sendErr)
@@ -82,14 +76,44 @@ func afterFunc(ctx context.Context, f func()) (stop func() bool) {
 	return context.AfterFunc(ctx, f)
 }
 
-// send writes the message, or begins to.
-func (x *exchange) send(m *message) {
-	if m.body == nil && len(m.bytes) <= maxDirect {
-		n, err := m.writeTo(x.conn.direct)
-		m.free()
-		x.sendErr, x.unsent = err, err != nil && n == 0
+// send writes the message to a connection, or begins to. It does not, and closes the
+// connection, if that is a kept one on which something has happened: the backend may
+// have closed it, or have sent what nobody asked for.
+func (x *exchange) send(c *conn, m *message) (idle bool) {
+	x.conn, x.stop = c, afterFunc(x.ctx, c.abort)
+	direct := m.body == nil && len(m.bytes) <= maxDirect
+	rest, idle := m.bytes, true
+	switch {
+	case !c.kept():
+	case direct && c.talk != nil:
+		rest, idle = c.ask(m)
+	default:
+		idle = c.idle()
+	}
+	switch {
+	case !idle:
+		x.stop()
+		c.abort()
+	case direct:
+		x.write(m, rest)
+	default:
+		x.writeMeanwhile(m)
+	}
+	return idle
+}
+
+// write writes what has not been sent of a direct message.
+func (x *exchange) write(m *message, rest []byte) {
+	if len(rest) == 0 {
 		return
 	}
+	n, err := x.conn.direct.Write(rest)
+	x.sendErr, x.unsent = err, err != nil && n == 0 && len(rest) == len(m.bytes)
+	m.free()
+}
+
+// writeMeanwhile writes a message while its answer is awaited.
+func (x *exchange) writeMeanwhile(m *message) {
 	x.sending = make(chan error, 1)
 	go func() {
 		_, err := m.writeTo(x.conn.Conn)

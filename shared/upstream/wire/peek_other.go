@@ -8,4 +8,6 @@ const canPeek = false
 
 func (c *conn) peek(uintptr) (done bool) { return true }
 
+func (c *conn) converse(uintptr) (done bool) { return true }
+
 func (s *socket) fill(uintptr) (done bool) { return true }

@@ -22,6 +22,25 @@ func (c *conn) peek(fd uintptr) (done bool) {
 	return true
 }
 
+// converse does what ask does, all within one wait for bytes. That has begun before the
+// message is sent: nothing of the answer can be missed, and so it is not looked for in
+// vain before it is waited for, which would be one more system call.
+func (c *conn) converse(fd uintptr) (done bool) {
+	if c.said == nil { // all has been sent
+		return c.socket.fill(fd)
+	}
+	if c.peek(fd); !c.quiet {
+		return true
+	}
+	c.sent, _ = rawconn.Send(fd, c.said.bytes) // who writes the rest gets the error
+	if c.sent < len(c.said.bytes) {
+		return true
+	}
+	c.said.free()
+	c.said = nil
+	return false
+}
+
 // fill reads ahead what there is, and tells whether there was something, or an end.
 // It needs a buffer only if there is.
 func (s *socket) fill(fd uintptr) (done bool) {

@@ -16,8 +16,8 @@ type pool struct {
 	sweeper *time.Timer
 }
 
-// take returns a connection that can be used, nil if there is none. The one that
-// was used last has the best chances.
+// take returns a connection, nil if there is none that is not too old. The one that was
+// used last has the best chances; who sends on it sees whether the backend has closed it.
 func (p *pool) take(to endpoint, timeout time.Duration) *conn {
 	for {
 		c := p.pop(to)
@@ -26,7 +26,7 @@ func (p *pool) take(to endpoint, timeout time.Duration) *conn {
 		}
 		// After a machine was suspended, nothing may be left of a connection at the
 		// other end, and no word of that has come. Only the wall clock shows it.
-		if timeout > 0 && time.Since(c.since) >= timeout || !c.idle() {
+		if timeout > 0 && time.Since(c.since) >= timeout {
 			c.abort()
 			continue
 		}

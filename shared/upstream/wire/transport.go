@@ -57,33 +57,67 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req.Body)
 		return nil, context.Cause(ctx)
 	}
-	kept := t.pool.take(endpointOf(req.URL), t.settings.IdleConnTimeout)
-	if kept == nil {
-		return t.sendAnew(req, req.Body)
+	c, err := t.connection(req)
+	if err != nil {
+		closeBody(req.Body)
+		return nil, err
 	}
-	x := &exchange{transport: t, conn: kept, ctx: req.Context()}
-	response, err := x.do(req, req.Body)
-	if err == nil || !x.repeatable(req) {
+	x, err := t.send(req, req.Body, c)
+	if err != nil {
+		return nil, err
+	}
+	response, err := x.answer(req)
+	if err == nil || !x.conn.kept() || !x.repeatable(req) {
 		return response, err
 	}
+	return t.sendAnew(req)
+}
+
+// sendAnew sends a request once more, on a new connection.
+func (t *Transport) sendAnew(req *http.Request) (*http.Response, error) {
 	body := req.Body
 	if hasBody(req) {
+		var err error
 		if body, err = req.GetBody(); err != nil {
 			return nil, err
 		}
 	}
-	return t.sendAnew(req, body)
-}
-
-// sendAnew sends a request on a new connection.
-func (t *Transport) sendAnew(req *http.Request, body io.ReadCloser) (*http.Response, error) {
 	c, err := t.dial(req.Context(), req.URL)
 	if err != nil {
 		closeBody(body)
 		return nil, err
 	}
-	x := &exchange{transport: t, conn: c, ctx: req.Context()}
-	return x.do(req, body)
+	x, err := t.send(req, body, c)
+	if err != nil {
+		return nil, err
+	}
+	return x.answer(req)
+}
+
+// connection returns a kept connection for a request, or else makes one.
+func (t *Transport) connection(req *http.Request) (*conn, error) {
+	if c := t.pool.take(endpointOf(req.URL), t.settings.IdleConnTimeout); c != nil {
+		return c, nil
+	}
+	return t.dial(req.Context(), req.URL)
+}
+
+// send sends a request with the body on a connection, or on the next one if it finds that
+// something has happened on that.
+func (t *Transport) send(req *http.Request, body io.ReadCloser, c *conn) (*exchange, error) {
+	m, err := newMessage(req, body)
+	if err != nil {
+		t.keep(c)
+		return nil, err
+	}
+	x := &exchange{transport: t, ctx: req.Context()}
+	for !x.send(c, m) {
+		if c, err = t.connection(req); err != nil {
+			m.free()
+			return nil, err
+		}
+	}
+	return x, nil
 }
 
 // CloseIdleConnections closes the connections that no request uses.
