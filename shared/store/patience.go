@@ -6,27 +6,36 @@ import (
 	"time"
 )
 
-// patience is what one request has left to wait for the store, in nanoseconds.
-type patience struct {
-	left atomic.Int64
+// patient is a context with what one request has left to wait for the store.
+type patient struct {
+	context.Context
+	left atomic.Int64 // in nanoseconds
 }
 
-type patienceKey struct{}
+type patientKey struct{}
+
+// Value implements context.Context.
+func (p *patient) Value(key any) any {
+	if _, own := key.(patientKey); own {
+		return p
+	}
+	return p.Context.Value(key)
+}
 
 // WithPatience gives one request a time to wait for the store, over all the steps
 // that may have to: a store that is slow then costs it that much once, and not
 // once at every limit and breaker that it meets.
 func WithPatience(ctx context.Context, most time.Duration) context.Context {
-	p := new(patience)
+	p := &patient{Context: ctx}
 	p.left.Store(int64(most))
-	return context.WithValue(ctx, patienceKey{}, p)
+	return p
 }
 
 // Patience returns how long a step may wait: at most the time given, and no longer
 // than what the request of ctx has left, which may be nothing. A ctx without
 // patience leaves it at the time given.
 func Patience(ctx context.Context, most time.Duration) time.Duration {
-	if p, ok := ctx.Value(patienceKey{}).(*patience); ok {
+	if p, ok := ctx.Value(patientKey{}).(*patient); ok {
 		return max(min(most, time.Duration(p.left.Load())), 0)
 	}
 	return most
@@ -34,7 +43,7 @@ func Patience(ctx context.Context, most time.Duration) time.Duration {
 
 // Waited takes from the patience of ctx what a step has waited.
 func Waited(ctx context.Context, took time.Duration) {
-	if p, ok := ctx.Value(patienceKey{}).(*patience); ok {
+	if p, ok := ctx.Value(patientKey{}).(*patient); ok {
 		p.left.Add(-int64(took))
 	}
 }
