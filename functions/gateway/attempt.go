@@ -68,14 +68,14 @@ func (t *turn) spillNeed() int64 {
 func (t *turn) reserve(ctx context.Context, d *Deployment) (charge, skip) {
 	c := charge{accounting: d.Accounting}
 	if d.Tokens != nil {
-		reservation, verdict := d.Tokens.Reserve(ctx, t.charge(d))
+		reservation, verdict := d.Tokens.ReserveAt(ctx, t.charge(d), t.now)
 		if !verdict.OK() {
 			return c, shortOf(quota, verdict)
 		}
 		c.tokens = reservation
 	}
 	if d.Requests != nil {
-		reservation, verdict := d.Requests.Reserve(ctx, 1)
+		reservation, verdict := d.Requests.ReserveAt(ctx, 1, t.now)
 		if !verdict.OK() {
 			c.cancel()
 			return c, shortOf(quota, verdict)
@@ -244,7 +244,7 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
 	g, m, result := t.gateway, a.member, a.result
 	now := t.answered.Time()
-	if a.charge.tokens.Current() {
+	if a.charge.tokens.CurrentAt(t.answered) {
 		m.correct(result.RateLimit, now)
 	}
 	switch result.Outcome {

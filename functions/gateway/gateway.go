@@ -14,6 +14,7 @@ import (
 
 	"spillway/shared/breaker"
 	"spillway/shared/clock"
+	"spillway/shared/lifetime"
 	"spillway/shared/objects"
 	"spillway/shared/openai"
 	"spillway/shared/pool"
@@ -78,6 +79,7 @@ type Gateway struct {
 	Options
 	bodies     bodyPool
 	workspaces workspaces
+	alarms     lifetime.Alarms // of requests
 }
 
 // New makes a Gateway of its parts.
@@ -202,7 +204,7 @@ func (g *Gateway) generate(w *response, r *http.Request, v *visit) *openai.Error
 	}
 	defer g.leave(req)
 	ctx := g.bound(r.Context(), v)
-	defer v.space.unbind()
+	defer g.unbind(v.space)
 	first, refused := g.choose(ctx, w, req)
 	if refused != nil {
 		return refused

@@ -47,7 +47,7 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 		if limit.Requests {
 			n = 1
 		}
-		reservation, verdict := g.insist(ctx, limit, n)
+		reservation, verdict := g.insist(ctx, limit, n, h.at)
 		if !verdict.OK() {
 			if verdict.Outcome == lease.Canceled {
 				h.cancel()
@@ -68,12 +68,12 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 	return h, nil
 }
 
-// insist reserves, and tries again where others' writes were in the way: the limit
-// may well have room, and a refusal would tell the client that it has none.
-func (g *Gateway) insist(ctx context.Context, limit Limit, n int64) (lease.Reservation, lease.Verdict) {
+// insist reserves, now at first, and tries again where others' writes were in the way: the
+// limit may well have room, and a refusal would tell the client that it has none.
+func (g *Gateway) insist(ctx context.Context, limit Limit, n int64, now clock.Instant) (lease.Reservation, lease.Verdict) {
 	const tries = 3
 	for try := 1; ; try++ {
-		reservation, verdict := limit.Reserve(ctx, n)
+		reservation, verdict := limit.ReserveAt(ctx, n, now)
 		if verdict.Outcome != lease.Contended || try == tries {
 			return reservation, verdict
 		}
@@ -84,6 +84,7 @@ func (g *Gateway) insist(ctx context.Context, limit Limit, n int64) (lease.Reser
 			timer.Stop()
 			return reservation, lease.Verdict{Outcome: lease.Canceled}
 		}
+		now = g.Clock.Read()
 	}
 }
 

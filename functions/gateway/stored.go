@@ -47,7 +47,7 @@ type errand struct {
 // serveStored serves a request about something stored.
 func (g *Gateway) serveStored(w *response, r *http.Request, from *visit) *openai.Error {
 	ctx := g.bound(r.Context(), from)
-	defer from.space.unbind()
+	defer g.unbind(from.space)
 	v := errand{visit: from, kind: storedKinds[from.route.Operation], header: forwardable(r.Header, true)}
 	v.query, _ = url.ParseQuery(v.route.Query) // what cannot be read is left out
 	auth.Strip(nil, v.query)
@@ -155,7 +155,7 @@ func (g *Gateway) reserveRequest(ctx context.Context, c *Consumer, model string)
 		if !limit.Requests {
 			continue
 		}
-		reservation, verdict := g.insist(ctx, limit, 1)
+		reservation, verdict := g.insist(ctx, limit, 1, g.Clock.Read())
 		if !verdict.OK() && !c.Shadow {
 			h.cancel()
 			if verdict.Outcome == lease.Canceled {

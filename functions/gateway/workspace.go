@@ -25,7 +25,8 @@ type workspace struct {
 
 	reservations [4]lease.Reservation // of hold, where they suffice
 
-	alarm alarm
+	ctx   *bounded
+	alarm *lifetime.Alarm // of ctx
 	// spoiled: something may hold on to a part of it.
 	spoiled bool
 }
@@ -33,7 +34,7 @@ type workspace struct {
 // workspaces are those that no request uses.
 type workspaces struct{ sync.Pool }
 
-// take returns a workspace in which nothing is set, but for the alarm's timer.
+// take returns a workspace in which nothing is set.
 func (p *workspaces) take() *workspace {
 	if s, ok := p.Get().(*workspace); ok {
 		return s
@@ -46,9 +47,7 @@ func (p *workspaces) give(s *workspace) {
 	if s.spoiled {
 		return
 	}
-	timer := s.alarm.timer
 	*s = workspace{}
-	s.alarm.timer = timer
 	p.Put(s)
 }
 
@@ -58,7 +57,6 @@ type bounded struct {
 	lifetime.Lifetime
 	values   context.Context // the host's, with what is the request's own
 	deadline time.Time
-	cause    error // of its end, if its time is up
 }
 
 // Deadline implements context.Context.
@@ -73,7 +71,7 @@ func (b *bounded) Deadline() (time.Time, bool) {
 func (b *bounded) Value(key any) any { return b.values.Value(key) }
 
 // bound begins the context of a request: it ends after Options.Total, or when the client
-// wants no answer any more. The workspace's unbind must follow.
+// wants no answer any more. unbind must follow.
 func (g *Gateway) bound(host context.Context, v *visit) *bounded {
 	most, cause := g.Total, errTotal
 	if late := v.asked.deadline; !late.IsZero() {
@@ -81,41 +79,22 @@ func (g *Gateway) bound(host context.Context, v *visit) *bounded {
 			most, cause = rest, errDeadline
 		}
 	}
-	b := &bounded{values: store.WithPatience(host, storePatience), deadline: time.Now().Add(most), cause: cause}
+	b := &bounded{values: store.WithPatience(host, storePatience), deadline: time.Now().Add(most)}
 	b.Begin(host)
-	v.space.alarm.set(b, most)
+	v.space.ctx, v.space.alarm = b, g.alarms.Take()
+	if most <= 0 {
+		b.End(context.DeadlineExceeded, cause)
+	} else {
+		v.space.alarm.Set(b.deadline, &b.Lifetime, context.DeadlineExceeded, cause)
+	}
 	return b
 }
 
 // unbind ends the context of the workspace's request.
-func (s *workspace) unbind() {
-	s.spoiled = s.spoiled || !s.alarm.stop()
-	s.alarm.of.End(context.Canceled, nil)
+func (g *Gateway) unbind(s *workspace) {
+	g.alarms.Give(s.alarm)
+	s.ctx.End(context.Canceled, nil)
 }
-
-// alarm ends the context of a request when its time is up. Its one timer serves one
-// request after another.
-type alarm struct {
-	timer *time.Timer // nil before the first
-	of    *bounded
-}
-
-func (a *alarm) set(of *bounded, after time.Duration) {
-	a.of = of
-	if after <= 0 {
-		of.timeUp()
-	}
-	if a.timer == nil {
-		a.timer = time.AfterFunc(after, func() { a.of.timeUp() })
-	} else {
-		a.timer.Reset(after)
-	}
-}
-
-// stop tells whether the alarm may be set again: its timer has not gone off.
-func (a *alarm) stop() bool { return a.timer.Stop() }
-
-func (b *bounded) timeUp() { b.End(context.DeadlineExceeded, b.cause) }
 
 // storePatience is how long one request waits for a store that is slow or down,
 // over all limits and breakers that it meets.

@@ -78,8 +78,12 @@ func (l *Limit) row(shard int64) store.Key {
 // counter. If n is not positive nothing is set aside, and the reservation only
 // serves to settle.
 func (l *Limit) Reserve(ctx context.Context, n int64) (Reservation, Verdict) {
+	return l.ReserveAt(ctx, n, l.engine.clock.Read())
+}
+
+// ReserveAt is Reserve at an instant that the engine's clock has just read.
+func (l *Limit) ReserveAt(ctx context.Context, n int64, now clock.Instant) (Reservation, Verdict) {
 	n = max(n, 0)
-	now := l.engine.clock.Read()
 	l.mu.Lock()
 	if n > l.configured.amount {
 		l.mu.Unlock()

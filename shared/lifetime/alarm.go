@@ -64,3 +64,21 @@ func (a *Alarm) ring() {
 		a.of = nil
 	}
 }
+
+// Alarms recycles Alarms, with their timers. Its zero value is ready; it is safe for
+// concurrent use.
+type Alarms struct{ pool sync.Pool }
+
+// Take returns an Alarm that is not set.
+func (p *Alarms) Take() *Alarm {
+	if a, ok := p.pool.Get().(*Alarm); ok {
+		return a
+	}
+	return new(Alarm)
+}
+
+// Give stops an Alarm and takes it back.
+func (p *Alarms) Give(a *Alarm) {
+	a.Stop()
+	p.pool.Put(a)
+}

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"spillway/shared/lifetime"
 	"spillway/shared/openai"
 )
 
@@ -106,7 +107,7 @@ type Options struct {
 type Client struct {
 	options Options
 	buffers buffers
-	alarms  alarms
+	alarms  lifetime.Alarms
 }
 
 // New makes a Client.

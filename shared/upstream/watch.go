@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"spillway/shared/lifetime"
@@ -15,18 +14,8 @@ import (
 type watch struct {
 	ctx    *lifetime.Lifetime // the attempt's
 	alarm  *lifetime.Alarm
-	alarms *alarms   // where alarm is from
-	limit  time.Time // the latest moment for the answer to begin; zero: none
-}
-
-// alarms recycles alarms.
-type alarms struct{ sync.Pool }
-
-func (p *alarms) take() *lifetime.Alarm {
-	if a, ok := p.Get().(*lifetime.Alarm); ok {
-		return a
-	}
-	return new(lifetime.Alarm)
+	alarms *lifetime.Alarms // where alarm is from
+	limit  time.Time        // the latest moment for the answer to begin; zero: none
 }
 
 // errStalled is why an attempt has failed that was ended by its watch.
@@ -34,10 +23,10 @@ var errStalled = errors.New("no progress in time")
 
 // start begins to watch an attempt under ctx: its first phase may last patience,
 // and the start of the answer may take within, if that is positive.
-func (w *watch) start(ctx context.Context, alarms *alarms, patience, within time.Duration) {
+func (w *watch) start(ctx context.Context, alarms *lifetime.Alarms, patience, within time.Duration) {
 	w.ctx = new(lifetime.Lifetime)
 	w.ctx.Begin(ctx)
-	w.alarms, w.alarm = alarms, alarms.take()
+	w.alarms, w.alarm = alarms, alarms.Take()
 	if within > 0 {
 		w.limit = time.Now().Add(within)
 	}
@@ -67,8 +56,7 @@ func (w *watch) end() {
 	if w.alarm == nil {
 		return
 	}
-	w.alarm.Stop()
-	w.alarms.Put(w.alarm)
+	w.alarms.Give(w.alarm)
 	w.alarm = nil
 	w.ctx.End(context.Canceled, nil)
 }
