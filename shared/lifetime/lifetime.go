@@ -27,14 +27,7 @@ type Lifetime struct {
 	cause error         // guarded by mu
 	done  chan struct{} // guarded by mu; nil: nobody has asked for it
 	under *Lifetime     // guarded by mu; the first one, nil: there is none
-	after *registration // guarded by mu; the last one, nil: there is none
-}
-
-// registration is a function to be called at the end of a Lifetime.
-type registration struct {
-	of     *Lifetime
-	call   func()
-	before *registration // guarded by of.mu
+	after *Watch        // guarded by mu; the last one, nil: there is none
 }
 
 // lifetime makes a Lifetime known that is embedded in another type.
@@ -153,27 +146,9 @@ func (l *Lifetime) Cause() error {
 // AfterFunc is what context.AfterFunc and the contexts of package context under this one
 // call instead of waiting for Done.
 func (l *Lifetime) AfterFunc(f func()) (stop func() bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err != nil {
-		go f()
-		return func() bool { return false }
-	}
-	l.after = &registration{of: l, call: f, before: l.after}
-	return l.after.withdraw
-}
-
-// withdraw takes a function back, and tells whether it was still to be called.
-func (r *registration) withdraw() bool {
-	r.of.mu.Lock()
-	defer r.of.mu.Unlock()
-	for at := &r.of.after; *at != nil; at = &(*at).before {
-		if *at == r {
-			*at = r.before
-			return true
-		}
-	}
-	return false
+	w := new(Watch)
+	w.begin(l, f)
+	return w.Stop
 }
 
 var _ context.Context = (*Lifetime)(nil)

@@ -124,7 +124,7 @@ func checkResult(t *testing.T, r *Result) {
 		if text, d := relayed(r); text != "" || d.Bytes != 0 {
 			t.Errorf("outcome %v relays %q", r.Outcome, text)
 		}
-		if r.body != nil || r.ctx != nil && r.ctx.Err() == nil {
+		if r.body != nil || r.alarms != nil && r.life.Err() == nil {
 			t.Errorf("outcome %v still holds its connection", r.Outcome)
 		}
 	}

@@ -74,7 +74,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 				r.Close() // does nothing
 				client.CloseIdleConnections()
 				await.That(t, "no goroutine of the attempt is left", func() bool { return goroutines() == "" })
-				if ctx.Err() == nil && r.ctx.Err() == nil {
+				if ctx.Err() == nil && r.life.Err() == nil {
 					t.Error("the attempt's context is still open")
 				}
 			})

@@ -23,7 +23,7 @@ func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
 	header := requestHeader(call.Header)
 	maps.Copy(header, b.Header)
 	if b.Credential != nil {
-		if err := b.Credential.Apply(r.ctx, header); err != nil {
+		if err := b.Credential.Apply(&r.life, header); err != nil {
 			return nil, err
 		}
 	}
@@ -39,7 +39,7 @@ func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
 		r.sent = &requestBody{body: call.Body}
 		request.Body, request.ContentLength, request.GetBody = r.sent.first(), call.Body.Size(), r.sent.open
 	}
-	return request.WithContext(r.ctx), nil
+	return request.WithContext(&r.life), nil
 }
 
 // address is where a request to a backend goes.
@@ -74,10 +74,10 @@ const (
 func (r *Result) send(transport http.RoundTripper, request *http.Request) (*http.Response, error) {
 	for tries := 0; ; tries++ {
 		response, err := transport.RoundTrip(request)
-		if err == nil || tries == maxRewrites || !lostInWriting(err) || r.ctx.Err() != nil {
+		if err == nil || tries == maxRewrites || !lostInWriting(err) || r.life.Err() != nil {
 			return response, err
 		}
-		request = request.WithContext(r.ctx) // a copy: the transport may still look at the first
+		request = request.WithContext(&r.life) // a copy: the transport may still look at the first
 		if r.sent == nil {
 			continue
 		}

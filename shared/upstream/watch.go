@@ -12,7 +12,7 @@ import (
 // serves all phases of the attempt; the phase that it interrupts knows what it was
 // waiting for.
 type watch struct {
-	ctx    *lifetime.Lifetime // the attempt's
+	life   lifetime.Lifetime // the attempt's
 	alarm  *lifetime.Alarm
 	alarms *lifetime.Alarms // where alarm is from
 	limit  time.Time        // the latest moment for the answer to begin; zero: none
@@ -24,8 +24,7 @@ var errStalled = errors.New("no progress in time")
 // start begins to watch an attempt under ctx: its first phase may last patience,
 // and the start of the answer may take within, if that is positive.
 func (w *watch) start(ctx context.Context, alarms *lifetime.Alarms, patience, within time.Duration) {
-	w.ctx = new(lifetime.Lifetime)
-	w.ctx.Begin(ctx)
+	w.life.Begin(ctx)
 	w.alarms, w.alarm = alarms, alarms.Take()
 	if within > 0 {
 		w.limit = time.Now().Add(within)
@@ -39,7 +38,7 @@ func (w *watch) expect(patience time.Duration) {
 	if !w.limit.IsZero() && w.limit.Before(due) {
 		due = w.limit
 	}
-	w.alarm.Set(due, w.ctx, context.Canceled, errStalled)
+	w.alarm.Set(due, &w.life, context.Canceled, errStalled)
 }
 
 // rest stops the clock: what follows is not the backend's time.
@@ -49,7 +48,7 @@ func (w *watch) rest() { w.alarm.Stop() }
 func (w *watch) committed() { w.limit = time.Time{} }
 
 // stalled tells whether the watch has ended the attempt.
-func (w *watch) stalled() bool { return w.ctx != nil && w.ctx.Cause() == errStalled }
+func (w *watch) stalled() bool { return w.life.Cause() == errStalled }
 
 // end stops the watch and ends whatever of the attempt still goes on.
 func (w *watch) end() {
@@ -58,5 +57,5 @@ func (w *watch) end() {
 	}
 	w.alarms.Give(w.alarm)
 	w.alarm = nil
-	w.ctx.End(context.Canceled, nil)
+	w.life.End(context.Canceled, nil)
 }

@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"shared/auth":          {"shared/config"},
 	"shared/tokens":        {"shared/openai"},
 	"shared/upstream":      {"shared/upstream/wire", "shared/openai", "shared/lifetime"},
-	"shared/upstream/wire": {"shared/http1", "shared/rawconn"},
+	"shared/upstream/wire": {"shared/http1", "shared/rawconn", "shared/lifetime"},
 	"shared/lease":         {"shared/quota", "shared/store", "shared/clock"},
 	"shared/breaker":       {"shared/breaker/rule", "shared/store", "shared/clock"},
 	"shared/usage":         {},

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"spillway/shared/lifetime"
 )
 
 const (
@@ -35,7 +37,7 @@ type exchange struct {
 	transport *Transport
 	conn      *conn
 	ctx       context.Context
-	stop      func() bool // ends the watch on ctx; false: the connection has been closed
+	watch     lifetime.Watch // on ctx: at its end the connection is closed
 
 	sending chan error // the end of a write that goes on meanwhile; nil: none does
 	sendErr error      // how writing ended
@@ -67,20 +69,12 @@ func (x *exchange) answer(req *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// afterFunc is context.AfterFunc, but that it asks a context which has such a method
-// itself directly, and so leaves two more contexts and a channel out.
-func afterFunc(ctx context.Context, f func()) (stop func() bool) {
-	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
-		return own.AfterFunc(f)
-	}
-	return context.AfterFunc(ctx, f)
-}
-
 // send writes the message to a connection, or begins to. It does not, and closes the
 // connection, if that is a kept one on which something has happened: the backend may
 // have closed it, or have sent what nobody asked for.
 func (x *exchange) send(c *conn, m *message) (idle bool) {
-	x.conn, x.stop = c, afterFunc(x.ctx, c.abort)
+	x.conn = c
+	x.watch.Begin(x.ctx, c.abort)
 	direct := m.body == nil && len(m.bytes) <= maxDirect
 	rest, idle := m.bytes, true
 	switch {
@@ -92,7 +86,7 @@ func (x *exchange) send(c *conn, m *message) (idle bool) {
 	}
 	switch {
 	case !idle:
-		x.stop()
+		x.watch.Stop()
 		c.abort()
 	case direct:
 		x.write(m, rest)
@@ -167,7 +161,7 @@ func (x *exchange) repeatable(req *http.Request) bool {
 // fail gives the connection up, and returns why: because of err, unless there was
 // another reason before.
 func (x *exchange) fail(err error) error {
-	watched := x.stop()
+	watched := x.watch.Stop()
 	x.conn.abort()
 	if x.sending != nil {
 		if x.sendErr = <-x.sending; errors.Is(x.sendErr, net.ErrClosed) {
@@ -187,13 +181,13 @@ func (x *exchange) fail(err error) error {
 // can serve another one.
 func (x *exchange) finish(whole bool) {
 	c := x.conn
-	if whole && x.sent() && !c.spent() && x.stop() {
+	if whole && x.sent() && !c.spent() && x.watch.Stop() {
 		giveReader(c.reader)
 		c.reader = nil
 		x.transport.keep(c)
 		return
 	}
-	x.stop()
+	x.watch.Stop()
 	c.abort()
 	if x.sending != nil {
 		<-x.sending
