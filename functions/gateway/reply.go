@@ -21,7 +21,8 @@ import (
 
 // reply relays the answer, and settles every reservation with what it took.
 func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold, a *answer) {
-	bill := &bill{h, a, req.record}
+	req.space.bill = bill{h, a, req.record}
+	bill := &req.space.bill
 	remembered := g.begin(ctx, w, req, bill)
 	defer w.bound(time.Time{}) // for the connection's next request
 	delivery := a.result.Relay(w, w.flush)

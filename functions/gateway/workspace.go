@@ -22,6 +22,7 @@ type workspace struct {
 	turns    [1]turn // more, where there are fallbacks, are made anew
 	trail    trail
 	answer   answer // of the last attempt
+	bill     bill
 
 	reservations [4]lease.Reservation // of hold, where they suffice
 

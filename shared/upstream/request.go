@@ -110,6 +110,7 @@ type requestBody struct {
 	mu       sync.Mutex
 	readers  []io.Closer  // guarded by mu; all that were handed out
 	array    [1]io.Closer // guarded by mu; nearly always enough for them
+	one      memoryReader // guarded by mu; the first that was handed out
 	detached bool         // guarded by mu
 }
 
@@ -129,7 +130,7 @@ func (b *requestBody) first() io.ReadCloser {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.readers = b.array[:0]
-	return b.hand()
+	return b.hand(&b.one)
 }
 
 // open is called by a transport that found its connection closed.
@@ -139,17 +140,20 @@ func (b *requestBody) open() (io.ReadCloser, error) {
 	if b.detached || len(b.readers) > maxReplays || time.Since(b.started) > staleWithin {
 		return nil, errNotStale
 	}
-	return b.hand(), nil
+	return b.hand(new(memoryReader)), nil
 }
 
-// hand hands out one more reader. It is called under mu.
-func (b *requestBody) hand() io.ReadCloser {
+// hand hands out one more reader, in the memory given. It is called under mu.
+func (b *requestBody) hand(made *memoryReader) io.ReadCloser {
 	reader := b.body.NewReader()
 	b.readers = append(b.readers, reader)
-	if inMemory, ok := b.body.(*openai.Body); ok {
-		return &memoryReader{bodyReader{reader, &b.read}, inMemory.Segments}
+	made.bodyReader = bodyReader{reader, &b.read}
+	inMemory, ok := b.body.(*openai.Body)
+	if !ok {
+		return &made.bodyReader
 	}
-	return &bodyReader{reader, &b.read}
+	made.segments = inMemory.Segments
+	return made
 }
 
 // bodyReader notes that it was read from.
