@@ -26,7 +26,7 @@ var errUnusable = errors.New("lease: unusable row")
 // fields need no lock.
 type flight struct {
 	limit   *Limit
-	tries   int          // Failures since the last success.
+	tries   int32        // Failures since the last success.
 	fresh   bool         // A row was read or written in this flight; cached, if set, is that row.
 	cached  stored       // A row as last seen; the zero value: read it.
 	settled quota.Shards // How many shards there are, by shard 0 as last stored.

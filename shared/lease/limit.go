@@ -19,16 +19,22 @@ const never = math.MaxInt64
 //
 // Exported methods take mu; unexported ones expect the caller to hold it, unless
 // they say otherwise.
+//
+// There may be hundreds of thousands, each used now and then, so that a request waits
+// for the memory of its limits. All of one is three lines of the processor's cache, of
+// which the first two are enough for what does not reserve.
 type Limit struct {
-	engine    *Engine
-	partition string // Of the row of shard 0.
-	key       string // A part of partition, so that there is one text of a limit.
-	period    quota.Period
+	mu     sync.Mutex
+	engine *Engine
+	period quota.Period
 
-	mu         sync.Mutex
-	configured setting // As told to the engine, or later by a row. Guarded by mu, as all below.
-	cut        int64   // The amount a backend admits to, 0 if not less than configured.
-	forgotten  bool    // Nobody asked for this limit since Engine.Forget.
+	forgotten bool // Nobody asked for this limit since Engine.Forget. Guarded by mu, as all below.
+	doubtful  bool // The row may have granted more than is in force: hold the lease against it.
+
+	ceilings   uint32   // Numbers the corrections of remaining; odd while one applies.
+	supply     *supply  // nil until the first acquisition.
+	backend    *backend // What a backend said; nil: nothing yet.
+	configured setting  // As told to the engine, or later by a row.
 
 	// The lease: units granted to this instance in one window. remaining is below
 	// zero while the instance owes units (settled for more than it had reserved, or
@@ -38,22 +44,33 @@ type Limit struct {
 	generation uint64
 	granted    int64
 	remaining  int64
-	doubtful   bool // The row may have granted more than is in force: hold the lease against it.
 
-	// The correction: at most ceiling more units until ceilingEnds. ceilings
-	// numbers the corrections; odd while one applies.
-	ceiling     int64
-	ceilingEnds clock.Deadline
-	ceilings    uint32
-
-	largest  int64 // The largest request seen lately.
-	typical  int64 // A running mean of the requests' sizes.
-	offered  int64 // Units asked for, ever. Only differences count.
-	lastUsed int64 // Monotonic time of the last Reserve.
 	low      int64 // Fewer remaining: time to prefetch. At never, to ask the rows again as well.
 	early    int64 // Wall time from which to take units of the next window.
+	offered  int64 // Units asked for, ever. Only differences count.
+	largest  int64 // The largest request seen lately.
+	typical  int64 // A running mean of the requests' sizes.
+	lastUsed int64 // Monotonic time of the last Reserve.
 
-	supply *supply // nil until the first acquisition.
+	partition string // Of the row of shard 0. Not guarded: it stays.
+	key       string // A part of partition, so that there is one text of a limit. It stays.
+}
+
+// backend is what a backend said about a limit of its own.
+type backend struct {
+	cut int64 // The amount that it admits to, 0 if not less than configured.
+
+	// The correction: at most ceiling more units until ends.
+	ceiling int64
+	ends    clock.Deadline
+}
+
+// said is what a backend said, to be changed.
+func (l *Limit) said() *backend {
+	if l.backend == nil {
+		l.backend = &backend{}
+	}
+	return l.backend
 }
 
 func newLimit(e *Engine, id limitKey) *Limit {
@@ -176,16 +193,17 @@ func (l *Limit) CorrectRemaining(remaining int64, until time.Time) {
 	if ends.PassedAt(now) {
 		return
 	}
+	said := l.said()
 	if l.capped(now) {
-		if remaining >= l.ceiling {
+		if remaining >= said.ceiling {
 			return
 		}
 		// The lower figure rules, for as long as either holds.
-		ends = ends.Later(l.ceilingEnds)
+		ends = ends.Later(said.ends)
 		l.ceilings++
 	}
 	l.ceilings++
-	l.ceiling, l.ceilingEnds = remaining, ends
+	said.ceiling, said.ends = remaining, ends
 }
 
 // CorrectAmount notes that a backend admits to amount units per window. Less than
@@ -214,7 +232,7 @@ func (l *Limit) capped(now clock.Instant) bool {
 	if l.ceilings&1 == 0 {
 		return false
 	}
-	if l.ceilingEnds.PassedAt(now) {
+	if l.backend.ends.PassedAt(now) {
 		l.ceilings++
 		return false
 	}
@@ -226,14 +244,14 @@ func (l *Limit) fits(n int64, now clock.Instant) bool {
 	if n == 0 {
 		return true
 	}
-	return n <= l.remaining && !l.doubtful && l.used()+n <= l.amount() && (!l.capped(now) || n <= l.ceiling)
+	return n <= l.remaining && !l.doubtful && l.used()+n <= l.amount() && (!l.capped(now) || n <= l.backend.ceiling)
 }
 
 // take sets n units aside.
 func (l *Limit) take(n int64) Reservation {
 	l.remaining -= n
 	if l.ceilings&1 == 1 {
-		l.ceiling -= n
+		l.backend.ceiling -= n
 	}
 	return Reservation{limit: l, units: n, generation: l.generation, correction: l.ceilings}
 }
@@ -248,7 +266,7 @@ func (l *Limit) settle(generation uint64, correction uint32, refund int64) {
 	}
 	l.remaining += refund
 	if correction == l.ceilings && correction&1 == 1 {
-		l.ceiling += refund
+		l.backend.ceiling += refund
 	}
 	if l.supply != nil && len(l.supply.waiters) > 0 {
 		l.serve(l.engine.clock.Read())
@@ -265,7 +283,7 @@ func (l *Limit) headroom(now clock.Instant) int64 {
 		room = min(room, l.remaining+l.supply.reach())
 	}
 	if l.capped(now) {
-		room = min(room, l.ceiling)
+		room = min(room, l.backend.ceiling)
 	}
 	return max(room, 0)
 }

@@ -38,7 +38,7 @@ func (l *Limit) looked(now clock.Instant) {
 // seen. They have not if nobody else held anything of them.
 func (l *Limit) outdated(now clock.Instant) bool {
 	s := l.supply
-	return s.asking || s.current.PassedAt(now) && (s.home.Shards > 1 || s.home.Granted > l.granted)
+	return s.asking || s.current.PassedAt(now) && (s.shards > 1 || s.granted > l.granted)
 }
 
 // look has the flight of a request ask the rows again, if it is time to, although they

@@ -22,7 +22,7 @@ func (l *Limit) configure(told setting) {
 	defer l.mu.Unlock()
 	l.forgotten = false
 	if told.since == 0 || told.since >= l.configured.since {
-		l.change(told, l.cut)
+		l.change(told, l.cut())
 	}
 }
 
@@ -31,7 +31,7 @@ func (l *Limit) adopt(row quota.Row) bool {
 	if l.configured.since == 0 || row.LimitSince <= l.configured.since {
 		return false
 	}
-	l.change(setting{amount: row.NextLimit, since: row.LimitSince}, l.cut)
+	l.change(setting{amount: row.NextLimit, since: row.LimitSince}, l.cut())
 	return true
 }
 
@@ -43,7 +43,10 @@ func (l *Limit) change(configured setting, cut int64) {
 	if cut >= configured.amount {
 		cut = 0
 	}
-	l.configured, l.cut = configured, cut
+	l.configured = configured
+	if cut != l.cut() {
+		l.said().cut = cut
+	}
 	s, now := l.supply, l.amount()
 	if now < before || configured.since != since {
 		l.doubtful = true
@@ -55,7 +58,8 @@ func (l *Limit) change(configured setting, cut int64) {
 		s.exhausted, s.visited = false, false // There may be room in the rows again.
 	}
 	if s != nil && s.seen {
-		s.saw(l.inForce().apply(s.home, l.period), s.shard, false)
+		row := quota.Row{Granted: s.granted, Limit: s.limit, LimitSince: s.since, Shards: int64(s.shards)}
+		s.saw(l.inForce().apply(row, l.period), int64(s.shard), false)
 	}
 }
 
@@ -66,8 +70,16 @@ func (l *Limit) inForce() setting {
 
 // amount is the units per window in force.
 func (l *Limit) amount() int64 {
-	if l.cut > 0 {
-		return l.cut
+	if cut := l.cut(); cut > 0 {
+		return cut
 	}
 	return l.configured.amount
+}
+
+// cut is the amount that a backend admits to, 0 if not less than configured.
+func (l *Limit) cut() int64 {
+	if l.backend == nil {
+		return 0
+	}
+	return l.backend.cut
 }

@@ -12,35 +12,50 @@ import (
 
 // supply is how a limit gets units: who waits for them, what the row looked like,
 // and the one flight that talks to the store. A limit has one from its first
-// acquisition on. Guarded by the limit's mu, except own and calling.
+// acquisition on. Guarded by the limit's mu, except own and calling. What each request
+// looks at, waiters and sight, is one line of the processor's cache: see Limit.
 type supply struct {
-	waiters    []*waiter     // First come, first served.
-	landed     chan struct{} // Closed when the slot is free again; nil: nobody waits for that.
-	flying     bool          // The flight slot is taken.
-	conflicted bool          // The last write met a conflict.
-	conflicts  uint64        // Writes that did, ever. Only differences count.
+	waiters []*waiter // First come, first served.
+	sight
 
-	seen      bool      // The home row was seen in this window: home, shard and far hold.
-	visited   bool      // Another row was, in this window. Till then far is what a row starts with.
-	exhausted bool      // The rows could not serve a request: they had no more than left.
-	asking    bool      // They are being asked again all the same.
-	home      quota.Row // The home row as last seen, by the amount in force now.
-	shard     int64     // Its shard.
-	far       int64     // Units that another row had left, the most of those visited last.
-	sharers   int64     // Instances that share the limit, when last seen; 0: never.
-	peers     int64     // Those of them that share the home row.
-
+	sharers int64          // Instances that share the limit, when last seen; 0: never.
+	peers   int64          // Those of them that share the home row.
 	current clock.Deadline // Until then the rows count as they were seen: see looked.
 
+	flying     bool          // The flight slot is taken.
+	conflicted bool          // The last write met a conflict.
+	probe      bool          // Call the store even if nobody waits.
+	prefetch   bool          // Take a chunk before the lease is spent.
+	ahead      bool          // Take units of the next window.
+	conflicts  uint64        // Writes that met a conflict, ever. Only differences count.
+	landed     chan struct{} // Closed when the slot is free again; nil: nobody waits for that.
+
 	next     ahead          // Units taken ahead.
-	probe    bool           // Call the store even if nobody waits.
-	prefetch bool           // Take a chunk before the lease is spent.
-	ahead    bool           // Take units of the next window.
 	unusable clock.Deadline // Until then the row is not asked for.
 	demand   demand
 
 	calling atomic.Int64 // Monotonic time at which the store call in progress began; 0: none.
 	own     flight       // Belongs to whoever has the flight slot.
+}
+
+// sight is what the rows looked like, and of the home row only what is asked for: many
+// limits wait for their next request, and have all of it in their store.
+type sight struct {
+	seen      bool // The home row was seen in this window: all of the below holds.
+	visited   bool // Another row was, in this window. Till then far is what a row starts with.
+	exhausted bool // The rows could not serve a request: they had no more than left.
+	asking    bool // They are being asked again all the same.
+
+	shards, shard int16 // How many home rows there are, and which is this one's.
+
+	granted, limit, since int64 // Of the home row as last seen, by the amount in force now.
+
+	far int64 // Units that another row had left, the most of those visited last.
+}
+
+// room is the home shard's share of the limit less what it has granted.
+func (s *sight) room() int64 {
+	return quota.Share(s.limit, int64(s.shards), int64(s.shard)) - s.granted
 }
 
 // ahead is units of a window that has not begun.
@@ -69,30 +84,32 @@ func (w *waiter) resolve(r Reservation, v Verdict) {
 }
 
 // near is how many units the home row had left.
-func (s *supply) near() int64 {
-	return s.home.Left(s.shard)
+func (s *sight) near() int64 {
+	return max(s.room(), 0)
 }
 
 // left is the most that any row is known to have left.
-func (s *supply) left() int64 {
+func (s *sight) left() int64 {
 	return max(s.near(), s.far)
 }
 
 // reach is left, less what the home row has granted beyond its share: that much of
 // the lease may not be spent.
-func (s *supply) reach() int64 {
-	return s.left() - s.home.Over(s.shard)
+func (s *sight) reach() int64 {
+	room := s.room()
+	return max(room, s.far, 0) + min(room, 0)
 }
 
 // saw notes what a row, as it stands in the present window, has left. guest: it is
 // not of the home shard.
-func (s *supply) saw(row quota.Row, shard int64, guest bool) {
+func (s *sight) saw(row quota.Row, shard int64, guest bool) {
 	s.seen = true
 	if guest {
 		s.far = max(s.far, row.Left(shard))
 		return
 	}
-	s.home, s.shard = row.Unsigned(), shard
+	s.granted, s.limit, s.since = row.Granted, row.Limit, row.LimitSince
+	s.shards, s.shard = int16(row.Shards), int16(shard)
 	if !s.visited && row.Shards > 1 {
 		s.far = quota.Share(row.Limit, row.Shards, 0)
 	}
@@ -108,8 +125,7 @@ func (s *supply) enter(l *Limit) {
 	if s.next.window <= l.window {
 		s.next = ahead{}
 	}
-	s.seen, s.home, s.far, s.visited = false, quota.Row{}, 0, false
-	s.exhausted, s.asking, s.current = false, false, clock.Deadline{}
+	s.sight, s.current = sight{}, clock.Deadline{}
 	s.prefetch, s.ahead = false, false
 }
 
@@ -322,8 +338,8 @@ func (l *Limit) refusal(n int64, now clock.Instant) (Verdict, bool) {
 		return Verdict{Outcome: TooLarge}, true
 	case l.used()+n > l.amount(), l.short(n) && !l.outdated(now):
 		return Verdict{Outcome: Full, RetryAt: end}, true
-	case l.capped(now) && n > l.ceiling:
-		return Verdict{Outcome: Full, RetryAt: l.ceilingEnds.Time()}, true
+	case l.capped(now) && n > l.backend.ceiling:
+		return Verdict{Outcome: Full, RetryAt: l.backend.ends.Time()}, true
 	default:
 		return Verdict{}, false
 	}

@@ -90,17 +90,26 @@ func (l *Ledger) touch(p *page) {
 	}
 }
 
-// counter returns the counter of dimensions that are new as they are written. The
-// caller holds mu.
-func (l *Ledger) counter(d usage.Dimensions) *counter {
-	d = l.bound(l.boundTags(cleanDimensions(d)))
-	c := l.find(d)
-	if c == nil {
-		c = &counter{counterKey: counterKey{d.Consumer, l.kind(d)}, page: l.pageFor(d)}
-		c.page.counters = append(c.page.counters, c)
-		l.counters[c.counterKey] = c
-		l.noteTags(d.Consumer, d.Tags)
+// counter returns the counter of dimensions that are new as they are written. Beyond
+// MaxCounters each request comes here. The caller holds mu.
+func (l *Ledger) counter(written usage.Dimensions) *counter {
+	d := l.boundTags(cleanDimensions(written))
+	if d != written {
+		if c := l.find(d); c != nil {
+			return c
+		}
 	}
+	if len(l.counters) >= l.o.MaxCounters {
+		d = l.bound(d)
+		if c := l.find(d); c != nil {
+			return c
+		}
+	}
+	kind := l.kind(d)
+	c := &counter{counterKey: counterKey{strings.Clone(d.Consumer), kind}, page: l.pageFor(d)}
+	c.page.counters = append(c.page.counters, c)
+	l.counters[c.counterKey] = c
+	l.noteTags(c.consumer, kind.Tags)
 	return c
 }
 
@@ -110,18 +119,20 @@ func (l *Ledger) kind(d usage.Dimensions) *usage.Dimensions {
 	d.Consumer = ""
 	if l.kinds[d] == nil {
 		d = l.unify(d)
+		d.Tags = strings.Clone(d.Tags)
 		l.kinds[d] = &d
 	}
 	return l.kinds[d]
 }
 
 // unify puts the same texts in place of names that other kinds have as well: tags are
-// many, models few. The caller holds mu.
+// many, models few. None is a piece of some large text. The caller holds mu.
 func (l *Ledger) unify(d usage.Dimensions) usage.Dimensions {
 	for _, name := range []*string{&d.Model, &d.Deployment, &d.Backend, &d.Region, &d.Status} {
 		if known, ok := l.names[*name]; ok {
 			*name = known
 		} else {
+			*name = strings.Clone(*name)
 			l.names[*name] = *name
 		}
 	}
@@ -130,7 +141,10 @@ func (l *Ledger) unify(d usage.Dimensions) usage.Dimensions {
 
 // boundTags keeps the number of a consumer's tags bounded. The caller holds mu.
 func (l *Ledger) boundTags(d usage.Dimensions) usage.Dimensions {
-	if known := l.tags[d.Consumer]; d.Tags != "" && len(known) >= maxTags && !known[d.Tags] {
+	if d.Tags == "" {
+		return d
+	}
+	if known := l.tags[d.Consumer]; len(known) >= maxTags && !known[d.Tags] {
 		d.Tags = other
 	}
 	return d
@@ -151,11 +165,9 @@ func (l *Ledger) noteTags(consumer, tags string) {
 	}
 }
 
-// bound keeps the number of counters bounded. The caller holds mu.
+// bound is what dimensions without a counter are counted under where there are too many.
+// The caller holds mu.
 func (l *Ledger) bound(d usage.Dimensions) usage.Dimensions {
-	if len(l.counters) < l.o.MaxCounters || l.find(d) != nil {
-		return d
-	}
 	if !l.bounded {
 		l.bounded = true
 		l.o.Events(Event{Kind: EventBounded})
@@ -227,6 +239,9 @@ func cleanDimensions(d usage.Dimensions) usage.Dimensions {
 
 // clean is a name of at most so many bytes, without control characters.
 func clean(name string, most int) string {
+	if plain(name) && len(name) <= most {
+		return name
+	}
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == utf8.RuneError {
 			return '?'
@@ -237,5 +252,15 @@ func clean(name string, most int) string {
 		_, size := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-size]
 	}
-	return strings.Clone(name) // not a piece of some large text
+	return name
+}
+
+// plain tells whether a name is of printable ASCII alone, as nearly all are.
+func plain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
