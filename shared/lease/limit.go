@@ -31,26 +31,27 @@ type Limit struct {
 	forgotten bool // Nobody asked for this limit since Engine.Forget. Guarded by mu, as all below.
 	doubtful  bool // The row may have granted more than is in force: hold the lease against it.
 
-	ceilings   uint32   // Numbers the corrections of remaining; odd while one applies.
-	supply     *supply  // nil until the first acquisition.
-	backend    *backend // What a backend said; nil: nothing yet.
-	configured setting  // As told to the engine, or later by a row.
+	ceilings uint32  // Numbers the corrections of remaining; odd while one applies.
+	supply   *supply // nil until the first acquisition.
+	lastUsed int64   // Monotonic time of the last Reserve.
 
 	// The lease: units granted to this instance in one window. remaining is below
 	// zero while the instance owes units (settled for more than it had reserved, or
 	// unmetered). A new window or a dead lease is a new generation.
-	window     quota.Window
 	ends       clock.Deadline
-	generation uint64
-	granted    int64
 	remaining  int64
+	granted    int64
+	window     quota.Window
+	generation uint64
 
-	low      int64 // Fewer remaining: time to prefetch. At never, to ask the rows again as well.
-	early    int64 // Wall time from which to take units of the next window.
-	offered  int64 // Units asked for, ever. Only differences count.
-	largest  int64 // The largest request seen lately.
-	typical  int64 // A running mean of the requests' sizes.
-	lastUsed int64 // Monotonic time of the last Reserve.
+	configured setting  // As told to the engine, or later by a row.
+	backend    *backend // What a backend said; nil: nothing yet.
+
+	low     int64 // Fewer remaining: time to prefetch. At never, to ask the rows again as well.
+	early   int64 // Wall time from which to take units of the next window.
+	offered int64 // Units asked for, ever. Only differences count.
+	largest int64 // The largest request seen lately.
+	typical int64 // A running mean of the requests' sizes.
 
 	partition string // Of the row of shard 0. Not guarded: it stays.
 	key       string // A part of partition, so that there is one text of a limit. It stays.

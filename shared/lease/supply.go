@@ -18,6 +18,7 @@ type supply struct {
 	waiters []*waiter // First come, first served.
 	sight
 
+	next    ahead          // Units taken ahead.
 	sharers int64          // Instances that share the limit, when last seen; 0: never.
 	peers   int64          // Those of them that share the home row.
 	current clock.Deadline // Until then the rows count as they were seen: see looked.
@@ -30,7 +31,6 @@ type supply struct {
 	conflicts  uint64        // Writes that met a conflict, ever. Only differences count.
 	landed     chan struct{} // Closed when the slot is free again; nil: nobody waits for that.
 
-	next     ahead          // Units taken ahead.
 	unusable clock.Deadline // Until then the row is not asked for.
 	demand   demand
 

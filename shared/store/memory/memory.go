@@ -29,7 +29,7 @@ type Store struct {
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{partitions: make(partitions)}
+	return &Store{partitions: newPartitions()}
 }
 
 // Get implements store.Store.
@@ -38,7 +38,7 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Row, error) {
 		return store.Row{}, err
 	}
 	s.mu.Lock()
-	e, ok := s.partitions.get(key.Partition).get(key.Row)
+	e, ok := s.partitions.find(key.Partition).get(key.Row)
 	s.mu.Unlock()
 	if !ok {
 		return store.Row{}, fmt.Errorf("memory: get: %w", store.ErrNotFound)
@@ -54,7 +54,7 @@ func (s *Store) Insert(ctx context.Context, key store.Key, columns store.Columns
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions.get(key.Partition)
+	p := s.partitions.find(key.Partition)
 	if _, exists := p.get(key.Row); exists {
 		return "", fmt.Errorf("memory: insert: %w", store.ErrConflict)
 	}
@@ -69,7 +69,7 @@ func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Column
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions.get(key.Partition)
+	p := s.partitions.find(key.Partition)
 	if err := p.match(key.Row, etag); err != nil {
 		return "", fmt.Errorf("memory: replace: %w", err)
 	}
@@ -79,7 +79,7 @@ func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Column
 // GetRecord implements store.Local.
 func (s *Store) GetRecord(key store.Key) (store.Record, error) {
 	s.mu.Lock()
-	e, ok := s.partitions.get(key.Partition).get(key.Row)
+	e, ok := s.partitions.find(key.Partition).get(key.Row)
 	s.mu.Unlock()
 	if !ok {
 		return nil, fmt.Errorf("memory: get: %w", store.ErrNotFound)
@@ -94,7 +94,7 @@ func (s *Store) SwapRecord(key store.Key, before, after store.Record) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions.get(key.Partition)
+	p := s.partitions.find(key.Partition)
 	if e, _ := p.get(key.Row); e.record != before {
 		return fmt.Errorf("memory: swap: %w", store.ErrConflict)
 	}
@@ -109,12 +109,12 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions.get(key.Partition)
+	p := s.partitions.find(key.Partition)
 	if err := p.match(key.Row, etag); err != nil {
 		return fmt.Errorf("memory: delete: %w", err)
 	}
-	if p, rows := p.without(key.Row); rows {
-		s.partitions.set(key.Partition, p)
+	if left, rows := p.without(key.Row); rows {
+		*p = left
 	} else {
 		s.partitions.remove(key.Partition)
 	}
@@ -152,7 +152,7 @@ func (s *Store) snapshot(filter store.Filter) []selected {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rows []selected
-	gather := func(name string, p partition) {
+	gather := func(name string, p *partition) {
 		for row, e := range p.all {
 			if key := (store.Key{Partition: name, Row: row}); filter.Selects(key) {
 				rows = append(rows, selected{key, e})
@@ -160,7 +160,7 @@ func (s *Store) snapshot(filter store.Filter) []selected {
 		}
 	}
 	if filter.Prefix == "" {
-		gather(filter.Partition, s.partitions.get(filter.Partition))
+		gather(filter.Partition, s.partitions.find(filter.Partition))
 	} else {
 		s.partitions.each(filter.Prefix, gather)
 	}
@@ -170,11 +170,16 @@ func (s *Store) snapshot(filter store.Filter) []selected {
 	return rows
 }
 
-// put writes the row under a new ETag. p is its partition as it is. The caller holds mu.
-func (s *Store) put(key store.Key, p partition, r store.Record) entry {
+// put writes the row under a new ETag. p is its partition; nil: there is none. The caller
+// holds mu.
+func (s *Store) put(key store.Key, p *partition, r store.Record) entry {
 	s.writes++
 	e := entry{version: s.writes, record: r}
-	s.partitions.set(key.Partition, p.with(key.Row, e))
+	if p == nil {
+		s.partitions.add(key.Partition, partition{}.with(key.Row, e))
+	} else {
+		*p = p.with(key.Row, e)
+	}
 	return e
 }
 

@@ -9,7 +9,8 @@ import (
 
 // partition is the rows of one partition, at least one. Most partitions have no more
 // (those of limits), of which there are many: so one row is kept without a map. A
-// partition is a value; a change returns the changed one.
+// partition is a value; a change returns the changed one. One that there is not (nil) has
+// no rows.
 type partition struct {
 	name   string // The name of the row that is kept here.
 	row    entry
@@ -30,7 +31,10 @@ func (e entry) has(etag string) bool {
 	return etag == string(strconv.AppendUint(buffer[:0], e.version, 10))
 }
 
-func (p partition) get(name string) (entry, bool) {
+func (p *partition) get(name string) (entry, bool) {
+	if p == nil {
+		return entry{}, false
+	}
 	if p.name == name && p.row.version != 0 {
 		return p.row, true
 	}
@@ -39,7 +43,7 @@ func (p partition) get(name string) (entry, bool) {
 }
 
 // match tells whether a row still has an ETag.
-func (p partition) match(name, etag string) error {
+func (p *partition) match(name, etag string) error {
 	if !store.ValidETag(etag) {
 		return fmt.Errorf("%w: no etag", store.ErrInvalid)
 	}
@@ -76,7 +80,10 @@ func (p partition) without(name string) (partition, bool) {
 }
 
 // all yields the rows and their names, in no order.
-func (p partition) all(yield func(string, entry) bool) {
+func (p *partition) all(yield func(string, entry) bool) {
+	if p == nil {
+		return
+	}
 	if p.row.version != 0 && !yield(p.name, p.row) {
 		return
 	}

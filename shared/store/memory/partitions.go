@@ -1,52 +1,145 @@
 package memory
 
-import "strings"
+import (
+	"hash/maphash"
+	"strings"
+)
 
 // partitions are all partitions of a store by their names, and these by how they begin:
 // where many consumers have limits there are hundreds of thousands, which a query of
 // others need not look through.
-type partitions map[beginning]map[string]partition
+type partitions struct {
+	seed  maphash.Seed // Of the hashes of names.
+	alike map[beginning]*alike
+}
 
-// beginning is the first bytes of a name, as many as there are.
-type beginning [4]byte
+// beginning is the first bytes of a name, as many as there are. So many tell the limits
+// of consumers from those of deployments.
+type beginning [8]byte
 
 func beginningOf(name string) (b beginning) {
 	copy(b[:], name)
 	return b
 }
 
-// get returns a partition; one that there is not has no rows.
-func (s partitions) get(name string) partition {
-	return s[beginningOf(name)][name]
+func newPartitions() partitions {
+	return partitions{seed: maphash.MakeSeed(), alike: make(map[beginning]*alike)}
 }
 
-func (s partitions) set(name string, p partition) {
-	b := beginningOf(name)
-	if s[b] == nil {
-		s[b] = make(map[string]partition)
+// find returns a partition, which stays where it is until it is removed; nil: there is
+// none.
+func (s partitions) find(name string) *partition {
+	if a := s.alike[beginningOf(name)]; a != nil {
+		if place, ok := a.find(maphash.String(s.seed, name), name); ok {
+			return &a.at(place).partition
+		}
 	}
-	s[b][name] = p
+	return nil
+}
+
+// add adds a partition that there is not.
+func (s partitions) add(name string, p partition) {
+	b := beginningOf(name)
+	if s.alike[b] == nil {
+		s.alike[b] = newAlike()
+	}
+	s.alike[b].add(maphash.String(s.seed, name), named{name, p})
 }
 
 func (s partitions) remove(name string) {
 	b := beginningOf(name)
-	delete(s[b], name)
-	if len(s[b]) == 0 {
-		delete(s, b)
+	a := s.alike[b]
+	if a == nil {
+		return
+	}
+	if a.remove(maphash.String(s.seed, name), name); a.number() == 0 {
+		delete(s.alike, b)
 	}
 }
 
 // each calls visit for all partitions whose names start with a prefix, in no order.
-func (s partitions) each(prefix string, visit func(name string, p partition)) {
+func (s partitions) each(prefix string, visit func(name string, p *partition)) {
 	begins := prefix[:min(len(prefix), len(beginning{}))]
-	for b, alike := range s {
+	for b, a := range s.alike {
 		if !strings.HasPrefix(string(b[:]), begins) {
 			continue
 		}
-		for name, p := range alike {
-			if strings.HasPrefix(name, prefix) {
-				visit(name, p)
+		for place := range a.used {
+			if n := a.at(place); n.has() && strings.HasPrefix(n.name, prefix) {
+				visit(n.name, &n.partition)
 			}
 		}
 	}
+}
+
+// alike is partitions whose names begin alike. Each has a place, which is found by the
+// hash of its name in a map that the garbage collector need not look into.
+type alike struct {
+	blocks []*[block]named
+	used   uint32            // Places that were given away, ever.
+	free   []uint32          // Those of them that are free again.
+	places map[uint64]uint32 // By the hash of the name.
+	others map[string]uint32 // Those of names whose hash is that of another one.
+}
+
+// block is how many partitions lie side by side. They are never moved.
+const block = 1024
+
+func newAlike() *alike {
+	return &alike{places: make(map[uint64]uint32), others: make(map[string]uint32)}
+}
+
+type named struct {
+	name string
+	partition
+}
+
+// has tells whether the place is taken.
+func (n *named) has() bool { return n.row.version != 0 || n.others != nil }
+
+func (a *alike) at(place uint32) *named { return &a.blocks[place/block][place%block] }
+
+// number is how many partitions there are.
+func (a *alike) number() int { return int(a.used) - len(a.free) }
+
+func (a *alike) find(hash uint64, name string) (place uint32, ok bool) {
+	if place, ok = a.places[hash]; ok && a.at(place).name == name {
+		return place, true
+	}
+	place, ok = a.others[name]
+	return place, ok
+}
+
+// add adds a partition that there is not.
+func (a *alike) add(hash uint64, n named) {
+	place := a.used
+	if last := len(a.free) - 1; last >= 0 {
+		place, a.free = a.free[last], a.free[:last]
+	} else {
+		a.used++
+	}
+	if int(place/block) == len(a.blocks) {
+		a.blocks = append(a.blocks, new([block]named))
+	}
+	*a.at(place) = n
+	if _, taken := a.places[hash]; taken {
+		a.others[n.name] = place
+	} else {
+		a.places[hash] = place
+	}
+}
+
+// remove removes a partition if there is one.
+func (a *alike) remove(hash uint64, name string) {
+	place, ok := a.find(hash, name)
+	if !ok {
+		return
+	}
+	if first, ok := a.places[hash]; ok && first == place {
+		delete(a.places, hash)
+	} else {
+		delete(a.others, name)
+	}
+	*a.at(place) = named{}
+	a.free = append(a.free, place)
 }

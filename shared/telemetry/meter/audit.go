@@ -63,7 +63,9 @@ func (a *audit) wrote(key store.Key, columns store.Columns, replaced, etag strin
 	}
 }
 
-// swapped judges a write that replaced a row, or none (nil), in this process.
+// swapped judges a write that replaced a row, or none (nil), in this process. That it has
+// granted nothing beyond the limit is told of a row's first write alone, which was one of
+// this process too: what is added to a counter later on is not 0.
 func (a *audit) swapped(key store.Key, before, after store.Record) {
 	limit, period, shard, ok := quota.ParsePartition(key.Partition)
 	if !ok || key.Row != quota.RowKey {
@@ -79,7 +81,9 @@ func (a *audit) swapped(key store.Key, before, after store.Record) {
 			return
 		}
 	}
-	a.report(limit, overgranted(replaced, row, period, shard))
+	if units := overgranted(replaced, row, period, shard); units > 0 || before == nil {
+		a.report(limit, units)
+	}
 }
 
 // keep replaces what is known of a row and returns what was.
