@@ -26,7 +26,7 @@ const (
 	// perScanned is how much garbage may pile up for each byte that a collection looks
 	// through for pointers, as long as all of it stays below a part of the memory, one
 	// in heapsPart. Looking through is what a collection costs, whatever it finds.
-	perScanned = 3
+	perScanned = 4
 	heapsPart  = 4
 )
 

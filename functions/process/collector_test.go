@@ -10,7 +10,7 @@ import (
 )
 
 // Little that is alive lets 32 MiB of garbage pile up; much lets pile up as much as is
-// alive, as Go does by itself, or three times what of it is looked through for pointers,
+// alive, as Go does by itself, or four times what of it is looked through for pointers,
 // within a quarter of the memory.
 func TestCollectorsPercent(t *testing.T) {
 	const mib, gib = 1 << 20, 1 << 30
@@ -24,8 +24,8 @@ func TestCollectorsPercent(t *testing.T) {
 		{16 * mib, mib, gib, 200},
 		{32 * mib, mib, gib, 100},
 		{gib, 0, 64 * gib, 100},
-		{200 * mib, 100 * mib, 4 * gib, 150},
-		{200 * mib, 200 * mib, 4 * gib, 300},
+		{200 * mib, 100 * mib, 4 * gib, 200},
+		{200 * mib, 200 * mib, 4 * gib, 400},
 		{200 * mib, 200 * mib, 2 * gib, 156},
 		{200 * mib, 200 * mib, gib, 100},
 		{200 * mib, 200 * mib, 512 * mib, 100},

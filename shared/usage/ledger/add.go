@@ -12,9 +12,9 @@ import (
 // counter is what was used in one hour under the same dimensions.
 type counter struct {
 	counterKey
+	page *page
 	now  usage.Counts // Guarded by Ledger.mu.
 	kept usage.Counts // What the row holds, as far as is known. For the flush that runs.
-	page *page
 }
 
 // counterKey tells a counter from all others. Many consumers make few kinds of
