@@ -67,8 +67,15 @@ func TestLimitIsShared(t *testing.T) {
 
 // TestLimitIsSmall: a hundred thousand consumers must fit in memory.
 func TestLimitIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(Limit{}); size > 300 {
-		t.Errorf("a Limit takes %d bytes, want at most 300", size)
+	const line = 64 // of a processor's cache
+	if size := unsafe.Sizeof(Limit{}); size > 3*line {
+		t.Errorf("a Limit takes %d bytes, want at most %d", size, 3*line)
+	}
+	if size := unsafe.Sizeof(supply{}); size > 5*line {
+		t.Errorf("a supply takes %d bytes, want at most %d", size, 5*line)
+	}
+	if size := unsafe.Offsetof(supply{}.next); size > line {
+		t.Errorf("what each request looks at takes %d bytes of a supply, want at most %d", size, line)
 	}
 	e, err := New(Options{Store: memory.New(), Instance: "a"})
 	if err != nil {

@@ -38,26 +38,6 @@ type supply struct {
 	own     flight       // Belongs to whoever has the flight slot.
 }
 
-// sight is what the rows looked like, and of the home row only what is asked for: many
-// limits wait for their next request, and have all of it in their store.
-type sight struct {
-	seen      bool // The home row was seen in this window: all of the below holds.
-	visited   bool // Another row was, in this window. Till then far is what a row starts with.
-	exhausted bool // The rows could not serve a request: they had no more than left.
-	asking    bool // They are being asked again all the same.
-
-	shards, shard int16 // How many home rows there are, and which is this one's.
-
-	granted, limit, since int64 // Of the home row as last seen, by the amount in force now.
-
-	far int64 // Units that another row had left, the most of those visited last.
-}
-
-// room is the home shard's share of the limit less what it has granted.
-func (s *sight) room() int64 {
-	return quota.Share(s.limit, int64(s.shards), int64(s.shard)) - s.granted
-}
-
 // ahead is units of a window that has not begun.
 type ahead struct {
 	window   quota.Window
@@ -80,38 +60,6 @@ func (w *waiter) resolve(r Reservation, v Verdict) {
 	w.resolved, w.reservation, w.verdict = true, r, v
 	if w.done != nil {
 		close(w.done)
-	}
-}
-
-// near is how many units the home row had left.
-func (s *sight) near() int64 {
-	return max(s.room(), 0)
-}
-
-// left is the most that any row is known to have left.
-func (s *sight) left() int64 {
-	return max(s.near(), s.far)
-}
-
-// reach is left, less what the home row has granted beyond its share: that much of
-// the lease may not be spent.
-func (s *sight) reach() int64 {
-	room := s.room()
-	return max(room, s.far, 0) + min(room, 0)
-}
-
-// saw notes what a row, as it stands in the present window, has left. guest: it is
-// not of the home shard.
-func (s *sight) saw(row quota.Row, shard int64, guest bool) {
-	s.seen = true
-	if guest {
-		s.far = max(s.far, row.Left(shard))
-		return
-	}
-	s.granted, s.limit, s.since = row.Granted, row.Limit, row.LimitSince
-	s.shards, s.shard = int16(row.Shards), int16(shard)
-	if !s.visited && row.Shards > 1 {
-		s.far = quota.Share(row.Limit, row.Shards, 0)
 	}
 }
 
