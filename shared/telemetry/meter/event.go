@@ -2,6 +2,8 @@ package meter
 
 import (
 	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
 )
 
 // leaseKey is what a limit did.
@@ -30,14 +32,14 @@ func (m *Meter) Lease(kind, limit string, units int64) {
 }
 
 func (m *Meter) newLeaseSeries(k leaseKey) *leaseSeries {
-	return m.leaseSeriesAt(limitAttributes(k.limit).with("spillway.lease.kind", k.kind))
+	return m.leaseSeriesAt(limitAttributes(k.limit).with("spillway.lease.kind", k.kind).set())
 }
 
-func (m *Meter) leaseSeriesAt(all attributes) *leaseSeries {
+func (m *Meter) leaseSeriesAt(all attribute.Set) *leaseSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := &m.instruments
-	return &leaseSeries{i.leases.at(all...), i.leaseUnits.at(all...)}
+	return &leaseSeries{i.leases.at(all), i.leaseUnits.at(all)}
 }
 
 // overgranted counts units of a limit that a write has granted beyond its amount. A
@@ -47,7 +49,7 @@ func (m *Meter) overgranted(limit string, units int64) {
 }
 
 func (m *Meter) newOvergrants(k nameKey) *adder {
-	return m.adder(&m.instruments.overgrant, limitAttributes(string(k)))
+	return m.adder(&m.instruments.overgrant, limitAttributes(string(k)).set())
 }
 
 // limitAttributes are those of a limit by its key: whose it is, and of what.
@@ -98,7 +100,7 @@ func (m *Meter) newBreakers(k breakerKey) *adder {
 	a.text("spillway.deployment", deployment)
 	a.text("spillway.change", k.kind)
 	a.text("spillway.reason", k.reason)
-	return m.adder(&m.instruments.breakers, a)
+	return m.adder(&m.instruments.breakers, a.set())
 }
 
 // nameKey is the name of an event, or the key of a limit.
@@ -119,5 +121,5 @@ func (m *Meter) Event(name string) {
 func (m *Meter) newEvents(k nameKey) *adder {
 	var a attributes
 	a.text("spillway.event", string(k))
-	return m.adder(&m.instruments.events, a)
+	return m.adder(&m.instruments.events, a.set())
 }

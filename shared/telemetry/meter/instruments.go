@@ -123,7 +123,7 @@ func (b *builder) overflows(name string) *adder {
 	if b.overflowed.instrument == nil {
 		return nil
 	}
-	a := b.overflowed.at(attribute.String("spillway.instrument", name))
+	a := b.overflowed.at(attribute.NewSet(attribute.String("spillway.instrument", name)))
 	return &a
 }
 

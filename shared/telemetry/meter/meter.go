@@ -48,7 +48,7 @@ type Meter struct {
 	instruments instruments
 
 	requests *cache[requestKey, requestSeries]
-	attempts *cache[attemptKey, adder]
+	attempts *cache[attemptKey, attemptSeries]
 	tables   *cache[tableKey, tableSeries]
 	leases   *cache[leaseKey, leaseSeries]
 	breakers *cache[breakerKey, adder]
@@ -67,9 +67,9 @@ func New(o Options) (*Meter, error) {
 	if err := m.instruments.build(o.Provider.Meter(Scope), limit, m.observe); err != nil {
 		return nil, err
 	}
-	rest := overflow.ToSlice()
-	m.requests = newCache(limit, m.newRequestSeries, m.requestSeriesAt(rest, rest, rest, rest))
-	m.attempts = newCache(limit, m.newAttempts, m.adder(&m.instruments.attempts, rest))
+	rest := overflow
+	m.requests = newCache(limit, m.newRequestSeries, m.requestSeriesAt(requestSets{rest, rest, rest, rest, rest, rest}))
+	m.attempts = newCache(limit, m.newAttempts, m.attemptSeriesAt(rest))
 	m.tables = newCache(limit, m.newTableSeries, m.tableSeriesAt(rest))
 	m.leases = newCache(limit, m.newLeaseSeries, m.leaseSeriesAt(rest))
 	m.breakers = newCache(limit, m.newBreakers, m.adder(&m.instruments.breakers, rest))
@@ -79,9 +79,9 @@ func New(o Options) (*Meter, error) {
 }
 
 // adder is a counter at a set of attributes.
-func (m *Meter) adder(c *counter, attributes []attribute.KeyValue) *adder {
+func (m *Meter) adder(c *counter, at attribute.Set) *adder {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a := c.at(attributes...)
+	a := c.at(at)
 	return &a
 }

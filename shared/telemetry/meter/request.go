@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 
@@ -31,11 +33,66 @@ func (k requestKey) clone() requestKey {
 	return k
 }
 
-// requestSeries are the instruments at the attributes of one kind of request.
+// requestSeries are the instruments at the attributes of one kind of request. What
+// nearly all requests have is noted, and told to the instruments a batch at a time.
 type requestSeries struct {
+	mu    sync.Mutex
+	known bool                // to the instruments. Guarded by mu.
+	noted int                 // of batch. Guarded by mu.
+	batch [batchSize]measures // Guarded by mu.
+
 	requests, spilled, spilledTokens, unreported, shadowed adder
 	input, output                                          recorder[int64]
 	duration, firstChunk, perOutputToken, wait             recorder[float64]
+}
+
+// batchSize is how many requests are noted before the instruments are told. An
+// instrument looks its series up for every measurement, and each lookup reads a dozen
+// places in memory. Of a hundred backends and ten consumers all of them are in no cache:
+// that alone was a tenth of a request's processor time. In a batch only the first pays.
+const batchSize = 16
+
+// measures are what is noted of a request. Tokens that are 0 are not told.
+type measures struct {
+	input, output int64
+	seconds       float64
+	sent          bool // to a backend: else it has no duration
+}
+
+// note keeps the measures of one more request. The first are told at once: once the
+// overflow has been measured, the SDK knows no sets that it has not seen before.
+func (s *requestSeries) note(one measures) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batch[s.noted] = one
+	if s.noted++; s.noted == batchSize || !s.known {
+		s.tell()
+	}
+	s.known = true
+}
+
+// flush tells the instruments what has been noted.
+func (s *requestSeries) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell()
+}
+
+// tell needs mu.
+func (s *requestSeries) tell() {
+	s.requests.count(int64(s.noted))
+	for _, one := range s.batch[:s.noted] {
+		if one.sent {
+			s.duration.record(one.seconds)
+		}
+		if one.input > 0 {
+			s.input.record(one.input)
+		}
+		if one.output > 0 {
+			s.output.record(one.output)
+		}
+	}
+	s.noted = 0
 }
 
 // attemptKey is how one attempt ended.
@@ -45,6 +102,24 @@ type attemptKey struct{ deployment, reason string }
 func (k attemptKey) clone() attemptKey {
 	return attemptKey{strings.Clone(k.deployment), strings.Clone(k.reason)}
 }
+
+// attemptSeries counts the attempts that ended in one way. They are noted until somebody
+// reads the metrics, for the same reason as a request's measures.
+type attemptSeries struct {
+	noted    atomic.Int64
+	known    atomic.Bool // to the instrument
+	attempts adder
+}
+
+// note counts one more attempt. The first is told at once, as of requests.
+func (s *attemptSeries) note() {
+	if s.noted.Add(1) == 1 && !s.known.Swap(true) {
+		s.flush()
+	}
+}
+
+// flush tells the instrument what has been noted.
+func (s *attemptSeries) flush() { s.attempts.count(s.noted.Swap(0)) }
 
 // ok is the reason of an attempt that ended well.
 const ok = "ok"
@@ -56,13 +131,10 @@ func (m *Meter) Request(r *usage.Record) {
 	}
 	k := keyOf(r)
 	s := m.requests.get(k)
-	s.requests.add(1)
+	s.note(measuresOf(r))
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
-		m.attempts.get(attemptKey{a.Deployment, a.Reason}).add(1)
-	}
-	if len(r.Attempts) > 0 {
-		s.duration.record(r.Duration.Seconds())
+		m.attempts.get(attemptKey{a.Deployment, a.Reason}).note()
 	}
 	if r.Waited > 0 {
 		s.wait.record(r.Waited.Seconds())
@@ -74,7 +146,9 @@ func (m *Meter) Request(r *usage.Record) {
 	if k.shadowed != "" {
 		s.shadowed.add(1)
 	}
-	s.countTokens(r)
+	if !r.Measured && r.Tokens.Total() > 0 {
+		s.unreported.add(r.Tokens.Total())
+	}
 	if r.Stream && r.FirstByte > 0 && answered(r) {
 		s.firstChunk.record(r.FirstByte.Seconds())
 		if rest := r.Tokens.Completion - 1; rest > 0 && r.Measured && r.Status == http.StatusOK {
@@ -83,21 +157,15 @@ func (m *Meter) Request(r *usage.Record) {
 	}
 }
 
-// countTokens counts what the request took. The conventions want what the backend
-// reported, and nothing else, in their metric.
-func (s *requestSeries) countTokens(r *usage.Record) {
-	if !r.Measured {
-		if total := r.Tokens.Total(); total > 0 {
-			s.unreported.add(total)
-		}
-		return
+// measuresOf is what is noted of a request: how long one took that was sent to a
+// backend, and the tokens. Of these the conventions want what the backend reported, and
+// nothing else, in their metric.
+func measuresOf(r *usage.Record) measures {
+	all := measures{seconds: r.Duration.Seconds(), sent: len(r.Attempts) > 0}
+	if r.Measured {
+		all.input, all.output = r.Tokens.Prompt, r.Tokens.Completion
 	}
-	if r.Tokens.Prompt > 0 {
-		s.input.record(r.Tokens.Prompt)
-	}
-	if r.Tokens.Completion > 0 {
-		s.output.record(r.Tokens.Completion)
-	}
+	return all
 }
 
 // answered tells whether the backend that served answered well.
@@ -177,9 +245,27 @@ func (m *Meter) attributes(k *requestKey) []attribute.KeyValue {
 	return append(a, attribute.Bool("spillway.spilled", k.spillover != ""))
 }
 
+// requestSets are the attributes of a request's series: those that all have in common;
+// these with its error, with all of its end, with why it spilled over, and with the
+// kinds of tokens. A set takes 640 bytes, so equal ones share them.
+type requestSets struct{ common, failed, ended, why, input, output attribute.Set }
+
 func (m *Meter) newRequestSeries(k requestKey) *requestSeries {
 	common := attributes(m.attributes(&k))
-	failed := common.with("error.type", k.errorType())
+	at := requestSets{
+		common: common.set(),
+		input:  common.with("gen_ai.token.type", "input").set(),
+		output: common.with("gen_ai.token.type", "output").set(),
+	}
+	at.failed, at.why = at.common, at.common
+	if k.spillover != "" {
+		at.why = common.with("spillway.spill.reason", k.spillover).set()
+	}
+	failed := common
+	if why := k.errorType(); why != "" {
+		failed = common.with("error.type", why)
+		at.failed = failed.set()
+	}
 	ended := failed.with("spillway.outcome", k.outcome())
 	ended = append(ended, attribute.Int("http.response.status_code", k.status))
 	if k.status == http.StatusTooManyRequests {
@@ -189,43 +275,47 @@ func (m *Meter) newRequestSeries(k requestKey) *requestSeries {
 		}
 		ended = ended.with("spillway.limited_by", by)
 	}
-	why := common.with("spillway.spill.reason", k.spillover)
-	return m.requestSeriesAt(common, failed, ended, why)
+	at.ended = ended.set()
+	return m.requestSeriesAt(at)
 }
 
-// requestSeriesAt makes the series of a request: at the attributes that all have in
-// common, with its error, with all of its end, and with why it spilled over.
-func (m *Meter) requestSeriesAt(common, failed, ended, why attributes) *requestSeries {
+func (m *Meter) requestSeriesAt(at requestSets) *requestSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := &m.instruments
 	return &requestSeries{
-		requests:       i.requests.at(ended...),
-		spilled:        i.spilled.at(why...),
-		spilledTokens:  i.spilledTokens.at(why...),
-		unreported:     i.unreported.at(common...),
-		shadowed:       i.shadowed.at(common...),
-		input:          i.tokens.at(common.with("gen_ai.token.type", "input")...),
-		output:         i.tokens.at(common.with("gen_ai.token.type", "output")...),
-		duration:       i.duration.at(failed...),
-		firstChunk:     i.firstChunk.at(common...),
-		perOutputToken: i.perOutputToken.at(common...),
-		wait:           i.wait.at(common...),
+		requests:       i.requests.at(at.ended),
+		spilled:        i.spilled.at(at.why),
+		spilledTokens:  i.spilledTokens.at(at.why),
+		unreported:     i.unreported.at(at.common),
+		shadowed:       i.shadowed.at(at.common),
+		input:          i.tokens.at(at.input),
+		output:         i.tokens.at(at.output),
+		duration:       i.duration.at(at.failed),
+		firstChunk:     i.firstChunk.at(at.common),
+		perOutputToken: i.perOutputToken.at(at.common),
+		wait:           i.wait.at(at.common),
 	}
 }
 
-func (m *Meter) newAttempts(k attemptKey) *adder {
+func (m *Meter) newAttempts(k attemptKey) *attemptSeries {
 	backend, _, _ := strings.Cut(k.deployment, "/")
 	var a attributes
 	a.text("gen_ai.provider.name", m.providers[backend])
 	a.text("spillway.backend", backend)
 	a.text("spillway.deployment", strings.TrimPrefix(k.deployment, backend+"/"))
 	a.text("spillway.attempt.reason", k.reason)
-	return m.adder(&m.instruments.attempts, a)
+	return m.attemptSeriesAt(a.set())
+}
+
+func (m *Meter) attemptSeriesAt(all attribute.Set) *attemptSeries {
+	return &attemptSeries{attempts: *m.adder(&m.instruments.attempts, all)}
 }
 
 // attributes are being put together. One without a value is left out.
 type attributes []attribute.KeyValue
+
+func (a attributes) set() attribute.Set { return attribute.NewSet(a...) }
 
 func (a *attributes) text(key, value string) {
 	if value != "" {

@@ -124,6 +124,36 @@ func TestOnlyReportedTokensAreUsage(t *testing.T) {
 	expect(t, got, "gen_ai.client.operation.duration", map[string]float64{at: 1})
 }
 
+// However many requests there were, of however many kinds: whoever reads is told of all
+// of them, and of each once.
+func TestReaderIsToldAll(t *testing.T) {
+	const at = servedBy + servedAt + "spillway.region=eastus2,spillway.spilled=false"
+	ended := servedBy + "http.response.status_code=200," + servedAt + "spillway.outcome=served,spillway.region=eastus2,spillway.spilled=false"
+	m, reader := newMeter(t, 0)
+	total := 0
+	for _, more := range []int{1, 1, 14, 16, 17, 0, 100} {
+		for range more {
+			m.Request(&served)
+		}
+		total += more
+		got := numbers(t, reader)
+		expect(t, got, "spillway.requests", map[string]float64{ended: float64(total)})
+		expect(t, got, "spillway.attempts", map[string]float64{
+			"gen_ai.provider.name=azure.ai.openai,spillway.attempt.reason=ok,spillway.backend=ptu,spillway.deployment=gpt-4o-ptu": float64(total),
+		})
+		expect(t, got, "gen_ai.client.operation.duration", map[string]float64{at: float64(total)})
+		for _, p := range got["gen_ai.client.token.usage"].Data.(metricdata.Histogram[int64]).DataPoints {
+			each := served.Tokens.Prompt
+			if kind, _ := p.Attributes.Value("gen_ai.token.type"); kind.AsString() == "output" {
+				each = served.Tokens.Completion
+			}
+			if p.Count != uint64(total) || p.Sum != int64(total)*each {
+				t.Errorf("after %d requests: %d of %d tokens in all, want %d of %d", total, p.Count, p.Sum, total, int64(total)*each)
+			}
+		}
+	}
+}
+
 // Counting a request whose series is known allocates nothing.
 func TestRequestAllocatesNothing(t *testing.T) {
 	m, _ := newMeter(t, 0)

@@ -21,9 +21,8 @@ type sets struct {
 	known map[attribute.Distinct]struct{}
 }
 
-// of is the set of the attributes, or the overflow once there are too many.
-func (s *sets) of(attributes []attribute.KeyValue) attribute.Set {
-	set := attribute.NewSet(attributes...)
+// of is the set itself, or the overflow once there are too many.
+func (s *sets) of(set attribute.Set) attribute.Set {
 	if set.HasValue(overflowKey) {
 		return overflow
 	}
@@ -54,8 +53,8 @@ type adder struct {
 	overflowed *adder // counts what went to the overflow; nil: this is no overflow
 }
 
-func (c *counter) at(attributes ...attribute.KeyValue) adder {
-	set := c.of(attributes)
+func (c *counter) at(set attribute.Set) adder {
+	set = c.of(set)
 	a := adder{instrument: c.instrument, options: []metric.AddOption{metric.WithAttributeSet(set)}}
 	if set.Equivalent() == overflow.Equivalent() {
 		a.overflowed = c.overflowed
@@ -63,10 +62,20 @@ func (c *counter) at(attributes ...attribute.KeyValue) adder {
 	return a
 }
 
-func (a *adder) add(n int64) {
-	a.instrument.Add(ctx, n, a.options...)
+// add makes one measurement of n.
+func (a *adder) add(n int64) { a.measure(n, 1) }
+
+// count makes so many measurements of one each.
+func (a *adder) count(n int64) {
+	if n > 0 {
+		a.measure(n, n)
+	}
+}
+
+func (a *adder) measure(sum, measurements int64) {
+	a.instrument.Add(ctx, sum, a.options...)
 	if a.overflowed != nil {
-		a.overflowed.add(1)
+		a.overflowed.add(measurements)
 	}
 }
 
@@ -91,8 +100,8 @@ type recorder[N number] struct {
 	overflowed *adder
 }
 
-func (h *histogram[N]) at(attributes ...attribute.KeyValue) recorder[N] {
-	set := h.of(attributes)
+func (h *histogram[N]) at(set attribute.Set) recorder[N] {
+	set = h.of(set)
 	r := recorder[N]{instrument: h.instrument, options: []metric.RecordOption{metric.WithAttributeSet(set)}}
 	if set.Equivalent() == overflow.Equivalent() {
 		r.overflowed = h.overflowed
@@ -153,4 +162,14 @@ func (c *cache[K, V]) get(k K) *V {
 	v = c.make(k)
 	c.held[k] = v
 	return v
+}
+
+// each calls f with all that is held.
+func (c *cache[K, V]) each(f func(*V)) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	f(c.rest)
+	for _, v := range c.held {
+		f(v)
+	}
 }

@@ -43,8 +43,11 @@ func (m *Meter) Watch(state func() State) {
 	}
 }
 
-// observe gives the gauges their values.
+// observe gives the gauges their values. Whoever reads the metrics calls it before the
+// other instruments are read, which are told here what has been noted for them.
 func (m *Meter) observe(_ context.Context, o metric.Observer) error {
+	m.requests.each((*requestSeries).flush)
+	m.attempts.each((*attemptSeries).flush)
 	read := m.state.Load()
 	if read == nil {
 		return nil

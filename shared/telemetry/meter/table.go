@@ -30,13 +30,13 @@ func (m *Meter) newTableSeries(k tableKey) *tableSeries {
 	a.text("spillway.table.operation", k.operation)
 	a.text("spillway.table.rows", k.rows)
 	a.text("spillway.outcome", k.outcome)
-	return m.tableSeriesAt(a)
+	return m.tableSeriesAt(a.set())
 }
 
-func (m *Meter) tableSeriesAt(all []attribute.KeyValue) *tableSeries {
+func (m *Meter) tableSeriesAt(all attribute.Set) *tableSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &tableSeries{m.instruments.tables.at(all...), m.instruments.tableTime.at(all...)}
+	return &tableSeries{m.instruments.tables.at(all), m.instruments.tableTime.at(all)}
 }
 
 // Store is a store whose operations are counted, and whose writes of limits are
