@@ -2,16 +2,13 @@ package meter
 
 import (
 	"strings"
-
-	"go.opentelemetry.io/otel/attribute"
 )
 
 // leaseKey is what a limit did.
 type leaseKey struct{ kind, limit string }
 
-// clone is the key in memory of its own.
-func (k leaseKey) clone() leaseKey {
-	return leaseKey{strings.Clone(k.kind), strings.Clone(k.limit)}
+func (k leaseKey) with(own func(string) string) leaseKey {
+	return leaseKey{own(k.kind), own(k.limit)}
 }
 
 type leaseSeries struct{ operations, units adder }
@@ -32,10 +29,10 @@ func (m *Meter) Lease(kind, limit string, units int64) {
 }
 
 func (m *Meter) newLeaseSeries(k leaseKey) *leaseSeries {
-	return m.leaseSeriesAt(limitAttributes(k.limit).with("spillway.lease.kind", k.kind).set())
+	return m.leaseSeriesAt(limitAttributes(k.limit).with("spillway.lease.kind", k.kind).place())
 }
 
-func (m *Meter) leaseSeriesAt(all attribute.Set) *leaseSeries {
+func (m *Meter) leaseSeriesAt(all *place) *leaseSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := &m.instruments
@@ -49,7 +46,7 @@ func (m *Meter) overgranted(limit string, units int64) {
 }
 
 func (m *Meter) newOvergrants(k nameKey) *adder {
-	return m.adder(&m.instruments.overgrant, limitAttributes(string(k)).set())
+	return m.adder(&m.instruments.overgrant, limitAttributes(string(k)).place())
 }
 
 // limitAttributes are those of a limit by its key: whose it is, and of what.
@@ -78,9 +75,8 @@ func limitAttributes(key string) attributes {
 // breakerKey is a change of a breaker.
 type breakerKey struct{ kind, reason, deployment string }
 
-// clone is the key in memory of its own.
-func (k breakerKey) clone() breakerKey {
-	return breakerKey{strings.Clone(k.kind), strings.Clone(k.reason), strings.Clone(k.deployment)}
+func (k breakerKey) with(own func(string) string) breakerKey {
+	return breakerKey{own(k.kind), own(k.reason), own(k.deployment)}
 }
 
 // Breaker counts a change of a breaker or a throttle: its kind ("opened", "closed",
@@ -100,14 +96,13 @@ func (m *Meter) newBreakers(k breakerKey) *adder {
 	a.text("spillway.deployment", deployment)
 	a.text("spillway.change", k.kind)
 	a.text("spillway.reason", k.reason)
-	return m.adder(&m.instruments.breakers, a.set())
+	return m.adder(&m.instruments.breakers, a.place())
 }
 
 // nameKey is the name of an event, or the key of a limit.
 type nameKey string
 
-// clone is the key in memory of its own.
-func (k nameKey) clone() nameKey { return nameKey(strings.Clone(string(k))) }
+func (k nameKey) with(own func(string) string) nameKey { return nameKey(own(string(k))) }
 
 // Event counts what has no instrument of its own, by the name that its log line has:
 // "state_lost", "panic", "signing_keys_unavailable". Names are of a small set.
@@ -121,5 +116,5 @@ func (m *Meter) Event(name string) {
 func (m *Meter) newEvents(k nameKey) *adder {
 	var a attributes
 	a.text("spillway.event", string(k))
-	return m.adder(&m.instruments.events, a.set())
+	return m.adder(&m.instruments.events, a.place())
 }

@@ -114,8 +114,8 @@ func (i *instruments) build(m metric.Meter, most int, observe func(context.Conte
 	return err
 }
 
-func (b *builder) sets() sets {
-	return sets{most: b.most, known: map[attribute.Distinct]struct{}{}}
+func (b *builder) places() places {
+	return places{most: b.most, known: map[attribute.Distinct]struct{}{}}
 }
 
 // overflows counts the overflow of one instrument.
@@ -123,26 +123,26 @@ func (b *builder) overflows(name string) *adder {
 	if b.overflowed.instrument == nil {
 		return nil
 	}
-	a := b.overflowed.at(attribute.NewSet(attribute.String("spillway.instrument", name)))
+	a := b.overflowed.at(newPlace(attribute.String("spillway.instrument", name)))
 	return &a
 }
 
 func (b *builder) counter(name, unit, description string) counter {
 	made, err := b.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
 	b.errs = append(b.errs, err)
-	return counter{b.sets(), made, b.overflows(name)}
+	return counter{b.places(), made, b.overflows(name)}
 }
 
 func (b *builder) sizes(name, unit, description string, bounds []float64) histogram[int64] {
 	made, err := b.meter.Int64Histogram(name, metric.WithUnit(unit), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(bounds...))
 	b.errs = append(b.errs, err)
-	return histogram[int64]{b.sets(), made, b.overflows(name)}
+	return histogram[int64]{b.places(), made, b.overflows(name)}
 }
 
 func (b *builder) times(name, description string, bounds []float64) histogram[float64] {
 	made, err := b.meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(bounds...))
 	b.errs = append(b.errs, err)
-	return histogram[float64]{b.sets(), made, b.overflows(name)}
+	return histogram[float64]{b.places(), made, b.overflows(name)}
 }
 
 func (b *builder) gauge(name, unit, description string) metric.Int64ObservableGauge {

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
@@ -67,19 +66,18 @@ func New(o Options) (*Meter, error) {
 	if err := m.instruments.build(o.Provider.Meter(Scope), limit, m.observe); err != nil {
 		return nil, err
 	}
-	rest := overflow
-	m.requests = newCache(limit, m.newRequestSeries, m.requestSeriesAt(requestSets{rest, rest, rest, rest, rest, rest}))
-	m.attempts = newCache(limit, m.newAttempts, m.attemptSeriesAt(rest))
-	m.tables = newCache(limit, m.newTableSeries, m.tableSeriesAt(rest))
-	m.leases = newCache(limit, m.newLeaseSeries, m.leaseSeriesAt(rest))
-	m.breakers = newCache(limit, m.newBreakers, m.adder(&m.instruments.breakers, rest))
-	m.events = newCache(limit, m.newEvents, m.adder(&m.instruments.events, rest))
-	m.overgrants = newCache(limit, m.newOvergrants, m.adder(&m.instruments.overgrant, rest))
+	m.requests = newCache(limit, m.newRequestSeries, m.requestSeriesAt(requestPlaces{overflow, overflow, overflow, overflow, overflow, overflow}))
+	m.attempts = newCache(limit, m.newAttempts, m.attemptSeriesAt(overflow))
+	m.tables = newCache(limit, m.newTableSeries, m.tableSeriesAt(overflow))
+	m.leases = newCache(limit, m.newLeaseSeries, m.leaseSeriesAt(overflow))
+	m.breakers = newCache(limit, m.newBreakers, m.adder(&m.instruments.breakers, overflow))
+	m.events = newCache(limit, m.newEvents, m.adder(&m.instruments.events, overflow))
+	m.overgrants = newCache(limit, m.newOvergrants, m.adder(&m.instruments.overgrant, overflow))
 	return m, nil
 }
 
-// adder is a counter at a set of attributes.
-func (m *Meter) adder(c *counter, at attribute.Set) *adder {
+// adder is a counter at a place.
+func (m *Meter) adder(c *counter, at *place) *adder {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := c.at(at)

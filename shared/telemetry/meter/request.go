@@ -22,13 +22,12 @@ type requestKey struct {
 	stream, reserved                    bool
 }
 
-// clone is the key in memory of its own.
-func (k requestKey) clone() requestKey {
+func (k requestKey) with(own func(string) string) requestKey {
 	for _, s := range []*string{
 		&k.consumer, &k.operation, &k.model, &k.backend, &k.deployment, &k.region,
 		&k.spillover, &k.shadowed, &k.refused, &k.ended,
 	} {
-		*s = strings.Clone(*s)
+		*s = own(*s)
 	}
 	return k
 }
@@ -98,9 +97,8 @@ func (s *requestSeries) tell() {
 // attemptKey is how one attempt ended.
 type attemptKey struct{ deployment, reason string }
 
-// clone is the key in memory of its own.
-func (k attemptKey) clone() attemptKey {
-	return attemptKey{strings.Clone(k.deployment), strings.Clone(k.reason)}
+func (k attemptKey) with(own func(string) string) attemptKey {
+	return attemptKey{own(k.deployment), own(k.reason)}
 }
 
 // attemptSeries counts the attempts that ended in one way. They are noted until somebody
@@ -245,26 +243,25 @@ func (m *Meter) attributes(k *requestKey) []attribute.KeyValue {
 	return append(a, attribute.Bool("spillway.spilled", k.spillover != ""))
 }
 
-// requestSets are the attributes of a request's series: those that all have in common;
-// these with its error, with all of its end, with why it spilled over, and with the
-// kinds of tokens. A set takes 640 bytes, so equal ones share them.
-type requestSets struct{ common, failed, ended, why, input, output attribute.Set }
+// requestPlaces are those of a request's series: what all have in common; that with its
+// error, with all of its end, with why it spilled over, and with the kinds of tokens.
+type requestPlaces struct{ common, failed, ended, why, input, output *place }
 
 func (m *Meter) newRequestSeries(k requestKey) *requestSeries {
 	common := attributes(m.attributes(&k))
-	at := requestSets{
-		common: common.set(),
-		input:  common.with("gen_ai.token.type", "input").set(),
-		output: common.with("gen_ai.token.type", "output").set(),
+	at := requestPlaces{
+		common: common.place(),
+		input:  common.with("gen_ai.token.type", "input").place(),
+		output: common.with("gen_ai.token.type", "output").place(),
 	}
 	at.failed, at.why = at.common, at.common
 	if k.spillover != "" {
-		at.why = common.with("spillway.spill.reason", k.spillover).set()
+		at.why = common.with("spillway.spill.reason", k.spillover).place()
 	}
 	failed := common
 	if why := k.errorType(); why != "" {
 		failed = common.with("error.type", why)
-		at.failed = failed.set()
+		at.failed = failed.place()
 	}
 	ended := failed.with("spillway.outcome", k.outcome())
 	ended = append(ended, attribute.Int("http.response.status_code", k.status))
@@ -275,11 +272,11 @@ func (m *Meter) newRequestSeries(k requestKey) *requestSeries {
 		}
 		ended = ended.with("spillway.limited_by", by)
 	}
-	at.ended = ended.set()
+	at.ended = ended.place()
 	return m.requestSeriesAt(at)
 }
 
-func (m *Meter) requestSeriesAt(at requestSets) *requestSeries {
+func (m *Meter) requestSeriesAt(at requestPlaces) *requestSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := &m.instruments
@@ -305,17 +302,17 @@ func (m *Meter) newAttempts(k attemptKey) *attemptSeries {
 	a.text("spillway.backend", backend)
 	a.text("spillway.deployment", strings.TrimPrefix(k.deployment, backend+"/"))
 	a.text("spillway.attempt.reason", k.reason)
-	return m.attemptSeriesAt(a.set())
+	return m.attemptSeriesAt(a.place())
 }
 
-func (m *Meter) attemptSeriesAt(all attribute.Set) *attemptSeries {
+func (m *Meter) attemptSeriesAt(all *place) *attemptSeries {
 	return &attemptSeries{attempts: *m.adder(&m.instruments.attempts, all)}
 }
 
 // attributes are being put together. One without a value is left out.
 type attributes []attribute.KeyValue
 
-func (a attributes) set() attribute.Set { return attribute.NewSet(a...) }
+func (a attributes) place() *place { return newPlace(a...) }
 
 func (a *attributes) text(key, value string) {
 	if value != "" {

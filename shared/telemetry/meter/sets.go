@@ -2,61 +2,74 @@ package meter
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
+// place is a set of attributes as instruments are told it, made once for all of them:
+// there may be thousands, of some 800 bytes each.
+type place struct {
+	set    attribute.Set
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+func newPlace(all ...attribute.KeyValue) *place {
+	set := attribute.NewSet(all...)
+	option := metric.WithAttributeSet(set)
+	return &place{set, []metric.AddOption{option}, []metric.RecordOption{option}}
+}
+
 // overflow is the attribute of the one series that all measurements go to whose own
 // would be one too many, by OpenTelemetry's specification of the metrics SDK.
-var overflow = attribute.NewSet(attribute.Bool(overflowKey, true))
+var overflow = newPlace(attribute.Bool("otel.metric.overflow", true))
 
-const overflowKey = "otel.metric.overflow"
-
-// sets hands out the attribute sets of one instrument, at most so many. It is
-// guarded by the meter's mu.
-type sets struct {
+// places hands out those of one instrument, at most so many. It is guarded by the
+// meter's mu.
+type places struct {
 	most  int // the overflow is one of them
 	known map[attribute.Distinct]struct{}
 }
 
-// of is the set itself, or the overflow once there are too many.
-func (s *sets) of(set attribute.Set) attribute.Set {
-	if set.HasValue(overflowKey) {
+// of is the place itself, or the overflow once there are too many.
+func (p *places) of(at *place) *place {
+	if at == overflow {
 		return overflow
 	}
-	if _, ok := s.known[set.Equivalent()]; ok {
-		return set
+	id := at.set.Equivalent()
+	if _, ok := p.known[id]; ok {
+		return at
 	}
-	if len(s.known) >= s.most-1 {
+	if len(p.known) >= p.most-1 {
 		return overflow
 	}
-	s.known[set.Equivalent()] = struct{}{}
-	return set
+	p.known[id] = struct{}{}
+	return at
 }
 
 // ctx is that of every measurement: none belongs to a trace, since exemplars are off.
 var ctx = context.Background()
 
-// A counter adds up; its values at an attribute set are an adder.
+// A counter adds up; its values at a place are an adder.
 type counter struct {
-	sets
+	places
 	instrument metric.Int64Counter
 	overflowed *adder // of this instrument; nil for the counter of the overflows itself
 }
 
-// adder is a counter at one attribute set, made once, so that adding builds nothing.
+// adder is a counter at one place, made once, so that adding builds nothing.
 type adder struct {
 	instrument metric.Int64Counter
-	options    []metric.AddOption
+	at         *place
 	overflowed *adder // counts what went to the overflow; nil: this is no overflow
 }
 
-func (c *counter) at(set attribute.Set) adder {
-	set = c.of(set)
-	a := adder{instrument: c.instrument, options: []metric.AddOption{metric.WithAttributeSet(set)}}
-	if set.Equivalent() == overflow.Equivalent() {
+func (c *counter) at(at *place) adder {
+	a := adder{instrument: c.instrument, at: c.of(at)}
+	if a.at == overflow {
 		a.overflowed = c.overflowed
 	}
 	return a
@@ -73,7 +86,7 @@ func (a *adder) count(n int64) {
 }
 
 func (a *adder) measure(sum, measurements int64) {
-	a.instrument.Add(ctx, sum, a.options...)
+	a.instrument.Add(ctx, sum, a.at.add...)
 	if a.overflowed != nil {
 		a.overflowed.add(measurements)
 	}
@@ -86,31 +99,30 @@ type instrument[N number] interface {
 	Record(context.Context, N, ...metric.RecordOption)
 }
 
-// A histogram counts by size; its values at an attribute set are a recorder.
+// A histogram counts by size; its values at a place are a recorder.
 type histogram[N number] struct {
-	sets
+	places
 	instrument instrument[N]
 	overflowed *adder
 }
 
-// recorder is a histogram at one attribute set.
+// recorder is a histogram at one place.
 type recorder[N number] struct {
 	instrument instrument[N]
-	options    []metric.RecordOption
+	at         *place
 	overflowed *adder
 }
 
-func (h *histogram[N]) at(set attribute.Set) recorder[N] {
-	set = h.of(set)
-	r := recorder[N]{instrument: h.instrument, options: []metric.RecordOption{metric.WithAttributeSet(set)}}
-	if set.Equivalent() == overflow.Equivalent() {
+func (h *histogram[N]) at(at *place) recorder[N] {
+	r := recorder[N]{instrument: h.instrument, at: h.of(at)}
+	if r.at == overflow {
 		r.overflowed = h.overflowed
 	}
 	return r
 }
 
 func (r *recorder[N]) record(n N) {
-	r.instrument.Record(ctx, n, r.options...)
+	r.instrument.Record(ctx, n, r.at.record...)
 	if r.overflowed != nil {
 		r.overflowed.add(1)
 	}
@@ -119,9 +131,9 @@ func (r *recorder[N]) record(n N) {
 // key is what a series is found by.
 type key[K any] interface {
 	comparable
-	// clone is the key in memory of its own: what it was made of may be a request's
-	// body.
-	clone() K
+	// with is the key with other texts of the same content: what it was made of may be
+	// a request's body.
+	with(own func(string) string) K
 }
 
 // cache keeps what has been made for each key, at most so many. It is safe for
@@ -131,12 +143,13 @@ type cache[K key[K], V any] struct {
 	make func(K) *V
 	rest *V // stands for all keys that there is no room for
 
-	mu   sync.RWMutex
-	held map[K]*V // Guarded by mu.
+	mu    sync.RWMutex
+	held  map[K]*V          // Guarded by mu.
+	texts map[string]string // Those of the keys that are held, once for all. Guarded by mu.
 }
 
 func newCache[K key[K], V any](most int, make func(K) *V, rest *V) *cache[K, V] {
-	return &cache[K, V]{most: most, make: make, rest: rest, held: map[K]*V{}}
+	return &cache[K, V]{most: most, make: make, rest: rest, held: map[K]*V{}, texts: map[string]string{}}
 }
 
 func (c *cache[K, V]) get(k K) *V {
@@ -158,10 +171,20 @@ func (c *cache[K, V]) get(k K) *V {
 	if len(c.held) >= c.most {
 		return c.rest
 	}
-	k = k.clone()
+	k = k.with(c.own)
 	v = c.make(k)
 	c.held[k] = v
 	return v
+}
+
+// own is a text in memory of the cache's own. The caller holds mu, and keeps the text.
+func (c *cache[K, V]) own(text string) string {
+	known, ok := c.texts[text]
+	if !ok {
+		known = strings.Clone(text)
+		c.texts[known] = known
+	}
+	return known
 }
 
 // each calls f with all that is held.

@@ -7,17 +7,14 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-
 	"spillway/shared/store"
 )
 
 // tableKey is an operation on the shared state, how it ended, and on which rows.
 type tableKey struct{ operation, outcome, rows string }
 
-// clone is the key in memory of its own.
-func (k tableKey) clone() tableKey {
-	return tableKey{k.operation, k.outcome, strings.Clone(k.rows)}
+func (k tableKey) with(own func(string) string) tableKey {
+	return tableKey{k.operation, k.outcome, own(k.rows)}
 }
 
 type tableSeries struct {
@@ -30,10 +27,10 @@ func (m *Meter) newTableSeries(k tableKey) *tableSeries {
 	a.text("spillway.table.operation", k.operation)
 	a.text("spillway.table.rows", k.rows)
 	a.text("spillway.outcome", k.outcome)
-	return m.tableSeriesAt(a.set())
+	return m.tableSeriesAt(a.place())
 }
 
-func (m *Meter) tableSeriesAt(all attribute.Set) *tableSeries {
+func (m *Meter) tableSeriesAt(all *place) *tableSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return &tableSeries{m.instruments.tables.at(all), m.instruments.tableTime.at(all)}
