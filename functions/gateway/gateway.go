@@ -246,7 +246,7 @@ func (g *Gateway) choose(ctx context.Context, w *response, req *request) (*Pool,
 func (g *Gateway) obtain(ctx context.Context, first *Pool, req *request, hold *hold) (*answer, *openai.Error) {
 	consumer, record := req.consumer, req.record
 	record.Estimated, record.Shadowed = hold.tokens, hold.shadowed
-	g.Breakers.RefreshAt(ctx, hold.at.Time())
+	g.Breakers.Refresh(ctx, hold.at.Time())
 	answer, refused := g.dispatch(ctx, consumer, first, req, record)
 	if refused != nil && req.startAfresh(ctx) {
 		answer, refused = g.dispatch(ctx, consumer, first, req, record)

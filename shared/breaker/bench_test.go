@@ -38,6 +38,6 @@ func BenchmarkRefreshFresh(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		board.Refresh(ctx)
+		board.Refresh(ctx, board.clock.Now())
 	}
 }

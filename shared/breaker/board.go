@@ -113,15 +113,12 @@ func (b *Board) all() []*Deployment {
 	return all
 }
 
-// Refresh is to be called once per request. It returns at once; if the view of
-// the store is older than the refresh interval it starts one query for all rows
-// in the background. Only a view older than 30 s, that of a process which was
-// frozen, is waited for, for at most 150 ms; never if the store has not answered
-// yet.
-func (b *Board) Refresh(ctx context.Context) { b.RefreshAt(ctx, b.clock.Now()) }
-
-// RefreshAt is Refresh at a time that the Board's clock told a moment ago.
-func (b *Board) RefreshAt(ctx context.Context, now time.Time) {
+// Refresh is to be called once per request, at a time that the Board's clock told a
+// moment ago. It returns at once; if the view of the store is older than the refresh
+// interval it starts one query for all rows in the background. Only a view older than
+// 30 s, that of a process which was frozen, is waited for, for at most 150 ms; never if
+// the store has not answered yet.
+func (b *Board) Refresh(ctx context.Context, now time.Time) {
 	stale, outdated := b.health.age(now)
 	if !stale && !outdated {
 		return

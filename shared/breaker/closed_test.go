@@ -228,7 +228,7 @@ func TestEveryOutcomeIsConcurrencySafe(t *testing.T) {
 		for k := range 200 {
 			for _, i := range f.instances {
 				go func() {
-					i.Refresh(context.Background())
+					i.arrive(context.Background())
 					pass, ok := i.d.AdmitLast(context.Background())
 					if !ok {
 						return

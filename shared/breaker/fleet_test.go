@@ -154,9 +154,12 @@ func (i *instance) is(t fatal, want State) {
 	}
 }
 
+// arrive is what a request does first.
+func (i *instance) arrive(ctx context.Context) { i.Refresh(ctx, i.clock.Now()) }
+
 // refresh is a request's, and lets its query finish.
 func (i *instance) refresh() {
-	i.Refresh(context.Background())
+	i.arrive(context.Background())
 	synctest.Wait()
 }
 

@@ -133,8 +133,7 @@ func (m *machine) hold(i *instance, pass Pass, ok bool) {
 
 func (m *machine) request(t *rapid.T) {
 	i := m.pick(t)
-	i.Refresh(context.Background())
-	synctest.Wait()
+	i.refresh()
 	door := i.d.Admit
 	if rapid.Bool().Draw(t, "last") {
 		door = i.d.AdmitLast
@@ -321,8 +320,7 @@ func (m *machine) recover(t *rapid.T) {
 	elapse(40*time.Second + 300*time.Second + 31*time.Second)
 	for range 20 {
 		for _, i := range m.instances {
-			i.Refresh(context.Background())
-			synctest.Wait()
+			i.refresh()
 			if pass, ok := i.d.Admit(context.Background()); ok {
 				pass.Success()
 			}

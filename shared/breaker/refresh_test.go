@@ -45,7 +45,7 @@ func TestRefreshDoesNotBlock(t *testing.T) {
 		f.store.do(always(hang))
 		start := time.Now()
 		for range 10 {
-			a.Refresh(t.Context())
+			a.arrive(t.Context())
 		}
 		if waited := time.Since(start); waited != 0 {
 			t.Errorf("a store that never answered was waited for: %v, want 0", waited)
@@ -57,7 +57,7 @@ func TestRefreshDoesNotBlock(t *testing.T) {
 		f.store.do(always(hang))
 		elapse(25 * time.Second)
 		start = time.Now()
-		a.Refresh(t.Context())
+		a.arrive(t.Context())
 		if waited := time.Since(start); waited != 0 {
 			t.Errorf("a view of 25 s was waited for: %v, want 0", waited)
 		}
@@ -99,7 +99,7 @@ func TestQueryOlderThanTheClaim(t *testing.T) {
 		f := openFleet(t, 1)
 		a := f.instances[0]
 		f.store.after.Store(delays(query, 100*time.Millisecond))
-		a.Refresh(t.Context())
+		a.arrive(t.Context())
 		synctest.Wait()
 		pass := a.trial(t)
 		elapse(200 * time.Millisecond)
@@ -122,7 +122,7 @@ func TestQueryThatSeesAClaimBeforeItsAnswer(t *testing.T) {
 		f.store.before.Store(delays(query, 30*time.Millisecond))
 		f.store.after.Store(delays(write, 60*time.Millisecond))
 		past := len(a.happened())
-		a.Refresh(t.Context())
+		a.arrive(t.Context())
 		a.trial(t)
 		elapse(time.Second)
 		if got := a.happened()[past:]; len(got) != 1 || got[0].Reason != ReasonTrialClaimed {
@@ -144,7 +144,7 @@ func TestOutdatedViewIsAwaited(t *testing.T) {
 		synctest.Wait()
 		f.store.before.Store(delays(query, 100*time.Millisecond))
 		start := time.Now()
-		a.Refresh(t.Context())
+		a.arrive(t.Context())
 		if waited := time.Since(start); waited != 100*time.Millisecond {
 			t.Errorf("waited %v, want %v", waited, 100*time.Millisecond)
 		}
@@ -162,11 +162,11 @@ func TestOutdatedViewCosts150msOnce(t *testing.T) {
 		elapse(time.Minute)
 		f.store.before.Store(delays(query, time.Second))
 		start := time.Now()
-		a.Refresh(t.Context())
+		a.arrive(t.Context())
 		if waited := time.Since(start); waited != 150*time.Millisecond {
 			t.Errorf("the first request waited %v, want %v", waited, 150*time.Millisecond)
 		}
-		a.Refresh(t.Context())
+		a.arrive(t.Context())
 		if waited := time.Since(start); waited != 150*time.Millisecond {
 			t.Errorf("the second request waited %v more", waited-150*time.Millisecond)
 		}
@@ -184,7 +184,7 @@ func TestOutdatedViewIsNotAwaitedByAnEndedRequest(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		a.Refresh(ctx)
+		a.arrive(ctx)
 		if waited := time.Since(start); waited != 20*time.Millisecond {
 			t.Errorf("waited %v, want %v", waited, 20*time.Millisecond)
 		}
@@ -199,11 +199,11 @@ func TestOutdatedViewOfAStoreThatIsDown(t *testing.T) {
 		a.refresh()
 		f.store.do(always(hang))
 		elapse(time.Minute)
-		a.Refresh(t.Context()) // Finds out, for 150 ms.
+		a.arrive(t.Context()) // Finds out, for 150 ms.
 		elapse(3 * time.Second)
 		start := time.Now()
 		for range 10 {
-			a.Refresh(t.Context())
+			a.arrive(t.Context())
 		}
 		if waited := time.Since(start); waited > 150*time.Millisecond {
 			t.Errorf("ten requests waited %v, want at most %v", waited, 150*time.Millisecond)

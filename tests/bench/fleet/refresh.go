@@ -96,7 +96,7 @@ func (w Watch) serve(boards []*breaker.Board, during time.Duration) (requests in
 		all.Go(func() {
 			<-time.After(every * time.Duration(i) / time.Duration(len(boards)))
 			for range int64(during / every) {
-				board.Refresh(ctx)
+				board.Refresh(ctx, time.Now())
 				counts[i]++
 				<-time.After(every)
 			}

@@ -41,7 +41,7 @@ func (w *world) visit(n *incarnation, q *request) {
 	}
 	ctx := context.Background()
 	began := time.Now()
-	n.board.Refresh(ctx)
+	n.board.Refresh(ctx, n.clock.Now())
 	d := n.board.Deployment(id)
 	pass, ok := d.Admit(ctx)
 	waited := time.Since(began)
