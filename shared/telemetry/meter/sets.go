@@ -62,18 +62,11 @@ type counter struct {
 
 // adder is a counter at one place, made once, so that adding builds nothing.
 type adder struct {
-	instrument metric.Int64Counter
-	at         *place
-	overflowed *adder // counts what went to the overflow; nil: this is no overflow
+	counter *counter
+	at      *place
 }
 
-func (c *counter) at(at *place) adder {
-	a := adder{instrument: c.instrument, at: c.of(at)}
-	if a.at == overflow {
-		a.overflowed = c.overflowed
-	}
-	return a
-}
+func (c *counter) at(at *place) adder { return adder{c, c.of(at)} }
 
 // add makes one measurement of n.
 func (a *adder) add(n int64) { a.measure(n, 1) }
@@ -86,9 +79,9 @@ func (a *adder) count(n int64) {
 }
 
 func (a *adder) measure(sum, measurements int64) {
-	a.instrument.Add(ctx, sum, a.at.add...)
-	if a.overflowed != nil {
-		a.overflowed.add(measurements)
+	a.counter.instrument.Add(ctx, sum, a.at.add...)
+	if a.at == overflow && a.counter.overflowed != nil {
+		a.counter.overflowed.add(measurements)
 	}
 }
 
@@ -108,23 +101,16 @@ type histogram[N number] struct {
 
 // recorder is a histogram at one place.
 type recorder[N number] struct {
-	instrument instrument[N]
-	at         *place
-	overflowed *adder
+	histogram *histogram[N]
+	at        *place
 }
 
-func (h *histogram[N]) at(at *place) recorder[N] {
-	r := recorder[N]{instrument: h.instrument, at: h.of(at)}
-	if r.at == overflow {
-		r.overflowed = h.overflowed
-	}
-	return r
-}
+func (h *histogram[N]) at(at *place) recorder[N] { return recorder[N]{h, h.of(at)} }
 
 func (r *recorder[N]) record(n N) {
-	r.instrument.Record(ctx, n, r.at.record...)
-	if r.overflowed != nil {
-		r.overflowed.add(1)
+	r.histogram.instrument.Record(ctx, n, r.at.record...)
+	if r.at == overflow {
+		r.histogram.overflowed.add(1)
 	}
 }
 
