@@ -53,35 +53,35 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 		keys[control(name)] = keys[name]
 	}
 	next := make(map[string]int64) // whose turn it is
-	turn := func(each time.Duration) turnOf {
-		return func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
-			t, err := upstream.Requests(ctx, c, g.tools.wrk, wrk.Load{Body: stand.Short, Keys: keys[c.Name], First: next[c.Name], Connections: 16, For: each})
-			next[c.Name] += t.Requests
-			return t, load.Rules{}, err
-		}
+	turn := func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+		t, err := upstream.Requests(ctx, c, g.tools.wrk, wrk.Load{Body: stand.Short, Keys: keys[c.Name], First: next[c.Name], Connections: 16, For: g.each})
+		next[c.Name] += t.Requests
+		return t, load.Rules{}, err
 	}
 	fmt.Fprintln(progress, "  each consumer calls for the first time")
 	for _, e := range entries {
-		if e.name == manyConsumers && e.err == nil {
-			if err := g.firstCalls(ctx, e.contender, turn(5*time.Second)); err != nil {
-				return report.Result{}, err
-			}
+		if e.err != nil {
+			continue
+		}
+		if err := g.firstCalls(ctx, e.contender, len(keys[e.name]), turn); err != nil {
+			return report.Result{}, err
 		}
 	}
-	c := play(ctx, progress, entries, g.rounds, turn(g.each))
+	c := play(ctx, progress, entries, g.rounds, turn)
 	return g.result(&c, manyConsumers), nil
 }
 
-// firstCalls lets all consumers call. What a consumer's first call costs beside, to make
-// its limits, is paid once and is not what is measured.
-func (g growth) firstCalls(ctx context.Context, c *stand.Contender, turn turnOf) error {
-	for calls := int64(0); calls < int64(g.consumers); {
+// firstCalls lets all consumers of a contender call, in a turn at least. What the first
+// call of a consumer, or to a backend, costs beside, to make its limits and series, is
+// paid once, and so is the start of a program: neither is what is measured.
+func (g growth) firstCalls(ctx context.Context, c *stand.Contender, consumers int, turn turnOf) error {
+	for calls := int64(0); calls < int64(consumers); {
 		t, _, err := turn(ctx, c)
 		if err != nil {
 			return err
 		}
 		if t.Errors > 0 || t.Requests == 0 {
-			return fmt.Errorf("%d consumers: %d errors in %d first calls", g.consumers, t.Errors, t.Requests)
+			return fmt.Errorf("%s: %d errors in %d first calls", c.Name, t.Errors, t.Requests)
 		}
 		calls += t.Requests
 	}
@@ -99,7 +99,7 @@ func (g growth) result(c *contest, manyConsumers string) report.Result {
 	c.names = []string{small, manyBackends, manyConsumers}
 	r := c.table("", figures, small)
 	r.Columns[len(r.Columns)-1] = "the first as a multiple of the same program's with 10 consumers"
-	r.Title = fmt.Sprintf("each consumer has called before; their keys take turns, and go on from turn to turn, so that each of many calls about once a minute; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
+	r.Title = fmt.Sprintf("each contender has had a turn before, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls about once a minute; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
 	for _, name := range c.names[1:] {
 		ratio, ok := c.ratio(name, small, load.Turn.PerRequest)
 		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a request with %s, as a multiple of that with %s", name, small), ratio, ok, bound, hundredths))
