@@ -1,6 +1,7 @@
 package meter_test
 
 import (
+	"fmt"
 	"testing"
 
 	"spillway/shared/usage"
@@ -24,6 +25,19 @@ func BenchmarkRequest(b *testing.B) {
 			}
 		})
 	}
+	b.Run("thousand series", func(b *testing.B) {
+		m, _ := newMeter(b, 0)
+		records := make([]usage.Record, 1000)
+		for i := range records {
+			records[i] = served
+			records[i].Consumer, records[i].Backend = fmt.Sprint("team-", i%10), fmt.Sprint("backend-", i/10)
+			m.Request(&records[i])
+		}
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			m.Request(&records[i*617%len(records)]) // all of them, in no order
+		}
+	})
 	b.Run("parallel", func(b *testing.B) {
 		m, _ := newMeter(b, 0)
 		b.ReportAllocs()

@@ -47,8 +47,9 @@ type requestSeries struct {
 
 // batchSize is how many requests are noted before the instruments are told. An
 // instrument looks its series up for every measurement, and each lookup reads a dozen
-// places in memory. Of a hundred backends and ten consumers all of them are in no cache:
-// that alone was a tenth of a request's processor time. In a batch only the first pays.
+// lines of memory. Where a hundred backends and ten consumers take turns these are in no
+// cache: counting a request took 7 µs then. In a batch only the first pays, and it takes
+// 2.5 µs; where all is in the cache it takes 0.3 µs either way.
 const batchSize = 16
 
 // measures are what is noted of a request. Tokens that are 0 are not told.
@@ -59,7 +60,7 @@ type measures struct {
 }
 
 // note keeps the measures of one more request. The first are told at once: once the
-// overflow has been measured, the SDK knows no sets that it has not seen before.
+// overflow has been measured, the SDK takes no sets that it has not seen before.
 func (s *requestSeries) note(one measures) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
