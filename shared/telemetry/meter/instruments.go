@@ -1,7 +1,6 @@
 package meter
 
 import (
-	"context"
 	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -74,8 +73,8 @@ type builder struct {
 	errs       []error
 }
 
-// build makes all instruments; observe is asked for the values of the gauges.
-func (i *instruments) build(m metric.Meter, most int, observe func(context.Context, metric.Observer) error) error {
+// build makes all instruments.
+func (i *instruments) build(m metric.Meter, most int) error {
 	b := builder{meter: m, most: most}
 	b.overflowed = b.counter(nameOverflow, "{measurement}", "Measurements that went to the overflow series of an instrument, by the instrument.")
 	i.tokens = b.sizes(nameTokens, "{token}", "Number of input and output tokens used, as the backend reported them.", tokenBounds)
@@ -107,10 +106,13 @@ func (i *instruments) build(m metric.Meter, most int, observe func(context.Conte
 	var err error
 	i.fill, err = m.Float64ObservableGauge(nameFill, metric.WithUnit("1"), metric.WithDescription("The share of the deployment's limit that is taken, from 0 to 1, as this instance sees it."))
 	b.errs = append(b.errs, err)
-	if err := errors.Join(b.errs...); err != nil {
-		return err
-	}
-	_, err = m.RegisterCallback(observe, i.instances, i.degraded, i.breaker, i.throttled, i.inFlight, i.limit, i.headroom, i.fill)
+	return errors.Join(b.errs...)
+}
+
+// register has observe called whenever the metrics are read, for the values of the
+// gauges. From then on it may be called at any time.
+func (i *instruments) register(m metric.Meter, observe metric.Callback) error {
+	_, err := m.RegisterCallback(observe, i.instances, i.degraded, i.breaker, i.throttled, i.inFlight, i.limit, i.headroom, i.fill)
 	return err
 }
 

@@ -63,7 +63,8 @@ func New(o Options) (*Meter, error) {
 	}
 	limit := max(cmp.Or(o.Limit, DefaultLimit), 2)
 	m := &Meter{providers: o.Providers}
-	if err := m.instruments.build(o.Provider.Meter(Scope), limit, m.observe); err != nil {
+	made := o.Provider.Meter(Scope)
+	if err := m.instruments.build(made, limit); err != nil {
 		return nil, err
 	}
 	m.requests = newCache(limit, m.newRequestSeries, m.requestSeriesAt(requestPlaces{overflow, overflow, overflow, overflow, overflow, overflow}))
@@ -73,6 +74,9 @@ func New(o Options) (*Meter, error) {
 	m.breakers = newCache(limit, m.newBreakers, m.adder(&m.instruments.breakers, overflow))
 	m.events = newCache(limit, m.newEvents, m.adder(&m.instruments.events, overflow))
 	m.overgrants = newCache(limit, m.newOvergrants, m.adder(&m.instruments.overgrant, overflow))
+	if err := m.instruments.register(made, m.observe); err != nil { // last: it may be called at once
+		return nil, err
+	}
 	return m, nil
 }
 
