@@ -278,7 +278,25 @@ func (j *judge) spentAtLast(key string, last time.Time) (least, exact int64) {
 			}
 		}
 	}
-	return least, exact
+	return least, exact + j.probedAtLast(key, last)
+}
+
+// probedAtLast is what probes may have spent of a limit in the last window: they count as
+// requests do, but one may have been reserved before the window began.
+func (j *judge) probedAtLast(key string, last time.Time) (most int64) {
+	const tokens = 10 // that a probe reserves
+	for _, a := range j.history.attempts {
+		if a.request != nil || !a.sent.happened() || a.sent.at.Before(last) {
+			continue
+		}
+		switch key {
+		case "deployment/" + deploymentID(a.backend) + "/requests":
+			most++
+		case "deployment/" + deploymentID(a.backend) + "/tokens":
+			most += tokens
+		}
+	}
+	return most
 }
 
 // work judges the calls to the table: the grants of a window by the bound of
