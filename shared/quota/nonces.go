@@ -12,11 +12,10 @@ const (
 
 // Signed returns the row as a write leaves it: with the write's nonce, a text without
 // spaces that no other write has, before those of the writes that came last. by is the
-// instance that writes. With an empty nonce the row forgets all of them.
+// instance that writes. An empty nonce is of a write that nobody will ask about.
 func (r Row) Signed(nonce, by string) Row {
 	r.By = by
 	if nonce == "" {
-		r.Nonces = ""
 		return r
 	}
 	nonces := strings.SplitN(nonce+" "+r.Nonces, " ", remembered+1)
