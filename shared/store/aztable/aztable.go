@@ -172,11 +172,12 @@ func (s *Store) Insert(ctx context.Context, key store.Key, columns store.Columns
 		etag = answer.ETag
 		return err
 	}
+	used := s.used.Load()
 	err = s.try(ctx, "insert", insert)
 	if isMissing(err) {
 		// An insert misses nothing but its table. The answer is definite, nothing was
 		// written, so to send it again is safe.
-		if err := s.createTable(ctx); err != nil {
+		if err := s.createTable(ctx, used); err != nil {
 			return "", err
 		}
 		err = s.try(ctx, "insert", insert)
@@ -230,8 +231,9 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 }
 
 // createTable makes the table. That it exists already is fine: somebody else was
-// quicker.
-func (s *Store) createTable(ctx context.Context) error {
+// quicker. used tells whether the table had existed before it was found missing; while a
+// process starts, others of its calls may make it meanwhile.
+func (s *Store) createTable(ctx context.Context, used bool) error {
 	err := s.try(ctx, "create table", func(ctx context.Context) error {
 		_, err := s.table.CreateTable(ctx, nil)
 		return err
@@ -239,24 +241,25 @@ func (s *Store) createTable(ctx context.Context) error {
 	failure := (*Error)(nil)
 	switch {
 	case err == nil:
-		s.created()
+		s.created(used)
 		return nil
 	case errors.As(err, &failure) && failure.Status == http.StatusConflict && failure.Code != string(aztables.TableBeingDeleted):
-		if s.used.Load() {
-			s.created()
+		if used {
+			s.created(used)
 		}
 		return nil
 	}
-	if s.used.Load() || failure == nil || failure.Status == 0 || failure.Status >= 500 {
+	if used || failure == nil || failure.Status == 0 || failure.Status >= 500 {
 		s.doubt.Store(true) // The next row that is written tells.
 	}
 	return unavailable(err) // No row was written, whatever happened to the table.
 }
 
 // created reports that there is a table where there was none.
-func (s *Store) created() {
+func (s *Store) created(lost bool) {
 	s.doubt.Store(false)
-	if lost := s.used.Swap(true); s.onCreated != nil {
+	s.used.Store(true)
+	if s.onCreated != nil {
 		s.onCreated(lost)
 	}
 }
@@ -288,7 +291,7 @@ func (s *Store) written(etag azcore.ETag, operation string, err error) (string, 
 		return "", &Error{Operation: operation, Reason: "answer without ETag", Hint: s.notTables(), Kind: store.ErrAmbiguous}
 	}
 	if s.doubt.CompareAndSwap(true, false) {
-		s.created()
+		s.created(s.used.Load())
 	}
 	s.used.Store(true)
 	return string(etag), nil

@@ -285,6 +285,37 @@ func TestLostTableIsToldWhoeverMakesIt(t *testing.T) {
 	}
 }
 
+// Two calls of one process find at its start that there is no table, and one of them makes
+// it before the other tries to. Nobody has lost anything.
+func TestTableThatIsNewIsNotLost(t *testing.T) {
+	noTable := refuse(404, "TableNotFound")
+	answers := &script{answers: []answer{
+		noTable, {status: 201, body: "{}"}, written(201, `W/"1"`), // The quicker call.
+		noTable, refuse(409, "TableAlreadyExists"), written(201, `W/"2"`), // The other one, which was asked first.
+	}}
+	var lost []bool
+	var quicker func() error
+	s, err := Open(context.Background(), Options{
+		Connection: "UseDevelopmentStorage=true", Table: "spillway",
+		OnTableCreated: func(l bool) { lost = append(lost, l) },
+		Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+			if first := quicker; first != nil {
+				quicker = nil
+				wantKind(t, "quicker insert", first(), nil)
+			}
+			return answers.RoundTrip(r)
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quicker = func() error { return attempt("insert")(s) }
+	wantKind(t, "insert", attempt("insert")(s), nil)
+	if fmt.Sprint(lost) != "[false]" {
+		t.Errorf("tables made: %v, want one new one", lost)
+	}
+}
+
 func attempt(operation string) func(*Store) error {
 	return func(s *Store) error { return attempts[operation](context.Background(), s) }
 }
