@@ -80,7 +80,8 @@ type write struct {
 	key           store.Key
 	before, after store.Columns // before is nil for a new row
 	instance      int
-	heard         bool // the gateway got its answer
+	sent          time.Time // by the gateway; it had decided what to write at that instant
+	heard         bool      // the gateway got its answer
 }
 
 // rebuff is a write that met a conflict.

@@ -142,7 +142,7 @@ func (l *link) Delete(ctx context.Context, key store.Key, etag string) error {
 func (l *link) write(ctx context.Context, key store.Key, do func(context.Context) (string, error)) (string, error) {
 	ctx, cancel := l.instance.bound(ctx)
 	defer cancel()
-	w := &writing{instance: l.instance}
+	w := &writing{instance: l.instance, sent: time.Now()}
 	ctx = context.WithValue(ctx, writerKey{}, w)
 	t, err := l.leave(ctx, key.Partition+key.Row)
 	if t == nil {
@@ -195,6 +195,7 @@ func (l *link) Query(ctx context.Context, filter store.Filter) iter.Seq2[store.R
 // writing is a write whose fate the history wants to know.
 type writing struct {
 	instance *instance
+	sent     time.Time
 	at       int // index into history.writes plus one; guarded by its mu
 }
 
@@ -242,7 +243,7 @@ func (a *archive) keep(ctx context.Context, key store.Key, before, after store.C
 	if err != nil || w == nil {
 		return
 	}
-	h.writes = append(h.writes, write{mark: h.mark(), key: key, before: before, after: after, instance: w.instance.index})
+	h.writes = append(h.writes, write{mark: h.mark(), key: key, before: before, after: after, instance: w.instance.index, sent: w.sent})
 	w.at = len(h.writes)
 }
 
