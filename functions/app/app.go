@@ -210,13 +210,15 @@ func (a *App) Warm() {
 }
 
 // ready tells whether all is loaded. Who asks has sent no requests yet, so there is
-// nothing left to wait for.
+// nothing left to wait for. The first one who asks has the loading begin, unless it has.
 func (a *App) ready() bool {
-	if a.warm.Load() == nil {
+	begun := a.warm.Load()
+	if begun == nil {
 		a.Warm()
+		return false
 	}
 	select {
-	case <-*a.warm.Load():
+	case <-*begun:
 		return true
 	default:
 		return false
