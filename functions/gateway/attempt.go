@@ -244,7 +244,7 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 func (t *turn) conclude(a *answer, pass breaker.Pass) bool {
 	g, m, result := t.gateway, a.member, a.result
 	now := t.answered.Time()
-	if a.charge.tokens.CurrentAt(t.answered) {
+	if a.charge.tokens.Current(t.answered) {
 		m.correct(result.RateLimit, now)
 	}
 	switch result.Outcome {

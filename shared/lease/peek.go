@@ -33,14 +33,10 @@ func (l *Limit) PeekAt(n int64, now clock.Instant) Verdict {
 	}
 }
 
-// Current tells whether the window that the reservation was made in still runs.
-// What a backend said of an earlier window is no news of this one.
-func (r *Reservation) Current() bool {
-	return r.limit != nil && r.CurrentAt(r.limit.engine.clock.Read())
-}
-
-// CurrentAt is Current at an instant that the engine's clock has just read.
-func (r *Reservation) CurrentAt(now clock.Instant) bool {
+// Current tells whether the window that the reservation was made in still runs, at an
+// instant that the engine's clock has just read. What a backend said of an earlier
+// window is no news of this one.
+func (r *Reservation) Current(now clock.Instant) bool {
 	l := r.limit
 	if l == nil {
 		return false

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"spillway/shared/clock"
 	"spillway/shared/lease"
 	"spillway/shared/quota"
 )
@@ -55,15 +56,17 @@ func TestPeek(t *testing.T) {
 func TestCurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		l := w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute)
+		clk := new(clock.Clock)
+		l := w.engine(lease.Deny, clk).Limit("k", 100, quota.Minute)
 		var zero lease.Reservation
 		settled, open := reserve(t, l, 10, lease.Granted), reserve(t, l, 10, lease.Granted)
 		settled.Settle(10)
-		if zero.Current() || settled.Current() || !open.Current() {
-			t.Errorf("current: zero %v, settled %v, open %v; want only the open one", zero.Current(), settled.Current(), open.Current())
+		now := clk.Read()
+		if zero.Current(now) || settled.Current(now) || !open.Current(now) {
+			t.Errorf("current: zero %v, settled %v, open %v; want only the open one", zero.Current(now), settled.Current(now), open.Current(now))
 		}
 		pass(time.Minute)
-		if open.Current() {
+		if open.Current(clk.Read()) {
 			t.Error("still current after the window's end")
 		}
 	})

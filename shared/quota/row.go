@@ -209,13 +209,6 @@ func (r Row) Sharers() int64 {
 	return max(r.Holders, r.PrevHolders, 1)
 }
 
-// Unsigned returns the row without the marks of its writers, Nonces and By. Who keeps many
-// rows in memory needs them only of a row that it is going to replace.
-func (r Row) Unsigned() Row {
-	r.Nonces, r.By = "", ""
-	return r
-}
-
 // Shards is how many shards a limit has in a window and in the one after it. The zero
 // value knows of none.
 type Shards struct {

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// maxDirect is the longest message that is written before the answer is read, which
-	// is called direct:
-	// the system takes so much at once, whether the backend reads it or not. A
-	// longer one might wait for a backend that waits for its answer to be read.
+	// maxDirect is the longest message that is direct, which is to say written before
+	// the answer is read: the system takes so much at once, whether the backend reads
+	// it or not. A longer one might wait for a backend that waits for its answer to be
+	// read.
 	maxDirect = 16 << 10
 	// sentWait is how long the writer of such a message may take to say that it is
 	// done after the whole answer has come.

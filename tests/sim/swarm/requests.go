@@ -250,7 +250,7 @@ func (w *world) settle(n *incarnation, q *request, r *granted) {
 	case w.config.Limits[q.limit].Settled:
 		actual = q.actual
 	}
-	current := r.Current()
+	current := r.Current(n.clock.Read())
 	w.mu.Lock()
 	if current {
 		r.account.used += actual - q.units
