@@ -24,15 +24,17 @@ func (e *Engine) GiveBack(ctx context.Context) {
 	e.GiveBackIdle(ctx, 0)
 }
 
-// idleShares is how many parts an even share of a limit has: an idle limit gives
-// back one or more of them, so that all idle instances together hold at most a
-// sixteenth of a limit and small change does not cost a write.
+// idleShares is how many parts an even share of a limit has: who needs nothing, or less
+// than it holds, gives back one or more of them, so that all such instances together hold
+// at most a sixteenth of a limit and small change does not cost a write.
 const idleShares = 16
 
-// GiveBackIdle is GiveBack for the limits that nobody reserved from for a time, where
-// they hold enough for others to miss it, and for those that are forgotten. It is for a
-// process that has time between its requests, every few seconds: a burst that ended then
-// leaves its units to others, and does not strand them until the window ends.
+// GiveBackIdle is GiveBack for the limits that nobody reserved from for a time, and for
+// those that are forgotten. Of the others it gives back what they will not spend: an
+// instance that served all requests, and now serves one of sixteen, has taken too much for
+// itself. In each case only where others would miss it. It is for a process that has time
+// between its requests, every few seconds: a burst that ended then leaves its units to
+// others, and does not strand them until the window ends.
 func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 	e.mu.RLock()
 	limits := slices.AppendSeq(make([]*Limit, 0, len(e.limits.all)), e.limits.each)
@@ -42,7 +44,8 @@ func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 	slots := make(chan struct{}, givers)
 	now := e.clock.Read()
 	for _, l := range limits {
-		if !l.holds(idle, now) {
+		keep, gives := l.keeps(idle, now)
+		if !gives {
 			continue
 		}
 		slots <- struct{}{}
@@ -52,49 +55,54 @@ func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 		now = e.clock.Read() // That may have taken a while; to look does not.
 		group.Go(func() {
 			defer func() { <-slots }()
-			l.giveBack(ctx)
+			l.giveBack(ctx, keep)
 		})
 	}
 	group.Wait()
 	e.drop()
 }
 
-// holds tells whether the limit has units to give back or to pay and, given a time, was
-// idle so long and holds enough. It takes mu.
-func (l *Limit) holds(idle time.Duration, now clock.Instant) bool {
+// keeps returns how many units of each window the limit keeps, and whether it holds so
+// much more that it gives it back, or owes. Given no time, or forgotten, it keeps nothing;
+// idle for so long, neither, but what nobody misses need not be given back. In use, it
+// keeps what it takes at once: no steady demand ever holds twice that. It takes mu.
+func (l *Limit) keeps(idle time.Duration, now clock.Instant) (keep int64, gives bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.forgotten {
-		idle = 0
-	}
-	if l.supply == nil || now.Monotonic-l.lastUsed < int64(idle) {
-		return false
+	s := l.supply
+	if s == nil {
+		return 0, false
 	}
 	if l.ends.PassedAt(now) {
-		if l.remaining >= 0 && l.supply.next.units == 0 {
-			return false // As most, once their minute is over: rolled they would hold nothing.
+		if l.remaining >= 0 && s.next.units == 0 {
+			return 0, false // As most, once their minute is over: rolled they would hold nothing.
 		}
 		l.roll(now)
 	}
-	held := max(l.remaining, 0) + l.supply.next.units
-	if idle > 0 && l.remaining >= 0 {
-		return held > l.amount()/max(l.supply.sharers, 1)/idleShares
+	if idle == 0 || l.forgotten {
+		return 0, l.remaining != 0 || s.next.units > 0
 	}
-	return held > 0 || l.remaining < 0
+	if now.Monotonic-l.lastUsed < int64(idle) {
+		keep = max(s.demand.expect(horizon(l.period), l.offered, now), l.largest)
+	} else if l.remaining < 0 {
+		return 0, true
+	}
+	missed := l.amount() / max(s.sharers, 1) / idleShares
+	return keep, max(l.remaining-keep, 0)+max(s.next.units-keep, 0) > max(keep, missed)
 }
 
-// giveBack takes the flight slot, stops the lease from being spent, then writes
-// once; only a conflict, where nothing was written, is tried again. After a lost
-// answer the units count as given back and are never given back a second time. It
+// giveBack takes the flight slot, stops what the limit does not keep from being spent,
+// then writes once; only a conflict, where nothing was written, is tried again. After a
+// lost answer the units count as given back and are never given back a second time. It
 // takes mu.
-func (l *Limit) giveBack(ctx context.Context) {
+func (l *Limit) giveBack(ctx context.Context, keep int64) {
 	if !l.seize(ctx) {
 		return
 	}
 	f := &l.supply.own
 	var err error
 	for range maxTries {
-		if err = f.giveBackOnce(ctx); !errors.Is(err, store.ErrConflict) {
+		if err = f.giveBackOnce(ctx, keep); !errors.Is(err, store.ErrConflict) {
 			break
 		}
 	}
@@ -132,7 +140,7 @@ func (l *Limit) seize(ctx context.Context) bool {
 
 // giveBackOnce reads the home row and gives back in one write. What was not
 // written is spendable again, what may have been is not.
-func (f *flight) giveBackOnce(ctx context.Context) error {
+func (f *flight) giveBackOnce(ctx context.Context, keep int64) error {
 	l := f.limit
 	now := l.engine.clock.Read()
 	l.mu.Lock()
@@ -151,7 +159,7 @@ func (f *flight) giveBackOnce(ctx context.Context) error {
 		return err
 	}
 	row := f.rolled(home, window, in)
-	w := l.withdraw(&row)
+	w := l.withdraw(&row, keep)
 	if w.units+w.next.units == 0 {
 		return f.payOnce(window, in)
 	}
@@ -206,24 +214,28 @@ type withdrawal struct {
 	next       ahead
 }
 
-// withdraw stops the lease, and what was taken ahead, from being spent, and takes
-// both off the row. It takes mu.
-func (l *Limit) withdraw(row *quota.Row) withdrawal {
+// withdraw stops what the lease does not keep, and what was taken ahead, from being spent,
+// and takes both off the row. It takes mu.
+func (l *Limit) withdraw(row *quota.Row, keep int64) withdrawal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := withdrawal{generation: l.generation}
 	if row.Window != l.window {
 		return w
 	}
+	l.supply.sharers = row.Sharers() * row.Shards
 	// Units of another shard may go to the home row as well: the sum over all
 	// rows is what counts.
-	w.units = min(max(l.remaining, 0), row.Granted)
+	w.units = min(max(l.remaining-keep, 0), row.Granted)
 	*row, _ = row.GiveBack(l.window, w.units)
 	l.remaining -= w.units
 	l.granted -= w.units
+	if l.low != never {
+		l.low = min(l.low, max(keep/4, 2*l.largest)) // Else it took them again at once.
+	}
 	if next := &l.supply.next; row.Shards == row.NextShards && next.window == l.period.Next(l.window) {
 		// The home shard of the next window is the same.
-		w.next = ahead{window: next.window, units: min(next.units, row.NextGranted)}
+		w.next = ahead{window: next.window, units: min(max(next.units-keep, 0), row.NextGranted)}
 		*row, _ = row.GiveBackNext(l.window, w.next.units)
 		next.units -= w.next.units
 	}

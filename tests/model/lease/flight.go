@@ -24,9 +24,11 @@ func (m *machine) fly(s State, i int, step stepper) {
 		return
 	}
 	if m.Give {
-		n := s
-		if m.giveBack(&n, i) {
-			step(says[givesBack][i], n)
+		for _, keep := range m.keeps() {
+			n := s
+			if m.giveBack(&n, i, keep) {
+				step(says[givesBack][i], n)
+			}
 		}
 	}
 	if s.all[i].pending.units > 0 {
@@ -216,11 +218,19 @@ func (m *machine) ahead(s *State, i int, demand int8) bool {
 	return true
 }
 
-// giveBack stops the lease from being spent and plans to give it back.
-func (m *machine) giveBack(s *State, i int) bool {
+// keeps are how many units of a window an instance may keep when it gives back.
+func (m *machine) keeps() []int8 {
+	if m.Surplus {
+		return []int8{0, 1}
+	}
+	return []int8{0}
+}
+
+// giveBack stops what the lease does not keep from being spent and plans to give it back.
+func (m *machine) giveBack(s *State, i int, keep int8) bool {
 	in := &s.all[i]
 	// The clock may have passed the edge since it was last looked at.
-	if in.window == 0 || in.remaining <= 0 && in.next == 0 {
+	if in.window == 0 || in.remaining <= keep && in.next <= keep {
 		return false
 	}
 	w := in.window - 1
@@ -236,12 +246,12 @@ func (m *machine) giveBack(s *State, i int) bool {
 		return false
 	}
 	f := write{kind: give, shard: shard, window: w, generation: true}
-	f.units = min(max(in.remaining, 0), int8(row.Granted))
+	f.units = min(max(in.remaining-keep, 0), int8(row.Granted))
 	row, _ = row.GiveBack(row.Window, int64(f.units))
 	if row.Shards == row.NextShards {
-		f.next = min(in.next, int8(row.NextGranted))
+		f.next = min(max(in.next-keep, 0), int8(row.NextGranted))
 		if m.defect == aheadGivenBackNow {
-			f.next = min(in.next, int8(row.Granted))
+			f.next = min(max(in.next-keep, 0), int8(row.Granted))
 			row, _ = row.GiveBack(windowOf(w), int64(f.next))
 		} else {
 			row, _ = row.GiveBackNext(windowOf(w), int64(f.next))

@@ -27,7 +27,19 @@ var configs = []Config{
 		Name: "debts", Limit: 3, Windows: 2, Sizes: sizes(1), Settle: true, Give: true,
 		Faults: Faults{Debt: 2, Answer: 1},
 	},
+	{
+		Name: "a surplus", Limit: 3, Windows: 2, Sizes: sizes(1), Settle: true, Give: true, Surplus: true,
+		Faults: Faults{Answer: 1},
+	},
+	{
+		Name: "a surplus, debts", Limit: 3, Windows: 1, Sizes: sizes(1), Settle: true, Give: true, Surplus: true,
+		Faults: Faults{Debt: 1, Answer: 1},
+	},
 	// Units of the next window.
+	{
+		Name: "ahead, a surplus", Limit: 3, Windows: 2, Sizes: sizes(1), Ahead: true, Give: true, Surplus: true,
+		Faults: Faults{Request: 1},
+	},
 	{
 		Name: "ahead", Limit: 3, Windows: 2, Sizes: sizes(1), Ahead: true, Give: true,
 		Faults: Faults{Answer: 1},

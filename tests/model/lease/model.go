@@ -14,6 +14,7 @@ type Config struct {
 	Sizes   []int8 // What requests ask for.
 	Settle  bool   // Requests may be settled for less than they reserved.
 	Give    bool   // Units are given back.
+	Surplus bool   // An instance may keep some of them.
 	Ahead   bool   // Units of the next window are taken.
 	Look    bool   // Rows that could not serve are asked again after a while.
 	Cut     int8   // The other amount that an instance may be told.
