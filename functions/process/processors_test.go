@@ -52,6 +52,49 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 	}
 }
 
+// While garbage is swept one processor is not enough, wherever it is: with a single one
+// nobody asks the network meanwhile.
+func TestTwoProcessorsRunWhileGarbageIsSwept(t *testing.T) {
+	for _, test := range []struct {
+		now      int
+		sweeping bool
+		want     int
+	}{{1, false, 1}, {1, true, 2}, {2, false, 2}, {2, true, 2}, {8, true, 8}} {
+		if got := (processors{most: 8, now: test.now}).running(test.sweeping); got != test.want {
+			t.Errorf("%d processors, sweeping %v: %d run, want %d", test.now, test.sweeping, got, test.want)
+		}
+	}
+}
+
+// Each collection is told, but not how many if nobody looked; and none once the context
+// is done.
+func TestSweepsAreTold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	began := sweeps(ctx)
+	told := func() bool {
+		select {
+		case <-began:
+			return true
+		default:
+			return false
+		}
+	}
+	for range 3 {
+		await.That(t, "a collection is told", func() bool {
+			runtime.GC() // Finalizers run some time after.
+			return told()
+		})
+	}
+	cancel()
+	runtime.GC()
+	told() // It may have been on its way.
+	for range 20 {
+		if runtime.GC(); told() {
+			t.Fatal("a collection is told after the end")
+		}
+	}
+}
+
 // A process that has nothing to do is not woken up as often.
 func TestIdleProcessesAreLookedAtRarely(t *testing.T) {
 	for busy, want := range map[float64]time.Duration{0: idleEvery, 0.049: idleEvery, 0.05: watchEvery, 3: watchEvery} {
