@@ -51,6 +51,26 @@ func TestLocalRequestFliesItself(t *testing.T) {
 	})
 }
 
+// TestLocalTakesNothingEarly: however many requests there are, a store in this process is
+// asked by those alone that run short, also where a window ends: nothing is taken before
+// it is needed.
+func TestLocalTakesNothingEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLocalWorld(t)
+		w.store.set(func(call string) fault {
+			if !onRequest() {
+				t.Errorf("%s on another goroutine", call)
+			}
+			return fault{}
+		})
+		l := w.engine(lease.Deny, nil).Limit("k", 1000, quota.Minute)
+		for range 300 {
+			reserve(t, l, 10, lease.Granted)
+			pass(time.Second)
+		}
+	})
+}
+
 // TestLocalStoreTakesNoPatience: nobody waits for a store in this process, so who has
 // no patience left is granted what the row grants, and no more.
 func TestLocalStoreTakesNoPatience(t *testing.T) {

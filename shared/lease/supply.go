@@ -340,6 +340,9 @@ func (l *Limit) replenish(now clock.Instant) {
 		s.probe = true
 		l.launch()
 	}
+	if l.engine.local != nil {
+		return // Who runs short takes units itself, at once: see flyFor. Nobody waits.
+	}
 	expected := s.demand.expect(horizon(l.period), l.offered, now)
 	if expected < l.largest {
 		return // So little that a write for it would not save one.
