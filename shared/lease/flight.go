@@ -204,7 +204,7 @@ func (f *flight) giveUp(unusable bool) {
 		w.resolve(r, v)
 		total += unmetered
 	}
-	s.waiters = nil
+	s.waiters, l.awaited = nil, false
 	s.probe, s.prefetch, s.ahead = false, false, false
 	if unusable {
 		f.cached = stored{}
@@ -270,6 +270,7 @@ func (f *flight) visit(home stored, shards int64, window quota.Window) (served b
 	first := int64(l.engine.random(uint64(shards - 1)))
 	l.mu.Lock()
 	l.supply.far, l.supply.visited = 0, true
+	l.sighted()
 	l.mu.Unlock()
 	began := l.engine.clock.Read().Monotonic
 	for i := range visits(shards, home.sharers()) {
@@ -359,6 +360,7 @@ func (f *flight) apply(p *plan) {
 		if p.guest {
 			s.far = row.Left(p.before.shard)
 		}
+		l.sighted()
 	case p.window > l.window:
 		s.next = ahead{window: p.window, units: p.units, doubtful: l.inForce() != p.told}
 	default:

@@ -261,6 +261,7 @@ func (l *Limit) withdrawn(w withdrawal, err error) {
 	case l.generation == w.generation:
 		// There is room in the row again: ask it.
 		s.seen, s.exhausted = false, false
+		l.sighted()
 	}
 	l.mu.Unlock()
 	if kind != 0 {

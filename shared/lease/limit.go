@@ -22,7 +22,8 @@ const never = math.MaxInt64
 //
 // There may be hundreds of thousands, each used now and then, so that a request waits
 // for the memory of its limits. All of one is three lines of the processor's cache, of
-// which the first two are enough for what does not reserve.
+// which the first two are enough for what does not reserve; what the supply has to say
+// meanwhile is kept here as well, since its lines would be three more.
 type Limit struct {
 	mu     sync.Mutex
 	engine *Engine
@@ -30,10 +31,10 @@ type Limit struct {
 
 	forgotten bool // Nobody asked for this limit since Engine.Forget. Guarded by mu, as all below.
 	doubtful  bool // The row may have granted more than is in force: hold the lease against it.
+	awaited   bool // A Reserve may wait in the supply.
 
 	ceilings uint32  // Numbers the corrections of remaining; odd while one applies.
 	supply   *supply // nil until the first acquisition.
-	lastUsed int64   // Monotonic time of the last Reserve.
 
 	// The lease: units granted to this instance in one window. remaining is below
 	// zero while the instance owes units (settled for more than it had reserved, or
@@ -46,12 +47,14 @@ type Limit struct {
 
 	configured setting  // As told to the engine, or later by a row.
 	backend    *backend // What a backend said; nil: nothing yet.
+	reach      int64    // Units beyond remaining that the rows are believed to grant: see sighted.
 
-	low     int64 // Fewer remaining: time to prefetch. At never, to ask the rows again as well.
-	early   int64 // Wall time from which to take units of the next window.
-	offered int64 // Units asked for, ever. Only differences count.
-	largest int64 // The largest request seen lately.
-	typical int64 // A running mean of the requests' sizes.
+	low      int64 // Fewer remaining: time to prefetch. At never, to ask the rows again as well.
+	lastUsed int64 // Monotonic time of the last Reserve.
+	early    int64 // Wall time from which to take units of the next window.
+	offered  int64 // Units asked for, ever. Only differences count.
+	largest  int64 // The largest request seen lately.
+	typical  int64 // A running mean of the requests' sizes.
 
 	partition string // Of the row of shard 0. Not guarded: it stays.
 	key       string // A part of partition, so that there is one text of a limit. It stays.
@@ -77,7 +80,7 @@ func (l *Limit) said() *backend {
 func newLimit(e *Engine, id limitKey) *Limit {
 	partition := quota.Partition(id.key, id.period, 0)
 	key := partition[len(quota.Prefix):][:len(id.key)]
-	return &Limit{engine: e, partition: partition, key: key, period: id.period}
+	return &Limit{engine: e, partition: partition, key: key, period: id.period, reach: boundless}
 }
 
 func (l *Limit) id() limitKey { return limitKey{key: l.key, period: l.period} }
@@ -269,7 +272,7 @@ func (l *Limit) settle(generation uint64, correction uint32, refund int64) {
 	if correction == l.ceilings && correction&1 == 1 {
 		l.backend.ceiling += refund
 	}
-	if l.supply != nil && len(l.supply.waiters) > 0 {
+	if l.awaited {
 		l.serve(l.engine.clock.Read())
 	}
 }
@@ -279,10 +282,7 @@ func (l *Limit) headroom(now clock.Instant) int64 {
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
-	room := l.amount() - l.used()
-	if l.supply != nil && l.supply.seen {
-		room = min(room, l.remaining+l.supply.reach())
-	}
+	room := min(l.amount()-l.used(), l.remaining+l.reach)
 	if l.capped(now) {
 		room = min(room, l.backend.ceiling)
 	}
@@ -313,6 +313,7 @@ func (l *Limit) enter(w quota.Window, now clock.Instant) {
 	if l.supply != nil {
 		l.supply.enter(l)
 	}
+	l.sighted()
 }
 
 // earlyTime draws the moment at which to take units of the next window: uniform

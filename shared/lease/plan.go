@@ -93,6 +93,7 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 	shard := p.before.shard
 	left := p.row.Left(shard)
 	s.saw(p.row, shard, p.guest)
+	l.sighted()
 	if !p.guest {
 		l.doubtful = l.doubtful || p.row.Over(shard) > 0
 	}

@@ -44,6 +44,7 @@ func (f *flight) planRecheck(p *plan) {
 	l.remaining -= p.back.units
 	l.granted -= p.back.units
 	l.supply.saw(p.row, shard, false)
+	l.sighted()
 	p.known = p.before.row == nil || p.row == p.before.row.Roll(l.period, p.window)
 	l.doubtful = !p.known || p.row.Over(shard) > 0
 }
@@ -69,6 +70,7 @@ func (l *Limit) rechecked(p *plan, err error) {
 			l.granted += w.units
 		}
 	}
+	l.sighted()
 	l.mu.Unlock()
 	if kind != 0 && w.units > 0 {
 		l.engine.emit(Event{Kind: kind, Key: l.key, Units: w.units})

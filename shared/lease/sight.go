@@ -1,6 +1,10 @@
 package lease
 
-import "spillway/shared/quota"
+import (
+	"math"
+
+	"spillway/shared/quota"
+)
 
 // sight is what the rows looked like when they were last seen. Of the home row it keeps
 // only what is asked for between two flights, since there are many limits.
@@ -38,6 +42,17 @@ func (s *sight) left() int64 {
 func (s *sight) reach() int64 {
 	room := s.room()
 	return max(room, s.far, 0) + min(room, 0)
+}
+
+// boundless is a reach that bounds nothing.
+const boundless = math.MaxInt64 / 2
+
+// sighted takes over how far the rows reach after what was seen of them has changed.
+func (l *Limit) sighted() {
+	l.reach = boundless
+	if s := l.supply; s != nil && s.seen {
+		l.reach = s.reach()
+	}
 }
 
 // saw notes what a row, as it stands in the present window, has left. guest: it is

@@ -12,8 +12,8 @@ import (
 
 // supply is how a limit gets units: who waits for them, what the row looked like,
 // and the one flight that talks to the store. A limit has one from its first
-// acquisition on. Guarded by the limit's mu, except own and calling. What each request
-// looks at, waiters and sight, is one line of the processor's cache: see Limit.
+// acquisition on. Guarded by the limit's mu, except own and calling. A request that the
+// lease covers does not look at it: see Limit.
 type supply struct {
 	waiters []*waiter // First come, first served.
 	sight
@@ -122,6 +122,7 @@ func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reserv
 	}
 	w := &waiter{units: n, conflicts: s.conflicts}
 	s.waiters = append(s.waiters, w)
+	l.awaited = true
 	if l.engine.local != nil && !s.flying {
 		s.flying = true
 		l.mu.Unlock()
@@ -311,7 +312,7 @@ func (l *Limit) serve(now clock.Instant) {
 	}
 	clear(s.waiters[len(kept):])
 	if s.waiters = kept; len(kept) == 0 {
-		s.waiters = nil // Most limits have nobody waiting, and nothing to keep for that.
+		s.waiters, l.awaited = nil, false // Most limits have nobody waiting, and nothing to keep for that.
 	}
 }
 
