@@ -74,8 +74,11 @@ func TestLimitIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(supply{}); size > 5*line {
 		t.Errorf("a supply takes %d bytes, want at most %d", size, 5*line)
 	}
-	if size := unsafe.Offsetof(Limit{}.lastUsed); size > 2*line {
+	if size := unsafe.Offsetof(Limit{}.low); size > 2*line {
 		t.Errorf("what a request looks at that does not reserve takes %d bytes of a Limit, want at most %d", size, 2*line)
+	}
+	if size := unsafe.Offsetof(Limit{}.ceilings); size > line {
+		t.Errorf("what the garbage collector looks at takes %d bytes of a Limit, want at most %d", size, line)
 	}
 	e, err := New(Options{Store: memory.New(), Instance: "a"})
 	if err != nil {

@@ -26,14 +26,14 @@ var errUnusable = errors.New("lease: unusable row")
 // fields need no lock.
 type flight struct {
 	limit   *Limit
-	tries   int32        // Failures since the last success.
-	fresh   bool         // A row was read or written in this flight; cached, if set, is that row.
+	pending *plan        // A write whose answer was lost.
 	cached  stored       // A row as last seen; the zero value: read it.
 	settled quota.Shards // How many shards there are, by shard 0 as last stored.
-	pending *plan        // A write whose answer was lost.
 	joined  quota.Window // The last window in which this instance holds of its home shard.
 	visited quota.Window // The last window in which it holds of another shard.
 	trimmed quota.Window // The last window in which it asked for fewer shards.
+	tries   int32        // Failures since the last success.
+	fresh   bool         // A row was read or written in this flight; cached, if set, is that row.
 }
 
 // launch starts a flight if none is under way.
@@ -156,10 +156,10 @@ func (l *Limit) next() task {
 func (f *flight) after(err error) (more bool, pause time.Duration) {
 	l := f.limit
 	if errors.Is(err, store.ErrConflict) {
-		l.engine.emit(Event{Kind: EventConflict, Key: l.key})
+		l.engine.emit(Event{Kind: EventConflict, Key: l.key()})
 	}
 	if errors.Is(err, errUnusable) || errors.Is(err, store.ErrInvalid) {
-		l.engine.emit(Event{Kind: EventUnusable, Key: l.key, Err: err})
+		l.engine.emit(Event{Kind: EventUnusable, Key: l.key(), Err: err})
 		f.giveUp(true)
 		return false, 0
 	}
@@ -305,7 +305,7 @@ func (f *flight) carryOut(p *plan) error {
 	if errors.Is(err, store.ErrAmbiguous) {
 		pending := *p // Only this outlives the step.
 		f.pending = &pending
-		l.engine.emit(Event{Kind: EventAmbiguous, Key: l.key, Units: p.units, Err: err})
+		l.engine.emit(Event{Kind: EventAmbiguous, Key: l.key(), Units: p.units, Err: err})
 	}
 	return err
 }
@@ -327,7 +327,7 @@ func (f *flight) recall(window quota.Window) error {
 		}
 	}
 	f.pending = nil
-	l.engine.emit(Event{Kind: EventLost, Key: l.key, Units: p.units})
+	l.engine.emit(Event{Kind: EventLost, Key: l.key(), Units: p.units})
 	return nil
 }
 
@@ -377,7 +377,7 @@ func (f *flight) apply(p *plan) {
 	}
 	l.serve(now)
 	l.mu.Unlock()
-	l.engine.emit(Event{Kind: kind, Key: l.key, Units: p.units})
+	l.engine.emit(Event{Kind: kind, Key: l.key(), Units: p.units})
 }
 
 // conclude ends a task that took nothing. short says that the row cannot serve

@@ -265,6 +265,6 @@ func (l *Limit) withdrawn(w withdrawal, err error) {
 	}
 	l.mu.Unlock()
 	if kind != 0 {
-		l.engine.emit(Event{Kind: kind, Key: l.key, Units: w.units + w.next.units})
+		l.engine.emit(Event{Kind: kind, Key: l.key(), Units: w.units + w.next.units})
 	}
 }

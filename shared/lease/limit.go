@@ -23,31 +23,32 @@ const never = math.MaxInt64
 // There may be hundreds of thousands, each used now and then, so that a request waits
 // for the memory of its limits. All of one is three lines of the processor's cache, of
 // which the first two are enough for what does not reserve; what the supply has to say
-// meanwhile is kept here as well, since its lines would be three more.
+// meanwhile is kept here as well, since its lines would be more. The garbage collector
+// reads the first alone: nothing behind the pointers.
 type Limit struct {
-	mu     sync.Mutex
-	engine *Engine
-	period quota.Period
+	mu        sync.Mutex
+	engine    *Engine
+	supply    *supply  // nil until the first acquisition. Guarded by mu, as all that is not said to stay.
+	backend   *backend // What a backend said; nil: nothing yet.
+	partition string   // Of the row of shard 0; the key is a part of it. It stays.
 
-	forgotten bool // Nobody asked for this limit since Engine.Forget. Guarded by mu, as all below.
-	doubtful  bool // The row may have granted more than is in force: hold the lease against it.
-	awaited   bool // A Reserve may wait in the supply.
-
-	ceilings uint32  // Numbers the corrections of remaining; odd while one applies.
-	supply   *supply // nil until the first acquisition.
+	ceilings  uint32       // Numbers the corrections of remaining; odd while one applies.
+	period    quota.Period // It stays.
+	forgotten bool         // Nobody asked for this limit since Engine.Forget.
+	doubtful  bool         // The row may have granted more than is in force: hold the lease against it.
+	awaited   bool         // A Reserve may wait in the supply.
 
 	// The lease: units granted to this instance in one window. remaining is below
 	// zero while the instance owes units (settled for more than it had reserved, or
 	// unmetered). A new window or a dead lease is a new generation.
-	ends       clock.Deadline
 	remaining  int64
+	ends       clock.Deadline
 	granted    int64
 	window     quota.Window
 	generation uint64
 
-	configured setting  // As told to the engine, or later by a row.
-	backend    *backend // What a backend said; nil: nothing yet.
-	reach      int64    // Units beyond remaining that the rows are believed to grant: see sighted.
+	configured setting // As told to the engine, or later by a row.
+	reach      int64   // Units beyond remaining that the rows are believed to grant: see sighted.
 
 	low      int64 // Fewer remaining: time to prefetch. At never, to ask the rows again as well.
 	lastUsed int64 // Monotonic time of the last Reserve.
@@ -56,8 +57,7 @@ type Limit struct {
 	largest  int64 // The largest request seen lately.
 	typical  int64 // A running mean of the requests' sizes.
 
-	partition string // Of the row of shard 0. Not guarded: it stays.
-	key       string // A part of partition, so that there is one text of a limit. It stays.
+	keyLength int // It stays.
 }
 
 // backend is what a backend said about a limit of its own.
@@ -78,19 +78,25 @@ func (l *Limit) said() *backend {
 }
 
 func newLimit(e *Engine, id limitKey) *Limit {
-	partition := quota.Partition(id.key, id.period, 0)
-	key := partition[len(quota.Prefix):][:len(id.key)]
-	return &Limit{engine: e, partition: partition, key: key, period: id.period, reach: boundless}
+	return &Limit{
+		engine: e, partition: quota.Partition(id.key, id.period, 0), keyLength: len(id.key), period: id.period,
+		reach: boundless,
+	}
 }
 
-func (l *Limit) id() limitKey { return limitKey{key: l.key, period: l.period} }
+// key is a piece of partition, so that there is one text of a limit. It does not need mu.
+func (l *Limit) key() string {
+	return l.partition[len(quota.Prefix):][:l.keyLength]
+}
+
+func (l *Limit) id() limitKey { return limitKey{key: l.key(), period: l.period} }
 
 // row is the key of the row of a shard. It does not need mu.
 func (l *Limit) row(shard int64) store.Key {
 	if shard == 0 {
 		return store.Key{Partition: l.partition, Row: quota.RowKey}
 	}
-	return store.Key{Partition: quota.Partition(l.key, l.period, shard), Row: quota.RowKey}
+	return store.Key{Partition: quota.Partition(l.key(), l.period, shard), Row: quota.RowKey}
 }
 
 // Reserve sets n units aside. While the lease has room it does no I/O and does

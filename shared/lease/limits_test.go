@@ -12,7 +12,8 @@ import (
 func TestLimits(t *testing.T) {
 	for _, collide := range []bool{false, true} {
 		s := newLimits()
-		a, b, c := &Limit{key: "a"}, &Limit{key: "b"}, &Limit{key: "a", period: quota.Month}
+		made := func(key string, p quota.Period) *Limit { return newLimit(nil, limitKey{key, p}) }
+		a, b, c := made("a", quota.Minute), made("b", quota.Minute), made("a", quota.Month)
 		s.add(a)
 		if collide {
 			s.place[s.hash(b.id())] = s.place[s.hash(a.id())]

@@ -12,10 +12,10 @@ import (
 
 // stored is the row of one shard as it is in the store.
 type stored struct {
-	shard  int64
 	row    *quota.Row   // nil: there is none yet. It does not change.
-	etag   string       // By which the store tells whether it was written since.
 	record store.Record // The same of a store in this process.
+	etag   string       // By which the store tells whether it was written since.
+	shard  int64
 }
 
 // sharers is how many instances are believed to share the row.

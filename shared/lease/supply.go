@@ -13,29 +13,29 @@ import (
 // supply is how a limit gets units: who waits for them, what the row looked like,
 // and the one flight that talks to the store. A limit has one from its first
 // acquisition on. Guarded by the limit's mu, except own and calling. A request that the
-// lease covers does not look at it: see Limit.
+// lease covers does not look at it: see Limit. Pointers come first, as there.
 type supply struct {
-	waiters []*waiter // First come, first served.
-	sight
+	waiters []*waiter     // First come, first served.
+	landed  chan struct{} // Closed when the flight slot is free again; nil: nobody waits for that.
+	own     flight        // Belongs to whoever has the flight slot.
 
+	sight
 	next    ahead          // Units taken ahead.
 	sharers int64          // Instances that share the limit, when last seen; 0: never.
 	peers   int64          // Those of them that share the home row.
 	current clock.Deadline // Until then the rows count as they were seen: see looked.
 
-	flying     bool          // The flight slot is taken.
-	conflicted bool          // The last write met a conflict.
-	probe      bool          // Call the store even if nobody waits.
-	prefetch   bool          // Take a chunk before the lease is spent.
-	ahead      bool          // Take units of the next window.
-	conflicts  uint64        // Writes that met a conflict, ever. Only differences count.
-	landed     chan struct{} // Closed when the slot is free again; nil: nobody waits for that.
+	flying     bool   // The flight slot is taken.
+	conflicted bool   // The last write met a conflict.
+	probe      bool   // Call the store even if nobody waits.
+	prefetch   bool   // Take a chunk before the lease is spent.
+	ahead      bool   // Take units of the next window.
+	conflicts  uint64 // Writes that met a conflict, ever. Only differences count.
 
 	unusable clock.Deadline // Until then the row is not asked for.
 	demand   demand
 
 	calling atomic.Int64 // Monotonic time at which the store call in progress began; 0: none.
-	own     flight       // Belongs to whoever has the flight slot.
 }
 
 // ahead is units of a window that has not begun.
@@ -222,7 +222,7 @@ func (l *Limit) decideAlone(n int64, now clock.Instant) (Reservation, Verdict) {
 // not hold mu.
 func (l *Limit) unmetered(units int64) {
 	if units > 0 {
-		l.engine.emit(Event{Kind: EventUnmetered, Key: l.key, Units: units})
+		l.engine.emit(Event{Kind: EventUnmetered, Key: l.key(), Units: units})
 	}
 }
 

@@ -25,7 +25,16 @@ import (
 )
 
 // Row is the state of one shard of a limit. The zero value is not a row: see New.
+//
+// Pointers come first: where there are hundreds of thousands of rows in this process the
+// garbage collector reads each of them up to the last one.
 type Row struct {
+	// Nonces are those of the last writes, the last one first, with spaces between. Each
+	// write has its own, so that a writer whose answer was lost can tell by reading
+	// whether its write happened, although others may have written since.
+	Nonces string
+	// By is the instance that wrote last.
+	By string
 	// Window is the window that the counts below belong to.
 	Window Window
 	// Granted is the number of units of Window granted from this shard.
@@ -50,12 +59,6 @@ type Row struct {
 	NextShards int64
 	// WantShards is the number of shards in the windows after that one.
 	WantShards int64
-	// Nonces are those of the last writes, the last one first, with spaces between. Each
-	// write has its own, so that a writer whose answer was lost can tell by reading
-	// whether its write happened, although others may have written since.
-	Nonces string
-	// By is the instance that wrote last.
-	By string
 }
 
 // RowKey is the row key of every quota row; each row has its own partition.
