@@ -34,8 +34,9 @@ type roster struct {
 	anonymous     *gateway.Consumer // everybody, under access: open
 
 	mu      sync.RWMutex
-	made    map[string]enrolled                 // guarded by mu: by the consumer's name
-	choices map[string]map[string]*gateway.Pool // guarded by mu: by what a consumer may use
+	made    map[string]enrolled                    // guarded by mu: by the consumer's name
+	current map[*config.Consumer]*gateway.Consumer // guarded by mu: the same by the definition, for requests
+	choices map[string]map[string]*gateway.Pool    // guarded by mu: by what a consumer may use
 }
 
 // enrolled is a consumer and the definition that it was made of.
@@ -47,7 +48,7 @@ type enrolled struct {
 func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, c *clock.Clock, plan *topology) *roster {
 	r := &roster{
 		authenticator: a, directory: d, leases: leases, clock: c, pools: plan.pools, keepsFiles: plan.keepsFiles,
-		made: make(map[string]enrolled), choices: make(map[string]map[string]*gateway.Pool),
+		made: make(map[string]enrolled), current: make(map[*config.Consumer]*gateway.Consumer), choices: make(map[string]map[string]*gateway.Pool),
 	}
 	r.anonymous = r.newConsumer(&config.Consumer{Name: "anonymous"})
 	return r
@@ -104,20 +105,26 @@ func refusal(err error) *openai.Error {
 	}
 }
 
-// consumer is the consumer of a definition.
+// consumer is the consumer of a definition. It is found without a look at the definition:
+// of a hundred thousand none is in a cache, nor is its name.
 func (r *roster) consumer(definition *config.Consumer) *gateway.Consumer {
-	if e, _ := r.known(definition.Name); e.definition == definition {
-		return e.consumer
+	r.mu.RLock()
+	c := r.current[definition]
+	r.mu.RUnlock()
+	if c != nil {
+		return c
 	}
-	e := enrolled{definition, r.newConsumer(definition)}
+	c = r.newConsumer(definition)
 	r.mu.Lock()
 	before, replaced := r.made[definition.Name]
-	r.made[definition.Name] = e
+	delete(r.current, before.definition)
+	r.made[definition.Name] = enrolled{definition, c}
+	r.current[definition] = c
 	r.mu.Unlock()
 	if replaced {
-		r.forget(before.consumer, e.consumer)
+		r.forget(before.consumer, c)
 	}
-	return e.consumer
+	return c
 }
 
 // known returns the consumer of a name, if it was made.
@@ -134,6 +141,7 @@ func (r *roster) remove(name string) {
 	r.mu.Lock()
 	before, known := r.made[name]
 	delete(r.made, name)
+	delete(r.current, before.definition)
 	r.mu.Unlock()
 	if known {
 		r.forget(before.consumer, &gateway.Consumer{})
