@@ -20,7 +20,7 @@ type counter struct {
 // counterKey tells a counter from all others. Many consumers make few kinds of
 // requests, so that a counter is small, and soon found.
 type counterKey struct {
-	consumer string
+	consumer string            // As records have it, no copy: where they are the same text none is read.
 	kind     *usage.Dimensions // Those but for the consumer; the same for all that have the same.
 }
 
@@ -106,7 +106,7 @@ func (l *Ledger) counter(written usage.Dimensions) *counter {
 		}
 	}
 	kind := l.kind(d)
-	c := &counter{counterKey: counterKey{strings.Clone(d.Consumer), kind}, page: l.pageFor(d)}
+	c := &counter{counterKey: counterKey{d.Consumer, kind}, page: l.pageFor(d)}
 	c.page.counters = append(c.page.counters, c)
 	l.counters[c.counterKey] = c
 	l.noteTags(c.consumer, kind.Tags)
