@@ -375,6 +375,7 @@ func (f *flight) apply(p *plan) {
 	if p.ahead {
 		s.ahead = false
 	}
+	l.watch()
 	l.serve(now)
 	l.mu.Unlock()
 	l.engine.emit(Event{Kind: kind, Key: l.key(), Units: p.units})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -36,14 +35,10 @@ const idleShares = 16
 // between its requests, every few seconds: a burst that ended then leaves its units to
 // others, and does not strand them until the window ends.
 func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
-	e.mu.RLock()
-	limits := slices.AppendSeq(make([]*Limit, 0, len(e.limits.all)), e.limits.each)
-	e.mu.RUnlock()
-
 	var group sync.WaitGroup
 	slots := make(chan struct{}, givers)
 	now := e.clock.Read()
-	for _, l := range limits {
+	for _, l := range e.holders(idle, now) {
 		keep, gives := l.keeps(idle, now)
 		if !gives {
 			continue
@@ -73,10 +68,10 @@ func (l *Limit) keeps(idle time.Duration, now clock.Instant) (keep int64, gives 
 	if s == nil {
 		return 0, false
 	}
+	if l.over(now) {
+		return 0, false
+	}
 	if l.ends.PassedAt(now) {
-		if l.remaining >= 0 && s.next.units == 0 {
-			return 0, false // As most, once their minute is over: rolled they would hold nothing.
-		}
 		l.roll(now)
 	}
 	if idle == 0 || l.forgotten {
@@ -87,8 +82,7 @@ func (l *Limit) keeps(idle time.Duration, now clock.Instant) (keep int64, gives 
 	} else if l.remaining < 0 {
 		return 0, true
 	}
-	missed := l.amount() / max(s.sharers, 1) / idleShares
-	return keep, max(l.remaining-keep, 0)+max(s.next.units-keep, 0) > max(keep, missed)
+	return keep, max(l.remaining-keep, 0)+max(s.next.units-keep, 0) > max(keep, l.missed())
 }
 
 // giveBack takes the flight slot, stops what the limit does not keep from being spent,
@@ -263,6 +257,7 @@ func (l *Limit) withdrawn(w withdrawal, err error) {
 		s.seen, s.exhausted = false, false
 		l.sighted()
 	}
+	l.watch()
 	l.mu.Unlock()
 	if kind != 0 {
 		l.engine.emit(Event{Kind: kind, Key: l.key(), Units: w.units + w.next.units})

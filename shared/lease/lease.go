@@ -147,6 +147,7 @@ type Engine struct {
 	random   func(n uint64) uint64
 	gate     gate
 	fleet    fleet
+	watch    watch
 	boot     string        // Tells this run of the process from all others.
 	writes   atomic.Uint64 // Numbers the nonces.
 

@@ -57,7 +57,8 @@ type Limit struct {
 	largest  int64 // The largest request seen lately.
 	typical  int64 // A running mean of the requests' sizes.
 
-	keyLength int // It stays.
+	keyLength uint32 // It stays.
+	watched   bool   // It is in the engine's watch.
 }
 
 // backend is what a backend said about a limit of its own.
@@ -79,7 +80,7 @@ func (l *Limit) said() *backend {
 
 func newLimit(e *Engine, id limitKey) *Limit {
 	return &Limit{
-		engine: e, partition: quota.Partition(id.key, id.period, 0), keyLength: len(id.key), period: id.period,
+		engine: e, partition: quota.Partition(id.key, id.period, 0), keyLength: uint32(len(id.key)), period: id.period,
 		reach: boundless,
 	}
 }
@@ -274,7 +275,9 @@ func (l *Limit) settle(generation uint64, correction uint32, refund int64) {
 	if refund == 0 || generation != l.generation {
 		return
 	}
-	l.remaining += refund
+	if l.remaining += refund; l.remaining < 0 {
+		l.watch()
+	}
 	if correction == l.ceilings && correction&1 == 1 {
 		l.backend.ceiling += refund
 	}
@@ -320,6 +323,7 @@ func (l *Limit) enter(w quota.Window, now clock.Instant) {
 		l.supply.enter(l)
 	}
 	l.sighted()
+	l.watch()
 }
 
 // earlyTime draws the moment at which to take units of the next window: uniform

@@ -147,6 +147,11 @@ func (f *fleet) check(t *rapid.T) {
 			t.Fatalf("window %d: %d units reserved of %d", w, n, f.amount)
 		}
 	}
+	for _, e := range f.engines {
+		if keys := e.Overlooked(); len(keys) > 0 {
+			t.Fatalf("%v may have something to give back, and nobody looks", keys)
+		}
+	}
 	row := f.stored()
 	if row.Granted > row.Limit || row.NextGranted > row.NextLimit || row.Granted < 0 {
 		t.Fatalf("row %+v", row)
@@ -218,6 +223,11 @@ func TestAnyHistoryHoldsTheLimit(t *testing.T) {
 						e.GiveBack(context.Background())
 					}
 				},
+				"give back what is idle": func(t *rapid.T) {
+					for _, e := range f.engines {
+						e.GiveBackIdle(context.Background(), 5*time.Second)
+					}
+				},
 				"": f.check,
 			})
 		})
@@ -231,7 +241,7 @@ func TestAnyHistoryHoldsTheLimit(t *testing.T) {
 }
 
 // TestAnyHistoryIsExactAlone: with one instance and a store that works, Reserve
-// answers exactly as a counter would. (One long function: the actions share the
+// answers exactly as a counter would, whatever it gives back meanwhile. (One long function: the actions share the
 // counter.)
 func TestAnyHistoryIsExactAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -289,7 +299,15 @@ func TestAnyHistoryIsExactAlone(t *testing.T) {
 						e.GiveBack(context.Background())
 					}
 				},
+				"give back what is idle": func(*rapid.T) {
+					if time.Until(l.Status().ResetAt) > time.Second {
+						e.GiveBackIdle(context.Background(), 5*time.Second)
+					}
+				},
 				"": func(t *rapid.T) {
+					if keys := e.Overlooked(); len(keys) > 0 {
+						t.Fatal("it may have something to give back, and nobody looks")
+					}
 					roll()
 					if got, want := l.Headroom(), max(amount-used, 0); got != want {
 						t.Fatalf("headroom %d, want %d", got, want)

@@ -130,6 +130,7 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 		l.looked(now)
 	}
 	l.engine.fleet.saw(s.sharers, now)
+	l.watch()
 }
 
 // planAhead takes a chunk of the next window. The caller holds the limit's mu.

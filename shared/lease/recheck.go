@@ -71,6 +71,7 @@ func (l *Limit) rechecked(p *plan, err error) {
 		}
 	}
 	l.sighted()
+	l.watch()
 	l.mu.Unlock()
 	if kind != 0 && w.units > 0 {
 		l.engine.emit(Event{Kind: kind, Key: l.key(), Units: w.units})

@@ -57,6 +57,7 @@ func (l *Limit) change(configured setting, cut int64) {
 	if now > before && s != nil {
 		s.exhausted, s.visited = false, false // There may be room in the rows again.
 	}
+	l.watch()
 	if s != nil && s.seen {
 		row := quota.Row{Granted: s.granted, Limit: s.limit, LimitSince: s.since, Shards: int64(s.shards)}
 		s.saw(l.inForce().apply(row, l.period), int64(s.shard), false)

@@ -261,7 +261,9 @@ func (l *Limit) alone(n int64, now clock.Instant) (r Reservation, v Verdict, unm
 	if unmetered > 0 {
 		v.Outcome = Unmetered
 	}
-	return l.take(n), v, unmetered
+	r = l.take(n)
+	l.watch()
+	return r, v, unmetered
 }
 
 // fairShare is how much this instance may use of the window without the store: what

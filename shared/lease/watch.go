@@ -1,0 +1,93 @@
+package lease
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"spillway/shared/clock"
+)
+
+// watch is the limits of an engine of which others may miss something, or that owe. There
+// may be hundreds of thousands of limits, and to look at them all every few seconds took
+// longer than anything else that is done beside the requests; most never hold more than
+// nobody misses. It is safe for concurrent use; its mu is taken last.
+type watch struct {
+	mu     sync.Mutex
+	limits []*Limit // Those that are watched. Guarded by mu.
+}
+
+// watch has the engine look whether the limit is to give something back, if it may have
+// to. Whoever adds to what was granted, lowers what nobody misses or runs into debt calls
+// it.
+func (l *Limit) watch() {
+	if l.watched || !l.noteworthy() {
+		return
+	}
+	l.watched = true
+	w := &l.engine.watch
+	w.mu.Lock()
+	w.limits = append(w.limits, l)
+	w.mu.Unlock()
+}
+
+// noteworthy tells whether the limit owes, or may hold what others miss: not more than it
+// was granted.
+func (l *Limit) noteworthy() bool {
+	s := l.supply
+	return s != nil && (l.remaining < 0 || l.granted+s.next.units > l.missed())
+}
+
+// missed is how many units nobody misses.
+func (l *Limit) missed() int64 {
+	return l.amount() / max(l.supply.sharers, 1) / idleShares
+}
+
+// holders returns the limits that may have something to give back: given a time those
+// that are watched or forgotten, else all. It watches no more those that have not.
+func (e *Engine) holders(idle time.Duration, now clock.Instant) []*Limit {
+	if idle == 0 {
+		e.mu.RLock()
+		defer e.mu.RUnlock()
+		return slices.AppendSeq(make([]*Limit, 0, len(e.limits.all)), e.limits.each)
+	}
+	w := &e.watch
+	w.mu.Lock()
+	watched := w.limits
+	w.limits = nil
+	w.mu.Unlock()
+	watched = slices.DeleteFunc(watched, func(l *Limit) bool { return !l.rewatch(now) })
+	w.mu.Lock()
+	w.limits = append(watched, w.limits...)
+	all := slices.Clone(w.limits)
+	w.mu.Unlock()
+
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, l := range e.forgotten {
+		if !l.isWatched() {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// rewatch tells whether a limit is to be watched further. It takes mu.
+func (l *Limit) rewatch(now clock.Instant) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watched = !l.over(now) && l.noteworthy()
+	return l.watched
+}
+
+// over tells whether the lease has ended, and leaves nothing to the next window.
+func (l *Limit) over(now clock.Instant) bool {
+	return l.ends.PassedAt(now) && l.remaining >= 0 && l.supply.next.units == 0
+}
+
+// isWatched takes mu.
+func (l *Limit) isWatched() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.watched
+}
