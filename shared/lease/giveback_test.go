@@ -3,8 +3,6 @@ package lease_test
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,27 +114,6 @@ func TestIdleSmallChange(t *testing.T) {
 		e.GiveBack(t.Context())
 		if got := w.row("small", quota.Minute, 0).Granted; got != 0 {
 			t.Errorf("after the end the row counts %d, want 0", got)
-		}
-	})
-}
-
-// TestIdleIsLookedForWhereItMayBe: of a hundred limits that took no more than nobody misses,
-// and one that took more, only that one is looked at, and not once its window is over.
-func TestIdleIsLookedForWhereItMayBe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		e := w.engine(lease.Deny, nil)
-		for i := range 100 {
-			reserve(t, e.Limit(strconv.Itoa(i), 160, quota.Minute), 10, lease.Granted)
-		}
-		reserve(t, e.Limit("large", 160, quota.Minute), 11, lease.Granted)
-		if got := e.Watched(); !slices.Equal(got, []string{"large"}) {
-			t.Errorf("looked at: %v, want the large one", got)
-		}
-		pass(time.Minute)
-		e.GiveBackIdle(t.Context(), 5*time.Second)
-		if got := e.Watched(); len(got) > 0 {
-			t.Errorf("looked at after the window: %v, want none", got)
 		}
 	})
 }
