@@ -129,6 +129,16 @@ func TestAnyHistoryHoldsTheAmountsKnown(t *testing.T) {
 					pass(time.Duration(rapid.IntRange(1, 40_000).Draw(t, "ms")) * time.Millisecond)
 				},
 				"give back": func(t *rapid.T) { o.engines[instance.Draw(t, "instance")].GiveBack(context.Background()) },
+				"give back what is idle": func(t *rapid.T) {
+					o.engines[instance.Draw(t, "instance")].GiveBackIdle(context.Background(), 5*time.Second)
+				},
+				"": func(t *rapid.T) {
+					for _, e := range o.engines {
+						if amiss := e.Amiss(); len(amiss) > 0 {
+							t.Fatal(amiss)
+						}
+					}
+				},
 			})
 		})
 	})

@@ -12,18 +12,22 @@ func (e *Engine) Watched() []string {
 	return keys
 }
 
-// Overlooked returns the keys of the limits that the engine ought to watch and does not.
-func (e *Engine) Overlooked() []string {
+// Amiss returns what is not as it must be whenever nobody holds a limit's mu: limits that
+// are to be watched and are not, and those that do not know how far the rows reach.
+func (e *Engine) Amiss() (amiss []string) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	var keys []string
 	now := e.clock.Read()
 	for l := range e.limits.each {
 		l.mu.Lock()
 		if !l.watched && l.noteworthy() && !l.over(now) {
-			keys = append(keys, l.key())
+			amiss = append(amiss, l.key()+" may have something to give back, and nobody looks")
+		}
+		kept := l.reach
+		if l.sighted(); l.reach != kept {
+			amiss = append(amiss, l.key()+" keeps a reach that is not that of the rows")
 		}
 		l.mu.Unlock()
 	}
-	return keys
+	return amiss
 }

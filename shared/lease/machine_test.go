@@ -148,8 +148,8 @@ func (f *fleet) check(t *rapid.T) {
 		}
 	}
 	for _, e := range f.engines {
-		if keys := e.Overlooked(); len(keys) > 0 {
-			t.Fatalf("%v may have something to give back, and nobody looks", keys)
+		if amiss := e.Amiss(); len(amiss) > 0 {
+			t.Fatal(amiss)
 		}
 	}
 	row := f.stored()
@@ -305,8 +305,8 @@ func TestAnyHistoryIsExactAlone(t *testing.T) {
 					}
 				},
 				"": func(t *rapid.T) {
-					if keys := e.Overlooked(); len(keys) > 0 {
-						t.Fatal("it may have something to give back, and nobody looks")
+					if amiss := e.Amiss(); len(amiss) > 0 {
+						t.Fatal(amiss)
 					}
 					roll()
 					if got, want := l.Headroom(), max(amount-used, 0); got != want {

@@ -32,6 +32,37 @@ func TestIdleIsLookedForWhereItMayBe(t *testing.T) {
 	})
 }
 
+// TestLessIsMissed: what nobody missed others miss after the limit was cut, or once they
+// are known to share it.
+func TestLessIsMissed(t *testing.T) {
+	for name, after := range map[string]func(t *testing.T, w *world, e *lease.Engine, l *lease.Limit){
+		"the limit is cut": func(_ *testing.T, _ *world, e *lease.Engine, _ *lease.Limit) {
+			e.Limit("k", 80, quota.Minute)
+		},
+		"another shares it": func(t *testing.T, w *world, _ *lease.Engine, l *lease.Limit) {
+			reserve(t, w.engine(lease.Deny, nil).Limit("k", 160, quota.Minute), 150, lease.Granted)
+			reserve(t, l, 20, lease.Full)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e := w.engine(lease.Deny, nil)
+				l := e.Limit("k", 160, quota.Minute)
+				r := reserve(t, l, 10, lease.Granted)
+				r.Cancel()
+				if got := e.Watched(); len(got) > 0 {
+					t.Fatalf("looked at: %v, want none", got)
+				}
+				after(t, w, e, l)
+				if got := e.Watched(); !slices.Equal(got, []string{"k"}) {
+					t.Errorf("looked at: %v, want the limit", got)
+				}
+			})
+		})
+	}
+}
+
 // TestForgottenGoesBack: what a limit holds that was forgotten goes back, however little
 // it is, although nobody misses it.
 func TestForgottenGoesBack(t *testing.T) {
