@@ -158,6 +158,7 @@ func TestCutOfWhatWasTakenAhead(t *testing.T) {
 	for _, cut := range []int64{1000, 300, 20} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
+			defer pass(time.Second) // The flights end.
 			engines := []*lease.Engine{w.engine(lease.Deny, nil), w.engine(lease.Deny, nil)}
 			limits := make([]*lease.Limit, len(engines))
 			for range 59 { // Demand, until both have taken units of the next minute.
