@@ -13,7 +13,8 @@ func (e *Engine) Watched() []string {
 }
 
 // Amiss returns what is not as it must be whenever nobody holds a limit's mu: limits that
-// are to be watched and are not, and those that do not know how far the rows reach.
+// are to be watched and are not, and those that do not know how far the rows reach, or
+// that somebody waits.
 func (e *Engine) Amiss() (amiss []string) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -26,6 +27,9 @@ func (e *Engine) Amiss() (amiss []string) {
 		kept := l.reach
 		if l.sighted(); l.reach != kept {
 			amiss = append(amiss, l.key()+" keeps a reach that is not that of the rows")
+		}
+		if l.supply != nil && len(l.supply.waiters) > 0 && !l.awaited {
+			amiss = append(amiss, l.key()+" has forgotten who waits")
 		}
 		l.mu.Unlock()
 	}
