@@ -61,6 +61,7 @@ type fleetOptions struct {
 	storage   string // default: the emulator that all tests share
 	latency   azureopenai.Latency
 	frail     azureopenai.Deployment // limits of frail that the gateways do not know
+	generous  bool                   // backends answer whatever they are sent
 }
 
 // startFleet starts the backends and the gateways. A test that uses a fleet runs
@@ -72,9 +73,13 @@ func startFleet(t *testing.T, o fleetOptions) *fleet {
 	}
 	f := &fleet{backends: make(map[string]*backend), env: settings(), edge: usualEdge}
 	models := []string{"metered", "paced", "frail"}
+	limits := azureopenai.Deployment{TokensPerMinute: minuteTokens, RequestsPerMinute: 6 * sliceRequests}
+	if o.generous {
+		limits = azureopenai.Deployment{}
+	}
 	for name, deployments := range map[string][]azureopenai.Deployment{
-		"metered": {{Name: "metered", TokensPerMinute: minuteTokens}},
-		"paced":   {{Name: "paced", RequestsPerMinute: 6 * sliceRequests}},
+		"metered": {{Name: "metered", TokensPerMinute: limits.TokensPerMinute}},
+		"paced":   {{Name: "paced", RequestsPerMinute: limits.RequestsPerMinute}},
 		"frail":   {{Name: "frail", TokensPerMinute: o.frail.TokensPerMinute}},
 		"payg":    {{Name: models[0]}, {Name: models[1]}, {Name: models[2]}},
 	} {
