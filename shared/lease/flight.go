@@ -356,11 +356,11 @@ func (f *flight) apply(p *plan) {
 			s.exhausted, s.asking = false, false // They have room again.
 		}
 		row := p.row.Roll(l.period, p.window) // Units taken ahead may arrive after the edge.
-		s.saw(l.inForce().apply(row, l.period), p.before.shard, p.guest)
+		l.saw(l.inForce().apply(row, l.period), p.before.shard, p.guest)
 		if p.guest {
 			s.far = row.Left(p.before.shard)
+			l.sighted()
 		}
-		l.sighted()
 	case p.window > l.window:
 		s.next = ahead{window: p.window, units: p.units, doubtful: l.inForce() != p.told}
 	default:

@@ -65,10 +65,7 @@ func (l *Limit) keeps(idle time.Duration, now clock.Instant) (keep int64, gives 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.supply
-	if s == nil {
-		return 0, false
-	}
-	if l.over(now) {
+	if s == nil || l.over(now) {
 		return 0, false
 	}
 	if l.ends.PassedAt(now) {

@@ -26,18 +26,25 @@ func onRequest() bool {
 	return strings.Contains(string(stack[:runtime.Stack(stack, false)]), "(*Limit).Reserve(")
 }
 
+// callsOfRequests counts the store calls by kind, and fails the test if one is not made by
+// a request on its own goroutine.
+func callsOfRequests(t *testing.T, w *world) map[string]int {
+	calls := make(map[string]int)
+	w.store.set(func(call string) fault {
+		if calls[call]++; !onRequest() {
+			t.Errorf("%s on another goroutine", call)
+		}
+		return fault{}
+	})
+	return calls
+}
+
 // TestLocalRequestFliesItself: a request that needs units from a store in this process
 // asks it on its own goroutine, whether the row is new or as last seen.
 func TestLocalRequestFliesItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newLocalWorld(t)
-		calls := make(map[string]int)
-		w.store.set(func(call string) fault {
-			if calls[call]++; !onRequest() {
-				t.Errorf("%s on another goroutine", call)
-			}
-			return fault{}
-		})
+		calls := callsOfRequests(t, w)
 		l := w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute)
 		for range 3 {
 			reserve(t, l, 10, lease.Granted)
@@ -57,12 +64,7 @@ func TestLocalRequestFliesItself(t *testing.T) {
 func TestLocalTakesNothingEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newLocalWorld(t)
-		w.store.set(func(call string) fault {
-			if !onRequest() {
-				t.Errorf("%s on another goroutine", call)
-			}
-			return fault{}
-		})
+		callsOfRequests(t, w)
 		l := w.engine(lease.Deny, nil).Limit("k", 1000, quota.Minute)
 		for range 300 {
 			reserve(t, l, 10, lease.Granted)

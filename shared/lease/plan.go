@@ -92,8 +92,7 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 	s := l.supply
 	shard := p.before.shard
 	left := p.row.Left(shard)
-	s.saw(p.row, shard, p.guest)
-	l.sighted()
+	l.saw(p.row, shard, p.guest)
 	if !p.guest {
 		l.doubtful = l.doubtful || p.row.Over(shard) > 0
 	}

@@ -43,8 +43,7 @@ func (f *flight) planRecheck(p *plan) {
 	p.row, _ = p.row.GiveBack(p.window, p.back.units)
 	l.remaining -= p.back.units
 	l.granted -= p.back.units
-	l.supply.saw(p.row, shard, false)
-	l.sighted()
+	l.saw(p.row, shard, false)
 	p.known = p.before.row == nil || p.row == p.before.row.Roll(l.period, p.window)
 	l.doubtful = !p.known || p.row.Over(shard) > 0
 }

@@ -60,8 +60,7 @@ func (l *Limit) change(configured setting, cut int64) {
 	l.watch()
 	if s != nil && s.seen {
 		row := quota.Row{Granted: s.granted, Limit: s.limit, LimitSince: s.since, Shards: int64(s.shards)}
-		s.saw(l.inForce().apply(row, l.period), int64(s.shard), false)
-		l.sighted()
+		l.saw(l.inForce().apply(row, l.period), int64(s.shard), false)
 	}
 }
 

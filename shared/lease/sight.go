@@ -57,15 +57,17 @@ func (l *Limit) sighted() {
 
 // saw notes what a row, as it stands in the present window, has left. guest: it is
 // not of the home shard.
-func (s *sight) saw(row quota.Row, shard int64, guest bool) {
+func (l *Limit) saw(row quota.Row, shard int64, guest bool) {
+	s := &l.supply.sight
 	s.seen = true
 	if guest {
 		s.far = max(s.far, row.Left(shard))
-		return
+	} else {
+		s.granted, s.limit, s.since = row.Granted, row.Limit, row.LimitSince
+		s.shards, s.shard = int16(row.Shards), int16(shard)
+		if !s.visited && row.Shards > 1 {
+			s.far = quota.Share(row.Limit, row.Shards, 0)
+		}
 	}
-	s.granted, s.limit, s.since = row.Granted, row.Limit, row.LimitSince
-	s.shards, s.shard = int16(row.Shards), int16(shard)
-	if !s.visited && row.Shards > 1 {
-		s.far = quota.Share(row.Limit, row.Shards, 0)
-	}
+	l.sighted()
 }

@@ -56,9 +56,10 @@ func (e *Engine) holders(idle time.Duration, now clock.Instant) []*Limit {
 	watched := w.limits
 	w.limits = nil
 	w.mu.Unlock()
-	watched = slices.DeleteFunc(watched, func(l *Limit) bool { return !l.rewatch(now) })
+	for _, l := range watched {
+		l.rewatch(now)
+	}
 	w.mu.Lock()
-	w.limits = append(watched, w.limits...)
 	all := slices.Clone(w.limits)
 	w.mu.Unlock()
 
@@ -72,12 +73,15 @@ func (e *Engine) holders(idle time.Duration, now clock.Instant) []*Limit {
 	return all
 }
 
-// rewatch tells whether a limit is to be watched further. It takes mu.
-func (l *Limit) rewatch(now clock.Instant) bool {
+// rewatch has a limit that is on the watch no more watched further, if it is to be. It
+// takes mu.
+func (l *Limit) rewatch(now clock.Instant) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.watched = !l.over(now) && l.noteworthy()
-	return l.watched
+	l.watched = false
+	if !l.over(now) {
+		l.watch()
+	}
 }
 
 // over tells whether the lease has ended, and leaves nothing to the next window.
