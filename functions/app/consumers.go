@@ -34,21 +34,15 @@ type roster struct {
 	anonymous     *gateway.Consumer // everybody, under access: open
 
 	mu      sync.RWMutex
-	made    map[string]enrolled                    // guarded by mu: by the consumer's name
-	current map[*config.Consumer]*gateway.Consumer // guarded by mu: the same by the definition, for requests
+	named   map[string]*config.Consumer            // guarded by mu: the definition in use, by the consumer's name
+	made    map[*config.Consumer]*gateway.Consumer // guarded by mu: by the definition, one for each of these
 	choices map[string]map[string]*gateway.Pool    // guarded by mu: by what a consumer may use
-}
-
-// enrolled is a consumer and the definition that it was made of.
-type enrolled struct {
-	definition *config.Consumer
-	consumer   *gateway.Consumer
 }
 
 func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, c *clock.Clock, plan *topology) *roster {
 	r := &roster{
 		authenticator: a, directory: d, leases: leases, clock: c, pools: plan.pools, keepsFiles: plan.keepsFiles,
-		made: make(map[string]enrolled), current: make(map[*config.Consumer]*gateway.Consumer), choices: make(map[string]map[string]*gateway.Pool),
+		named: make(map[string]*config.Consumer), made: make(map[*config.Consumer]*gateway.Consumer), choices: make(map[string]map[string]*gateway.Pool),
 	}
 	r.anonymous = r.newConsumer(&config.Consumer{Name: "anonymous"})
 	return r
@@ -109,42 +103,48 @@ func refusal(err error) *openai.Error {
 // of a hundred thousand none is in a cache, nor is its name.
 func (r *roster) consumer(definition *config.Consumer) *gateway.Consumer {
 	r.mu.RLock()
-	c := r.current[definition]
+	c := r.made[definition]
 	r.mu.RUnlock()
 	if c != nil {
 		return c
 	}
 	c = r.newConsumer(definition)
 	r.mu.Lock()
-	before, replaced := r.made[definition.Name]
-	delete(r.current, before.definition)
-	r.made[definition.Name] = enrolled{definition, c}
-	r.current[definition] = c
+	before := r.unmake(definition.Name)
+	r.named[definition.Name], r.made[definition] = definition, c
 	r.mu.Unlock()
-	if replaced {
-		r.forget(before.consumer, c)
+	if before != nil {
+		r.forget(before, c)
 	}
 	return c
 }
 
-// known returns the consumer of a name, if it was made.
-func (r *roster) known(name string) (enrolled, bool) {
+// known returns the consumer of a name and its definition; nil: it was not made.
+func (r *roster) known(name string) (definition *config.Consumer, c *gateway.Consumer) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	e, ok := r.made[name]
-	return e, ok
+	definition = r.named[name]
+	return definition, r.made[definition]
+}
+
+// unmake takes the consumer of a name off the roster, and returns it; nil: it was not
+// made. The caller holds mu.
+func (r *roster) unmake(name string) *gateway.Consumer {
+	definition := r.named[name]
+	c := r.made[definition]
+	delete(r.named, name)
+	delete(r.made, definition)
+	return c
 }
 
 // remove forgets a consumer that is gone. Requests of it that still run end as they
 // would have.
 func (r *roster) remove(name string) {
 	r.mu.Lock()
-	before, known := r.made[name]
-	delete(r.made, name)
-	delete(r.current, before.definition)
+	before := r.unmake(name)
 	r.mu.Unlock()
-	if known {
-		r.forget(before.consumer, &gateway.Consumer{})
+	if before != nil {
+		r.forget(before, &gateway.Consumer{})
 	}
 }
 
