@@ -99,7 +99,7 @@ func (g growth) result(c *contest, manyConsumers string) report.Result {
 	c.names = []string{small, manyBackends, manyConsumers}
 	r := c.table("", figures, small)
 	r.Columns[len(r.Columns)-1] = "the first as a multiple of the same program's with 10 consumers"
-	r.Title = fmt.Sprintf("each contender has had a turn before, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls about once a minute; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
+	r.Title = fmt.Sprintf("each contender has had a turn before, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls about twice a minute; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
 	for _, name := range c.names[1:] {
 		ratio, ok := c.ratio(name, small, load.Turn.PerRequest)
 		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a request with %s, as a multiple of that with %s", name, small), ratio, ok, bound, hundredths))
