@@ -4,7 +4,6 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -121,21 +120,26 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 	return nil
 }
 
-// Query implements store.Store. It yields the rows as they were at one moment,
-// sorted by key.
+// Query implements store.Store. It yields the rows of a partition as they were at one
+// moment, sorted by key. Those of a prefix may be hundreds of thousands, for which nobody
+// who reads or writes another row is kept waiting: it yields them piece by piece, of which
+// each is of one moment and sorted.
 func (s *Store) Query(ctx context.Context, filter store.Filter) iter.Seq2[store.Row, error] {
 	return func(yield func(store.Row, error) bool) {
 		if err := filter.Validate(); err != nil {
 			yield(store.Row{}, fmt.Errorf("memory: query: %w", err))
 			return
 		}
-		if err := reachable(ctx); err != nil {
-			yield(store.Row{}, err)
-			return
-		}
-		for _, r := range s.snapshot(filter) {
-			if !yield(store.Row{Key: r.key, ETag: r.etag(), Columns: r.record.Columns()}, nil) {
+		for rows := range s.pieces(filter) {
+			if err := reachable(ctx); err != nil {
+				yield(store.Row{}, err)
 				return
+			}
+			slices.SortFunc(rows, selected.compare)
+			for _, r := range rows {
+				if !yield(store.Row{Key: r.key, ETag: r.etag(), Columns: r.record.Columns()}, nil) {
+					return
+				}
 			}
 		}
 	}
@@ -147,27 +151,47 @@ type selected struct {
 	entry
 }
 
-// snapshot returns the selected rows, sorted.
-func (s *Store) snapshot(filter store.Filter) []selected {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var rows []selected
-	gather := func(name string, p *partition) {
-		for row, e := range p.all {
-			if key := (store.Key{Partition: name, Row: row}); filter.Selects(key) {
-				rows = append(rows, selected{key, e})
+func (s selected) compare(other selected) int {
+	if c := strings.Compare(s.key.Partition, other.key.Partition); c != 0 {
+		return c
+	}
+	return strings.Compare(s.key.Row, other.key.Row)
+}
+
+// pieces yields the selected rows, at least one piece of them. Each lasts until the next.
+func (s *Store) pieces(filter store.Filter) iter.Seq[[]selected] {
+	return func(yield func([]selected) bool) {
+		var rows []selected
+		gather := func(name string, p *partition) {
+			for row, e := range p.all {
+				if key := (store.Key{Partition: name, Row: row}); filter.Selects(key) {
+					rows = append(rows, selected{key, e})
+				}
+			}
+		}
+		var kinds []*alike
+		s.mu.Lock()
+		if filter.Prefix == "" {
+			gather(filter.Partition, s.partitions.find(filter.Partition))
+		} else {
+			kinds = s.partitions.of(filter.Prefix)
+		}
+		s.mu.Unlock()
+		if !yield(rows) {
+			return
+		}
+		for _, a := range kinds {
+			for first, more := uint32(0), true; more; first += block {
+				rows = rows[:0]
+				s.mu.Lock()
+				more = a.each(first, gather)
+				s.mu.Unlock()
+				if !yield(rows) {
+					return
+				}
 			}
 		}
 	}
-	if filter.Prefix == "" {
-		gather(filter.Partition, s.partitions.find(filter.Partition))
-	} else {
-		s.partitions.each(filter.Prefix, gather)
-	}
-	slices.SortFunc(rows, func(a, b selected) int {
-		return cmp.Or(strings.Compare(a.key.Partition, b.key.Partition), strings.Compare(a.key.Row, b.key.Row))
-	})
-	return rows
 }
 
 // put writes the row under a new ETag. p is its partition; nil: there is none. The caller

@@ -61,6 +61,50 @@ func TestQueryByPrefixIsSorted(t *testing.T) {
 	}
 }
 
+// Hundreds of thousands of rows are read piece by piece: who writes meanwhile neither waits
+// nor hides a row that stays.
+func TestQueryOfMany(t *testing.T) {
+	const many = 5000
+	ctx := context.Background()
+	s := memory.New()
+	key := func(i int) store.Key { return store.Key{Partition: fmt.Sprintf("partition/%d", i), Row: "r"} }
+	for i := range many {
+		if _, err := s.Insert(ctx, key(i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := make(map[store.Key]int)
+	for row, err := range s.Query(ctx, store.Filter{Prefix: "partition/"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[row.Key]++
+		if _, err := s.Insert(ctx, store.Key{Partition: "new/" + row.Partition, Row: "r"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Replace(ctx, row.Key, nil, row.ETag); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range many {
+		if seen[key(i)] != 1 {
+			t.Fatalf("%v was seen %d times, want once", key(i), seen[key(i)])
+		}
+	}
+	ended, end := context.WithCancel(ctx)
+	defer end()
+	rows := 0
+	var last error
+	for _, err := range s.Query(ended, store.Filter{Prefix: "partition/"}) {
+		end()
+		rows++
+		last = err
+	}
+	if rows == many || !errors.Is(last, store.ErrUnavailable) {
+		t.Errorf("%d rows and %v after the context ended, want fewer than %d and %v", rows, last, many, store.ErrUnavailable)
+	}
+}
+
 func TestWorksInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()

@@ -1,7 +1,9 @@
 package memory
 
 import (
+	"bytes"
 	"hash/maphash"
+	"slices"
 	"strings"
 )
 
@@ -57,19 +59,22 @@ func (s partitions) remove(name string) {
 	}
 }
 
-// each calls visit for all partitions whose names start with a prefix, in no order.
-func (s partitions) each(prefix string, visit func(name string, p *partition)) {
+// of returns those partitions among which are all whose names start with a prefix, by how
+// they begin.
+func (s partitions) of(prefix string) []*alike {
 	begins := prefix[:min(len(prefix), len(beginning{}))]
-	for b, a := range s.alike {
-		if !strings.HasPrefix(string(b[:]), begins) {
-			continue
-		}
-		for place := range a.used {
-			if n := a.at(place); n.has() && strings.HasPrefix(n.name, prefix) {
-				visit(n.name, &n.partition)
-			}
+	var found []beginning
+	for b := range s.alike {
+		if strings.HasPrefix(string(b[:]), begins) {
+			found = append(found, b)
 		}
 	}
+	slices.SortFunc(found, func(a, b beginning) int { return bytes.Compare(a[:], b[:]) })
+	var kinds []*alike
+	for _, b := range found {
+		kinds = append(kinds, s.alike[b])
+	}
+	return kinds
 }
 
 // alike is partitions whose names begin alike. Each has a place, which is found by the
@@ -108,6 +113,18 @@ func (a *alike) find(hash uint64, name string) (place uint32, ok bool) {
 	}
 	place, ok = a.others[name]
 	return place, ok
+}
+
+// each calls visit for the partitions of a block that begins at a place, and tells whether
+// there is another one behind it.
+func (a *alike) each(first uint32, visit func(name string, p *partition)) (more bool) {
+	end := min(first+block, a.used)
+	for place := first; place < end; place++ {
+		if n := a.at(place); n.has() {
+			visit(n.name, &n.partition)
+		}
+	}
+	return end < a.used
 }
 
 // add adds a partition that there is not.

@@ -34,7 +34,13 @@ func TestPartitionsAreAMap(t *testing.T) {
 			}
 			prefix := text.Draw(t, "prefix")
 			found, all := make(map[string]entry), make(map[string]entry)
-			got.each(prefix, func(name string, p *partition) { found[name] = p.row })
+			for _, a := range got.of(prefix) {
+				a.each(0, func(name string, p *partition) {
+					if strings.HasPrefix(name, prefix) {
+						found[name] = p.row
+					}
+				})
+			}
 			for name, p := range want {
 				if strings.HasPrefix(name, prefix) {
 					all[name] = p.row
