@@ -11,9 +11,10 @@ import (
 	"spillway/tests/await"
 )
 
-// More processors run Go code as soon as those that do are too busy, and all of them where
-// those have no time left or goroutines wait too long; fewer do only after ten looks in a
-// row have found that they would be enough, and then as many as the busiest of these needed.
+// More processors run Go code as soon as goroutines wait for those that do, and all of them
+// where those have no time left or goroutines wait too long. However busy they are, as long
+// as nobody waits there are no more. Fewer do only after all looks of a second have found that
+// they would be enough, and then as many as the busiest of these needed.
 func TestProcessorsFollowTheLoad(t *testing.T) {
 	type look struct {
 		use
@@ -21,24 +22,30 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 		want  int // after all of them
 	}
 	idle := use{}
+	rare := use{long: 500 * time.Millisecond} // The others are looked at every tenth of a second.
+	waited := func(busy float64) use { return use{busy: busy, waiting: 0.11} }
 	for name, test := range map[string]struct {
 		most, now int
 		looks     []look
 	}{
 		"nothing to do":                      {8, 8, []look{{idle, 9, 8}, {idle, 1, 1}, {idle, 100, 1}}},
-		"as busy as one may be":              {8, 1, []look{{use{busy: 0.6}, 20, 1}}},
-		"busier":                             {8, 1, []look{{use{busy: 0.61}, 1, 2}, {use{busy: 1.3}, 1, 3}, {use{busy: 2.4}, 1, 4}}},
-		"all that there are are busy":        {8, 2, []look{{use{busy: 1.81}, 1, 8}, {use{busy: 2.3}, 9, 8}, {use{busy: 2.3}, 1, 4}}},
+		"nothing to do, looked at rarely":    {8, 8, []look{{rare, 1, 8}, {rare, 1, 1}}},
+		"as busy as one may be":              {8, 1, []look{{waited(0.6), 20, 1}}},
+		"busier":                             {8, 1, []look{{waited(0.61), 1, 2}, {waited(1.3), 1, 3}, {waited(2.4), 1, 4}}},
+		"all that there are are busy":        {8, 2, []look{{waited(1.81), 1, 8}, {waited(2.3), 9, 8}, {waited(2.3), 1, 4}}},
+		"busy, and nobody waits":             {8, 1, []look{{use{busy: 1}, 20, 1}, {use{busy: 1, waiting: 0.1}, 20, 1}}},
+		"nobody waits any more":              {8, 2, []look{{waited(0.9), 20, 2}, {use{busy: 0.91}, 20, 2}, {use{busy: 0.9}, 9, 2}, {use{busy: 0.9}, 1, 1}}},
 		"not busy, but late":                 {8, 2, []look{{use{busy: 0.1, late: 0.25}, 1, 2}, {use{busy: 0.1, late: 0.26}, 1, 8}, {use{busy: 0.1}, 10, 1}}},
 		"late with all that there are":       {2, 2, []look{{use{late: 1}, 30, 2}}},
-		"a burst between":                    {4, 4, []look{{idle, 9, 4}, {use{busy: 2.3}, 1, 4}, {idle, 9, 4}, {idle, 1, 1}}},
-		"the busiest look decides":           {8, 8, []look{{idle, 5, 8}, {use{busy: 1.7}, 1, 8}, {idle, 4, 3}}},
-		"what was asked for before is past":  {8, 8, []look{{use{busy: 3}, 10, 5}, {idle, 9, 5}, {idle, 1, 1}}},
-		"more than there are":                {2, 1, []look{{use{busy: 9}, 1, 2}}},
+		"a burst between":                    {4, 4, []look{{idle, 9, 4}, {waited(2.3), 1, 4}, {idle, 9, 4}, {idle, 1, 1}}},
+		"the busiest look decides":           {8, 8, []look{{idle, 5, 8}, {waited(1.7), 1, 8}, {idle, 4, 3}}},
+		"what was asked for before is past":  {8, 8, []look{{waited(3), 10, 5}, {idle, 9, 5}, {idle, 1, 1}}},
+		"more than there are":                {2, 1, []look{{waited(9), 1, 2}}},
 		"a clock that went back, or stalled": {8, 4, []look{{use{busy: -3}, 10, 1}}},
 	} {
 		p := processors{most: test.most, now: test.now}
 		for i, l := range test.looks {
+			l.long = max(l.long, watchEvery)
 			for range l.times {
 				p = p.after(l.use)
 				if p.now < 1 || p.now > test.most {
@@ -104,11 +111,11 @@ func TestIdleProcessesAreLookedAtRarely(t *testing.T) {
 	}
 }
 
-// Goroutines count as late from the bound on.
-func TestLateGoroutinesAreCounted(t *testing.T) {
-	h := &metrics.Float64Histogram{Buckets: []float64{0, 1e-6, 1e-3, 1, 10}, Counts: []uint64{5, 4, 3, 2}}
-	if all, above := count(h, 1e-3); all != 14 || above != 5 {
-		t.Errorf("%d of %d, want 5 of 14", above, all)
+// Goroutines have waited, and are late, from the bounds on.
+func TestGoroutinesAreCountedByTheirWaits(t *testing.T) {
+	h := &metrics.Float64Histogram{Buckets: []float64{0, 1e-6, 250e-6, 1e-3, 1, 10}, Counts: []uint64{6, 5, 4, 3, 2}}
+	if got, want := count(h), (delays{all: 20, waiting: 9, late: 5}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 
