@@ -116,6 +116,16 @@ func BenchmarkHeadroom(b *testing.B) {
 	}
 }
 
+// BenchmarkStatus is of a month, whose end is not found by adding.
+func BenchmarkStatus(b *testing.B) {
+	var c clock.Clock
+	l, now := warmLimit(b), c.Read()
+	b.ReportAllocs()
+	for b.Loop() {
+		l.StatusAt(now)
+	}
+}
+
 // TestWarmReserveDoesNotAllocate holds the path of every request to no garbage.
 func TestWarmReserveDoesNotAllocate(t *testing.T) {
 	l := warmLimit(t)

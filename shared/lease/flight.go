@@ -2,7 +2,6 @@ package lease
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"spillway/shared/quota"
@@ -25,7 +24,7 @@ var errUnusable = errors.New("lease: unusable row")
 // whoever has taken the limit's flight slot (supply.flying, under mu): then its
 // fields need no lock.
 type flight struct {
-	limit   *Limit
+	limit   *Limit       // nil while it rests.
 	pending *plan        // A write whose answer was lost.
 	cached  stored       // A row as last seen; the zero value: read it.
 	settled quota.Shards // How many shards there are, by shard 0 as last stored.
@@ -34,28 +33,6 @@ type flight struct {
 	trimmed quota.Window // The last window in which it asked for fewer shards.
 	tries   int32        // Failures since the last success.
 	fresh   bool         // A row was read or written in this flight; cached, if set, is that row.
-}
-
-// launch starts a flight if none is under way.
-func (l *Limit) launch() {
-	if !l.supply.flying {
-		l.supply.flying = true
-		go l.supply.own.fly()
-	}
-}
-
-// land frees the flight slot.
-func (s *supply) land() {
-	s.flying, s.conflicted, s.asking = false, false, false
-	s.own.fresh, s.own.tries = false, 0
-	if c := &s.own.cached; c.row != nil && strings.Contains(c.row.Nonces, " ") {
-		row := c.row.LastNonce() // It will be used only if nobody else has written it.
-		c.row = &row
-	}
-	if s.landed != nil {
-		close(s.landed)
-		s.landed = nil
-	}
 }
 
 // fly works until nobody waits and nothing is left to do: each waiter leaves
@@ -113,7 +90,7 @@ func (f *flight) step() (more bool, pause time.Duration) {
 	l.mu.Lock()
 	what := l.next()
 	if what == idle {
-		l.supply.land()
+		l.land()
 		l.mu.Unlock()
 		return false, 0
 	}
@@ -210,7 +187,7 @@ func (f *flight) giveUp(unusable bool) {
 		f.cached = stored{}
 		s.unusable = now.Until(now.Time().Add(pause))
 	}
-	s.land()
+	l.land()
 	l.mu.Unlock()
 	l.unmetered(total)
 }

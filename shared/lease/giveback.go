@@ -103,30 +103,7 @@ func (l *Limit) giveBack(ctx context.Context, keep int64) {
 		go f.fly() // They came meanwhile; the slot passes on.
 		return
 	}
-	l.supply.land()
-}
-
-// seize waits for the flight slot and takes it. It takes mu.
-func (l *Limit) seize(ctx context.Context) bool {
-	for {
-		l.mu.Lock()
-		s := l.supply
-		if !s.flying {
-			s.flying = true
-			l.mu.Unlock()
-			return true
-		}
-		if s.landed == nil {
-			s.landed = make(chan struct{})
-		}
-		landed := s.landed
-		l.mu.Unlock()
-		select {
-		case <-landed:
-		case <-ctx.Done():
-			return false
-		}
-	}
+	l.land()
 }
 
 // giveBackOnce reads the home row and gives back in one write. What was not

@@ -13,9 +13,17 @@ import (
 // stored is the row of one shard as it is in the store.
 type stored struct {
 	row    *quota.Row   // nil: there is none yet. It does not change.
-	record store.Record // The same of a store in this process.
+	record store.Record // What a store in this process keeps of it, if not the row itself.
 	etag   string       // By which the store tells whether it was written since.
 	shard  int64
+}
+
+// kept is what a store in this process keeps of it.
+func (s stored) kept() store.Record {
+	if s.record == nil && s.row != nil {
+		return s.row
+	}
+	return s.record
 }
 
 // sharers is how many instances are believed to share the row.
@@ -158,7 +166,9 @@ func (f *flight) read(shard int64) (stored, error) {
 		row.LimitSince = 0 // By a clock that was wrong; it would rule until that moment comes.
 	}
 	f.cached, f.fresh = stored{shard: shard, row: &row, etag: etag}, true
-	if l.engine.local != nil {
+	if kept, ok := record.(*quota.Row); ok && *kept == row {
+		f.cached.row = kept
+	} else if l.engine.local != nil {
 		f.cached.record = record
 	}
 	return f.cached, nil
@@ -210,8 +220,7 @@ func (e *Engine) put(ctx context.Context, key store.Key, before stored, row *quo
 	after = stored{shard: before.shard, row: row}
 	switch {
 	case e.local != nil:
-		after.record = row
-		err = e.local.SwapRecord(key, before.record, row)
+		err = e.local.SwapRecord(key, before.kept(), row)
 	case before.row == nil:
 		after.etag, err = e.store.Insert(ctx, key, row.Columns())
 	default:

@@ -81,7 +81,6 @@ func (s *supply) enter(l *Limit) {
 func (l *Limit) supplied() *supply {
 	if l.supply == nil {
 		l.supply = &supply{}
-		l.supply.own.limit = l
 	}
 	return l.supply
 }
@@ -124,9 +123,9 @@ func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reserv
 	s.waiters = append(s.waiters, w)
 	l.awaited = true
 	if l.engine.local != nil && !s.flying {
-		s.flying = true
+		f := l.takeOff()
 		l.mu.Unlock()
-		if s.own.flyFor(w) {
+		if f.flyFor(w) {
 			return w.reservation, w.verdict
 		}
 		return l.wait(ctx, w)
