@@ -51,7 +51,7 @@ type section interface {
 func sections(t *traffic) []section {
 	shared := new(fleetFigures)
 	return []section{
-		peers{t, 5, 2 * time.Second}, prompts{t, 3, time.Second}, streaming{t, 3, 100},
+		peers{t, 5, 2 * time.Second}, prompts{t, 3, time.Second}, streaming{t, 3, 150},
 		open{t, 2, []int{1000, 10_000}},
 		latency{t, 7, time.Second}, failover{t, 3, time.Second}, growth{t, 9, time.Second, 100_000},
 		operations{shared}, refresh{shared}, hotKey{}, local{rounds: 9, each: 150 * time.Millisecond},
