@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -33,33 +34,34 @@ func appendFields(b []byte, r *usage.Record) []byte {
 		}
 		b = appendAttempt(b, &r.Attempts[i])
 	}
-	return append(b, ']')
+	return appendDecimal(append(b, `],"`+telemetry.KeyCost+`":`...), usage.NanosOf(r.Cost), usage.Nano)
 }
 
 // appendTexts appends the texts that are not empty.
 func appendTexts(b []byte, r *usage.Record) []byte {
-	for _, text := range [...]struct{ key, value string }{
-		{`,"` + telemetry.KeyRequestID + `":`, r.RequestID},
-		{`,"` + telemetry.KeyTraceID + `":`, r.TraceID},
-		{`,"` + telemetry.KeyBackendID + `":`, r.BackendID},
-		{`,"` + telemetry.KeyConsumer + `":`, r.Consumer},
-		{`,"` + telemetry.KeyCredential + `":`, r.Credential},
-		{`,"` + telemetry.KeyOperation + `":`, r.Operation},
-		{`,"` + telemetry.KeyModel + `":`, r.Model},
-		{`,"` + telemetry.KeyPool + `":`, r.Pool},
-		{`,"` + telemetry.KeyBackend + `":`, r.Backend},
-		{`,"` + telemetry.KeyDeployment + `":`, r.Deployment},
-		{`,"` + telemetry.KeyRegion + `":`, r.Region},
-		{`,"` + telemetry.KeyRefused + `":`, r.Refused},
-		{`,"` + telemetry.KeyShadowed + `":`, r.Shadowed},
-		{`,"` + telemetry.KeySpillover + `":`, r.Spillover},
-		{`,"` + telemetry.KeyTags + `":`, r.Tags},
-	} {
-		if text.value != "" {
-			b = appendText(append(b, text.key...), text.value)
-		}
+	b = appendField(b, `,"`+telemetry.KeyRequestID+`":`, r.RequestID)
+	b = appendField(b, `,"`+telemetry.KeyTraceID+`":`, r.TraceID)
+	b = appendField(b, `,"`+telemetry.KeyBackendID+`":`, r.BackendID)
+	b = appendField(b, `,"`+telemetry.KeyConsumer+`":`, r.Consumer)
+	b = appendField(b, `,"`+telemetry.KeyCredential+`":`, r.Credential)
+	b = appendField(b, `,"`+telemetry.KeyOperation+`":`, r.Operation)
+	b = appendField(b, `,"`+telemetry.KeyModel+`":`, r.Model)
+	b = appendField(b, `,"`+telemetry.KeyPool+`":`, r.Pool)
+	b = appendField(b, `,"`+telemetry.KeyBackend+`":`, r.Backend)
+	b = appendField(b, `,"`+telemetry.KeyDeployment+`":`, r.Deployment)
+	b = appendField(b, `,"`+telemetry.KeyRegion+`":`, r.Region)
+	b = appendField(b, `,"`+telemetry.KeyRefused+`":`, r.Refused)
+	b = appendField(b, `,"`+telemetry.KeyShadowed+`":`, r.Shadowed)
+	b = appendField(b, `,"`+telemetry.KeySpillover+`":`, r.Spillover)
+	return appendField(b, `,"`+telemetry.KeyTags+`":`, r.Tags)
+}
+
+// appendField appends a text that is not empty.
+func appendField(b []byte, key, text string) []byte {
+	if text == "" {
+		return b
 	}
-	return b
+	return appendText(append(b, key...), text)
 }
 
 func appendAttempt(b []byte, a *usage.Attempt) []byte {
@@ -82,35 +84,51 @@ func appendText(b []byte, text string) []byte {
 	return append(append(append(b, '"'), text...), '"')
 }
 
-// standsForItself tells whether a text needs no escapes in JSON.
-func standsForItself(text string) bool {
-	ascii := true
-	for i := range len(text) {
-		switch c := text[i]; {
+// What a byte asks of the text that it stands in.
+const (
+	escapes byte = 1 << iota // In JSON it does not stand for itself.
+	decodes                  // It is of a character beyond ASCII: is that one?
+)
+
+// asks are what each byte asks. A line has some 150 bytes of texts: to look each up takes
+// three quarters of the time of comparisons, or half where other work shares the core.
+var asks = func() (asks [256]byte) {
+	for c := range asks {
+		switch {
 		case c < ' ', c == '"', c == '\\':
-			return false
+			asks[c] = escapes
 		case c >= utf8.RuneSelf:
-			ascii = false
+			asks[c] = decodes
 		}
 	}
-	return ascii || utf8.ValidString(text)
+	return asks
+}()
+
+// standsForItself tells whether a text needs no escapes in JSON.
+func standsForItself(text string) bool {
+	var asked byte
+	for i := range len(text) {
+		asked |= asks[text[i]]
+	}
+	return asked == 0 || asked == decodes && utf8.ValidString(text)
 }
 
 // appendMilliseconds keeps microseconds, and no more: finer digits are noise.
 func appendMilliseconds(b []byte, d time.Duration) []byte {
-	micro := d.Microseconds()
-	if micro < 0 {
-		b, micro = append(b, '-'), -micro
+	return appendDecimal(b, d.Microseconds(), 1000)
+}
+
+// appendDecimal appends n parts of a unit that has so many, a power of ten.
+func appendDecimal(b []byte, n, unit int64) []byte {
+	if n < 0 {
+		b, n = append(b, '-'), -n
 	}
-	b = strconv.AppendInt(b, micro/1000, 10)
-	rest := byte(micro % 1000 / 10)
-	switch last := byte(micro % 10); {
-	case last != 0:
-		return append(b, '.', '0'+rest/10, '0'+rest%10, '0'+last)
-	case rest%10 != 0:
-		return append(b, '.', '0'+rest/10, '0'+rest%10)
-	case rest != 0:
-		return append(b, '.', '0'+rest/10)
+	b = strconv.AppendInt(b, n/unit, 10)
+	if n %= unit; n == 0 {
+		return b
 	}
-	return b
+	point := len(b)
+	b = strconv.AppendInt(b, unit+n, 10) // the 1 before all of the fraction's digits is where the point belongs
+	b[point] = '.'
+	return bytes.TrimRight(b, "0")
 }

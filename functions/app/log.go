@@ -37,7 +37,7 @@ func logRequest(log zerolog.Logger, r *usage.Record) {
 	defer lines.Put(line)
 	*line = appendFields((*line)[:0], r)
 	// What is given for one field's value may go on with other fields.
-	event.RawJSON(telemetry.KeyStatus, *line).Float64(telemetry.KeyCost, r.Cost).Msg("request")
+	event.RawJSON(telemetry.KeyStatus, *line).Msg("request")
 }
 
 // milliseconds keeps microseconds, and no more: finer digits are noise.

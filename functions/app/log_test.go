@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,23 @@ func TestValuesOfALine(t *testing.T) {
 			if first.Deployment != said || first.Duration != want || first.Prompt != nil || last.Reason != said || last.Prompt == nil || *last.Prompt != 7 {
 				t.Errorf("%q, %v: %s", text, took, out.String())
 			}
+		}
+	}
+}
+
+// A cost is said as it is, down to the smallest unit that one is counted in.
+func TestCostOfALine(t *testing.T) {
+	for cost, want := range map[float64]string{
+		0: "0", 1: "1", 0.0001375: "0.0001375", 1e-9: "0.000000001", 1e-10: "0", 12.5: "12.5", 1234567.000000001: "1234567.000000001", -1: "0", math.NaN(): "0",
+	} {
+		var out bytes.Buffer
+		logRequest(telemetry.NewLogger(&out), &usage.Record{Cost: cost})
+		var line struct{ Cost json.Number }
+		if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+			t.Fatalf("%v: %s", err, out.String())
+		}
+		if got := line.Cost.String(); got != want {
+			t.Errorf("%v: got %s, want %s", cost, got, want)
 		}
 	}
 }

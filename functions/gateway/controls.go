@@ -32,15 +32,18 @@ type controls struct {
 	deadline    time.Time
 	freshRoute  bool   // rather than none, an answer that knows nothing of the previous response
 	tags        string // for the ledger, as usage.ParseTags writes them
+	withheld    bool   // beside them, the client's header has fields that no backend gets
 }
 
 // readControls reads the client's x-spillway-* headers. One that is unknown, that
 // cannot be read, or that this consumer may not send is an error: a request that is
-// not served as it asks must not be served.
+// not served as it asks must not be served. What else is in the header is looked at in the
+// same pass.
 func readControls(client http.Header, c *Consumer, arrived time.Time) (controls, *openai.Error) {
 	var asked controls
 	for name, values := range client {
 		if !strings.HasPrefix(name, controlPrefix) {
+			asked.withheld = asked.withheld || withheld(name)
 			continue
 		}
 		if len(values) != 1 {

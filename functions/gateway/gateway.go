@@ -14,7 +14,6 @@ import (
 
 	"spillway/shared/breaker"
 	"spillway/shared/clock"
-	"spillway/shared/lifetime"
 	"spillway/shared/objects"
 	"spillway/shared/openai"
 	"spillway/shared/pool"
@@ -79,7 +78,6 @@ type Gateway struct {
 	Options
 	bodies     bodyPool
 	workspaces workspaces
-	alarms     lifetime.Alarms // of requests
 }
 
 // New makes a Gateway of its parts.
@@ -162,12 +160,12 @@ func (g *Gateway) serve(w *response, r *http.Request, space *workspace, span Spa
 		return refused
 	}
 	v.span = span
-	_, stored := storedKinds[v.route.Operation]
+	kind, stored := storedKind(v.route.Operation)
 	switch {
 	case v.route.Operation == openai.ListModels, v.route.Operation == openai.GetModel:
 		return g.models(w, v)
 	case stored:
-		return g.serveStored(w, r, v)
+		return g.serveStored(w, r, v, kind)
 	default:
 		return g.generate(w, r, v)
 	}
@@ -204,12 +202,17 @@ func (g *Gateway) generate(w *response, r *http.Request, v *visit) *openai.Error
 	}
 	defer g.leave(req)
 	ctx := g.bound(r.Context(), v)
-	defer g.unbind(v.space)
+	defer unbind(v.space)
+	return g.serveModel(ctx, w, req)
+}
+
+// serveModel serves a request that has been read.
+func (g *Gateway) serveModel(ctx context.Context, w *response, req *request) *openai.Error {
 	first, refused := g.choose(ctx, w, req)
 	if refused != nil {
 		return refused
 	}
-	hold, refused := g.reserve(ctx, v.consumer, req)
+	hold, refused := g.reserve(ctx, req.consumer, req)
 	if refused != nil {
 		return refused
 	}

@@ -96,14 +96,19 @@ func (g *Gateway) understand(v *visit, r *http.Request, wire *openai.Request) (*
 	if model == "" {
 		return nil, openai.InvalidRequest("model", "you must provide a model parameter")
 	}
-	writes := v.span != nil || v.route.Operation.BodyKind() == openai.BodyForm // a traceparent, or the form's type
+	header := r.Header // must not be changed
+	// A traceparent is written into it, or the form's type.
+	written := v.span != nil || v.route.Operation.BodyKind() == openai.BodyForm
+	if v.asked.withheld || written {
+		header = forwardable(header)
+	}
 	req := &v.space.request
 	*req = request{
 		visit:    v,
 		only:     v.asked.backend,
 		wire:     wire,
 		model:    model,
-		header:   forwardable(r.Header, writes),
+		header:   header,
 		estimate: g.Estimator.Estimate(model, wire),
 		azure:    tokens.AzureCharge(wire),
 	}
@@ -125,28 +130,19 @@ func notForwarded(name string) bool {
 	return false
 }
 
+// withheld tells the fields that have to be taken out of a client's header, but for the
+// credentials that nearly every request has, which package upstream never sends on.
+func withheld(name string) bool {
+	return name != "Authorization" && name != "Api-Key" && (notForwarded(name) || auth.IsSecretHeader(name))
+}
+
 // forwardable are the client's headers without its credentials and without what is no
-// backend's business. It is the client's own map, which must not be changed, unless
-// something has to be taken out of it, or is to be written into it.
-func forwardable(client http.Header, written bool) http.Header {
-	if !written && !hasWithheld(client) {
-		return client
-	}
-	header := maps.Clone(client) // the values are only read
+// backend's business, in a map of their own. The values are only read.
+func forwardable(client http.Header) http.Header {
+	header := maps.Clone(client)
 	auth.Strip(header, nil)
 	maps.DeleteFunc(header, func(name string, _ []string) bool { return notForwarded(name) })
 	return header
-}
-
-// hasWithheld tells whether the headers have more to be taken out of them than the
-// credentials that nearly every request has, which package upstream never sends on.
-func hasWithheld(header http.Header) bool {
-	for name := range header {
-		if name != "Authorization" && name != "Api-Key" && (notForwarded(name) || auth.IsSecretHeader(name)) {
-			return true
-		}
-	}
-	return false
 }
 
 // body is a request body in a pooled buffer, and what was read of it.

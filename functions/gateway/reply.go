@@ -25,7 +25,7 @@ func (g *Gateway) reply(ctx context.Context, w *response, req *request, h *hold,
 	bill := &req.space.bill
 	remembered := g.begin(ctx, w, req, bill)
 	defer w.bound(time.Time{}) // for the connection's next request
-	delivery := a.result.Relay(w, w.flush)
+	delivery := a.result.Relay(w, req.space.flush)
 	remembered()
 	g.finish(ctx, w, req, bill, &delivery)
 }
@@ -79,7 +79,7 @@ func (g *Gateway) finish(ctx context.Context, w *response, req *request, bill *b
 		bill.settle(g.count(req, a, delivery), false)
 	}
 	if a.result.Stream {
-		w.Header().Set(http.TrailerPrefix+headerConsumed, bill.consumed()) // only its end tells
+		w.set(http.TrailerPrefix+headerConsumed, bill.consumed()) // only its end tells
 	}
 	g.explain(w, a.result, delivery, bill.record)
 }
@@ -200,7 +200,9 @@ func decorate(w *response, req *request, record *usage.Record) {
 // servedBy notes who answered, or was to answer.
 func servedBy(record *usage.Record, a *answer) {
 	record.Pool, record.Backend, record.Deployment = a.pool.Name, a.member.Backend.Name, a.member.Name
-	record.Region = cmp.Or(a.member.Backend.Region, regionOf(a.result.Header))
+	if record.Region = a.member.Backend.Region; record.Region == "" {
+		record.Region = regionOf(a.result.Header)
+	}
 	record.Spillover = string(a.spillover)
 	if by := handedOn(a.result.Header); by != "" {
 		record.Deployment, record.Spillover = by, cmp.Or(record.Spillover, spilledByService)
@@ -225,12 +227,23 @@ func handedOn(h http.Header) string {
 // regionOf is the region that a backend says it is in, as Azure writes names of
 // regions in settings: "East US 2" is eastus2. Empty if it says nothing sensible.
 func regionOf(h http.Header) string {
-	name := strings.ToLower(strings.ReplaceAll(headerValue(h, "X-Ms-Region"), " ", ""))
 	const longest = 40
-	if len(name) > longest || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-		return ""
+	region := make([]byte, 0, longest)
+	for _, c := range []byte(headerValue(h, "X-Ms-Region")) {
+		switch {
+		case c == ' ':
+			continue
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case (c < 'a' || c > 'z') && (c < '0' || c > '9'):
+			return ""
+		}
+		if len(region) == longest {
+			return ""
+		}
+		region = append(region, c)
 	}
-	return name
+	return string(region)
 }
 
 // refuse answers with an error of our own.

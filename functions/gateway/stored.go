@@ -18,16 +18,19 @@ import (
 	"spillway/shared/usage"
 )
 
-// storedKinds are the operations about something that one backend keeps: a response, a
-// file, a batch. They generate nothing, so they are counted as requests and take no
-// tokens, and there is only one backend that can serve them.
-var storedKinds = map[openai.Operation]objects.Kind{
-	openai.GetResponse: objects.Response, openai.DeleteResponse: objects.Response,
-	openai.CancelResponse: objects.Response, openai.InputItems: objects.Response,
-	openai.UploadFile: objects.File, openai.ListFiles: objects.File, openai.GetFile: objects.File,
-	openai.DeleteFile: objects.File, openai.FileContent: objects.File,
-	openai.CreateBatch: objects.Batch, openai.ListBatches: objects.Batch,
-	openai.GetBatch: objects.Batch, openai.CancelBatch: objects.Batch,
+// storedKind is what an operation is about, where that is something that one backend
+// keeps: a response, a file, a batch. Such operations generate nothing, so they are counted
+// as requests and take no tokens, and there is only one backend that can serve them.
+func storedKind(op openai.Operation) (kind objects.Kind, stored bool) {
+	switch op {
+	case openai.GetResponse, openai.DeleteResponse, openai.CancelResponse, openai.InputItems:
+		return objects.Response, true
+	case openai.UploadFile, openai.ListFiles, openai.GetFile, openai.DeleteFile, openai.FileContent:
+		return objects.File, true
+	case openai.CreateBatch, openai.ListBatches, openai.GetBatch, openai.CancelBatch:
+		return objects.Batch, true
+	}
+	return "", false
 }
 
 // storedNames are the kinds as messages name them.
@@ -45,10 +48,10 @@ type errand struct {
 }
 
 // serveStored serves a request about something stored.
-func (g *Gateway) serveStored(w *response, r *http.Request, from *visit) *openai.Error {
+func (g *Gateway) serveStored(w *response, r *http.Request, from *visit, kind objects.Kind) *openai.Error {
 	ctx := g.bound(r.Context(), from)
-	defer g.unbind(from.space)
-	v := errand{visit: from, kind: storedKinds[from.route.Operation], header: forwardable(r.Header, true)}
+	defer unbind(from.space)
+	v := errand{visit: from, kind: kind, header: forwardable(r.Header)}
 	v.query, _ = url.ParseQuery(v.route.Query) // what cannot be read is left out
 	auth.Strip(nil, v.query)
 	if refused := g.locate(ctx, &v); refused != nil {
@@ -233,7 +236,7 @@ func (g *Gateway) answerStored(ctx context.Context, w *response, v *errand, resu
 	} else {
 		w.WriteHeader(result.Status)
 		record.FirstByte = w.firstByte()
-		delivery = result.Relay(w, w.flush)
+		delivery = result.Relay(w, v.space.flush)
 	}
 	if delivery.HasUsage && !result.HasUsage && v.object.Pending {
 		g.charge(ctx, v.consumer, v.object, tokensOf(delivery.Usage), record)

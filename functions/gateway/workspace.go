@@ -26,21 +26,30 @@ type workspace struct {
 
 	reservations [4]lease.Reservation // of hold, where they suffice
 
-	ctx   *bounded
-	alarm *lifetime.Alarm // of ctx
+	ctx *bounded
 	// spoiled: something may hold on to a part of it.
 	spoiled bool
+
+	kept // for the next request
+}
+
+// kept is what a workspace has made once for all its requests.
+type kept struct {
+	alarm *lifetime.Alarm // of ctx
+	flush func() error    // of response
 }
 
 // workspaces are those that no request uses.
 type workspaces struct{ sync.Pool }
 
-// take returns a workspace in which nothing is set.
+// take returns a workspace in which nothing of a request is set.
 func (p *workspaces) take() *workspace {
 	if s, ok := p.Get().(*workspace); ok {
 		return s
 	}
-	return new(workspace)
+	s := new(workspace)
+	s.alarm, s.flush = new(lifetime.Alarm), s.response.flush
+	return s
 }
 
 // give takes a workspace back. The request has ended, and been recorded.
@@ -48,7 +57,7 @@ func (p *workspaces) give(s *workspace) {
 	if s.spoiled {
 		return
 	}
-	*s = workspace{}
+	*s = workspace{kept: s.kept}
 	p.Put(s)
 }
 
@@ -82,7 +91,7 @@ func (g *Gateway) bound(host context.Context, v *visit) *bounded {
 	}
 	b := &bounded{values: store.WithPatience(host, storePatience), deadline: time.Now().Add(most)}
 	b.Begin(host)
-	v.space.ctx, v.space.alarm = b, g.alarms.Take()
+	v.space.ctx = b
 	if most <= 0 {
 		b.End(context.DeadlineExceeded, cause)
 	} else {
@@ -92,8 +101,8 @@ func (g *Gateway) bound(host context.Context, v *visit) *bounded {
 }
 
 // unbind ends the context of the workspace's request.
-func (g *Gateway) unbind(s *workspace) {
-	g.alarms.Give(s.alarm)
+func unbind(s *workspace) {
+	s.alarm.Stop()
 	s.ctx.End(context.Canceled, nil)
 }
 

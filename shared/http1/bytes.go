@@ -42,9 +42,7 @@ var classes = func() (of [256]Class) {
 // All tells whether a text consists of bytes of a class.
 func All[T string | []byte](text T, of Class) bool {
 	for i := range len(text) {
-		if classes[text[i]]&of == 0 {
-			return false
-		}
+		of &= classes[text[i]]
 	}
-	return true
+	return of != 0
 }

@@ -51,23 +51,41 @@ func (f *Fields) Parse(lines []byte, heed func(name, value []byte) (plain bool))
 	}
 }
 
-// Header makes a header of the fields; text are the lines that were parsed. The field that
-// is called apart does not get into it, and its value is returned; "": there is none.
-func (f *Fields) Header(text, apart string) (header http.Header, value string) {
-	header = make(http.Header, f.count)
+// Header makes a header of the fields; text are the lines that were parsed.
+func (f *Fields) Header(text string) http.Header {
+	header := make(http.Header, f.count)
+	f.Fill(header, text, "")
+	return header
+}
+
+// Fill is Header for a header that is there and empty: to make one takes longer. The field
+// that is called apart does not get into it, and its value is returned; "": there is none.
+func (f *Fields) Fill(header http.Header, text, apart string) (value string) {
 	values := make([]string, f.count)
 	for i, p := range f.places[:f.count] {
 		name := text[p.name:p.colon]
 		values[i] = text[p.value:p.end]
 		if name == apart {
 			value = values[i]
-		} else if before := header[name]; before != nil {
-			header[name] = append(before, values[i])
-		} else {
-			header[name] = values[i : i+1 : i+1]
+			continue
+		}
+		known := len(header)
+		header[name] = values[i : i+1 : i+1]
+		if len(header) == known { // rarely: a name is looked up once
+			header[name] = f.all(text, name, i+1)
 		}
 	}
-	return header, value
+	return value
+}
+
+// all are the values that a name has in the first n fields.
+func (f *Fields) all(text, name string, n int) (values []string) {
+	for _, p := range f.places[:n] {
+		if text[p.name:p.colon] == name {
+			values = append(values, text[p.value:p.end])
+		}
+	}
+	return values
 }
 
 // canonical gives a name the form that http.Header has it in.

@@ -24,7 +24,7 @@ func parsed(t *testing.T, text string) (header http.Header, rest string, plain b
 	if !plain {
 		return nil, "", false
 	}
-	header, _ = f.Header(string(lines[:length]), "")
+	header = f.Header(string(lines[:length]))
 	rest = text[length:]
 	oracle := bufio.NewReader(strings.NewReader(text))
 	want, err := textproto.NewReader(oracle).ReadMIMEHeader()
@@ -85,7 +85,8 @@ func TestFieldApart(t *testing.T) {
 	var f Fields
 	lines := []byte("A: 1\r\nhost: contoso.test\r\nB: 2\r\n\r\n")
 	length, _ := f.Parse(lines, everything)
-	header, host := f.Header(string(lines[:length]), "Host")
+	header := http.Header{}
+	host := f.Fill(header, string(lines[:length]), "Host")
 	if want := (http.Header{"A": {"1"}, "B": {"2"}}); host != "contoso.test" || !reflect.DeepEqual(header, want) {
 		t.Errorf("got %q and apart %q, want %q", header, host, want)
 	}
@@ -99,4 +100,22 @@ func FuzzFields(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) { parsed(t, text) })
+}
+
+// usual are the fields that an SDK sends.
+const usual = "Accept: application/json\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python 1.99.1\r\nX-Stainless-Lang: python\r\n" +
+	"X-Stainless-Package-Version: 1.99.1\r\nX-Stainless-OS: Linux\r\nX-Stainless-Arch: x64\r\nX-Stainless-Runtime: CPython\r\n" +
+	"X-Stainless-Runtime-Version: 3.12.4\r\nAuthorization: Bearer 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n" +
+	"X-Stainless-Async: false\r\nX-Stainless-Retry-Count: 0\r\nX-Stainless-Read-Timeout: 600\r\nContent-Length: 1500\r\n" +
+	"Host: contoso.test\r\nAccept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\n\r\n"
+
+// BenchmarkParse is to find a usual request's fields.
+func BenchmarkParse(b *testing.B) {
+	lines := []byte(usual)
+	for b.Loop() {
+		var f Fields
+		if _, plain := f.Parse(lines, everything); !plain {
+			b.Fatal("not plain")
+		}
+	}
 }

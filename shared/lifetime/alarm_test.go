@@ -2,6 +2,7 @@ package lifetime_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,4 +77,23 @@ func TestAlarmServesManyLifetimes(t *testing.T) {
 			t.Errorf("the first ended with %v", first.Err())
 		}
 	})
+}
+
+// Once an alarm has been taken back it ends nothing, even if its time has come meanwhile.
+func TestAlarmAgainstItsTime(t *testing.T) {
+	var a lifetime.Alarm
+	for range 1000 {
+		l := under(t.Context())
+		a.Set(time.Now().Add(time.Microsecond), l, context.DeadlineExceeded, errStalled)
+		for range 10 {
+			runtime.Gosched()
+		}
+		a.Stop()
+		seen := l.Err()
+		runtime.Gosched()
+		if got := l.Err(); got != seen {
+			t.Fatalf("taken back when the lifetime had %v, which became %v", seen, got)
+		}
+		l.End(context.Canceled, nil)
+	}
 }

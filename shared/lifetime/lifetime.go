@@ -8,139 +8,155 @@ package lifetime
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Lifetime is a context that ends with its parent, or when it is ended itself. It has its
 // parent's deadline and values. It is usually embedded in a type that has more to tell;
-// Begin comes before any other use, and it must not be copied. It is safe for concurrent
-// use.
+// Begin comes before any other use, and once only; it must not be copied. It is safe for
+// concurrent use.
+//
+// A parent does not know what stands under it. A Lifetime that is asked looks at those above
+// it, and whoever waits for its end is known to the topmost one. So to begin, to ask and to
+// end one that nobody waits for takes no lock.
 type Lifetime struct {
 	context.Context             // the parent
 	leave           func() bool // ends the watch on a parent that is no Lifetime; nil: there is none
 
-	above *Lifetime // the parent, if it is one
-	// The Lifetimes that stand under above beside this one.
-	before, next *Lifetime // guarded by above.mu
+	above *Lifetime              // the parent, if it is one
+	top   *Lifetime              // that of which the parent is no Lifetime, perhaps this one
+	how   atomic.Pointer[ending] // nil: it has not been ended, nor seen that one above has
 
-	mu    sync.Mutex
-	err   error         // guarded by mu; nil: it goes on
-	cause error         // guarded by mu
-	done  chan struct{} // guarded by mu; nil: nobody has asked for it
-	under *Lifetime     // guarded by mu; the first one, nil: there is none
-	after *Watch        // guarded by mu; the last one, nil: there is none
+	last atomic.Pointer[Watch] // of a topmost one: the last of all that wait under it
+	mu   sync.Mutex            // of a topmost one: held by who takes one of these out
+	done chan struct{}         // guarded by top.mu; nil: nobody has asked for it
 }
+
+// ending is how a Lifetime has ended.
+type ending struct{ err, cause error }
+
+// canceled is how nearly all end.
+var canceled = &ending{err: context.Canceled}
 
 // lifetime makes a Lifetime known that is embedded in another type.
 func (l *Lifetime) lifetime() *Lifetime { return l }
 
-// Begin begins the lifetime under its parent. End must follow, else the parent keeps it.
+// Begin begins the lifetime under its parent. End must follow, else the topmost one keeps
+// who waits for it.
 func (l *Lifetime) Begin(parent context.Context) {
 	l.Context = parent
 	if p, ok := parent.(interface{ lifetime() *Lifetime }); ok {
-		p.lifetime().adopt(l)
+		l.above = p.lifetime()
+		l.top = l.above.top
 		return
 	}
-	if err := parent.Err(); err != nil {
-		l.stop(err, context.Cause(parent))
-		return
-	}
+	l.top = l
 	if parent.Done() == nil { // it never ends
 		return
 	}
-	l.leave = context.AfterFunc(parent, func() { l.stop(parent.Err(), context.Cause(parent)) })
-}
-
-// adopt takes another one under this one.
-func (l *Lifetime) adopt(child *Lifetime) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err != nil {
-		child.stop(l.err, l.cause)
+	follow := func() { l.stop(&ending{parent.Err(), context.Cause(parent)}) }
+	if parent.Err() != nil {
+		follow()
 		return
 	}
-	child.above, child.next = l, l.under
-	if l.under != nil {
-		l.under.before = child
-	}
-	l.under = child
+	l.leave = context.AfterFunc(parent, follow)
 }
 
 // End ends the lifetime, unless it has ended, and all that stands under it. What Err
 // returns from then on is err, context.Canceled or context.DeadlineExceeded, and what
 // Cause returns is cause.
 func (l *Lifetime) End(err, cause error) {
-	l.depart()
-	l.stop(err, cause)
-}
-
-// depart leaves the parent.
-func (l *Lifetime) depart() {
 	if l.leave != nil {
 		l.leave()
 	}
-	p := l.above
-	if p == nil {
-		return
+	how := canceled
+	if err != context.Canceled || cause != nil {
+		how = &ending{err, cause}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case l.before != nil:
-		l.before.next = l.next
-	case p.under == l:
-		p.under = l.next
-	}
-	if l.next != nil {
-		l.next.before = l.before
-	}
-	l.before, l.next = nil, nil
+	l.stop(how)
 }
 
-// stop requires no lock but those of the Lifetimes above.
-func (l *Lifetime) stop(err, cause error) {
+// stop ends the lifetime, and tells those who wait for that.
+func (l *Lifetime) stop(how *ending) {
+	if l.ended() == nil && l.how.CompareAndSwap(nil, how) && l.top.last.Load() != nil {
+		l.top.tell()
+	}
+}
+
+// ended is how the lifetime has ended, or nil if it goes on. Once it has been seen to have
+// ended with the one above, that is how it has ended, whatever comes after.
+func (l *Lifetime) ended() *ending {
+	if how := l.how.Load(); how != nil || l.above == nil {
+		return how
+	}
+	how := l.above.ended()
+	if how == nil || l.how.CompareAndSwap(nil, how) {
+		return how
+	}
+	return l.how.Load()
+}
+
+// tell tells all under the topmost one that wait for something that has ended. Once it has
+// returned, they have been told, be it by others.
+func (l *Lifetime) tell() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
-		return
+	for w := l.last.Load(); w != nil; {
+		before := w.before
+		if w.of.ended() != nil && l.remove(w) {
+			w.tell()
+		}
+		w = before
 	}
-	l.err, l.cause = err, cause
-	if l.done != nil {
-		close(l.done)
+}
+
+// remove takes one out of those that wait under the topmost one, and tells whether it was
+// among them. It is called under mu.
+func (l *Lifetime) remove(w *Watch) bool {
+	if l.last.CompareAndSwap(w, w.before) {
+		return true
 	}
-	for child := l.under; child != nil; child = child.next {
-		child.stop(err, cause)
+	for at := l.last.Load(); at != nil; at = at.before {
+		if at.before == w {
+			at.before = w.before
+			return true
+		}
 	}
-	for ; l.after != nil; l.after = l.after.before {
-		go l.after.call()
-	}
+	return false
 }
 
 // Done implements context.Context.
 func (l *Lifetime) Done() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.top.mu.Lock()
 	if l.done == nil {
 		l.done = make(chan struct{})
-		if l.err != nil {
-			close(l.done)
-		}
+		(&Watch{of: l, done: l.done}).wait()
 	}
-	return l.done
+	done := l.done
+	l.top.mu.Unlock()
+	if l.ended() != nil {
+		l.top.tell()
+	}
+	return done
 }
 
 // Err implements context.Context.
 func (l *Lifetime) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
+	how := l.ended()
+	if how == nil {
+		return nil
+	}
+	l.top.tell() // Done is closed before Err says so
+	return how.err
 }
 
 // Cause tells why the lifetime has ended, as it or the one above it was told, or nil if it
 // has not. context.Cause does not know.
 func (l *Lifetime) Cause() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.cause
+	if how := l.ended(); how != nil {
+		return how.cause
+	}
+	return nil
 }
 
 // AfterFunc is what context.AfterFunc and the contexts of package context under this one

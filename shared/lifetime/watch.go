@@ -7,7 +7,8 @@ import "context"
 type Watch struct {
 	of     *Lifetime
 	call   func()
-	before *Watch // guarded by of.mu
+	done   chan struct{} // to be closed instead; nil: call is called
+	before *Watch        // that waits, too; guarded by of.top.mu once this one waits
 
 	stop func() bool // of a context that is no Lifetime
 }
@@ -23,14 +24,29 @@ func (w *Watch) Begin(ctx context.Context, f func()) {
 }
 
 func (w *Watch) begin(l *Lifetime, f func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	*w = Watch{of: l, call: f, before: l.after}
-	if l.err != nil {
-		go f()
-		return
+	*w = Watch{of: l, call: f}
+	w.wait()
+	if l.ended() != nil {
+		l.top.tell()
 	}
-	l.after = w
+}
+
+// wait puts the watch among those that wait. Whether there is nothing to wait for any more
+// is to be looked at after that, as stop looks the other way round: one sees the other.
+func (w *Watch) wait() {
+	last := &w.of.top.last
+	for w.before = last.Load(); !last.CompareAndSwap(w.before, w); {
+		w.before = last.Load()
+	}
+}
+
+// tell tells who waits. It is called under top.mu.
+func (w *Watch) tell() {
+	if w.done != nil {
+		close(w.done)
+	} else {
+		go w.call()
+	}
 }
 
 // Stop ends the watch, and tells whether the function was still to be called.
@@ -38,13 +54,8 @@ func (w *Watch) Stop() bool {
 	if w.stop != nil {
 		return w.stop()
 	}
-	w.of.mu.Lock()
-	defer w.of.mu.Unlock()
-	for at := &w.of.after; *at != nil; at = &(*at).before {
-		if *at == w {
-			*at = w.before
-			return true
-		}
-	}
-	return false
+	top := w.of.top
+	top.mu.Lock()
+	defer top.mu.Unlock()
+	return top.remove(w)
 }

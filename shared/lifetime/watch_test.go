@@ -43,3 +43,34 @@ func TestWatch(t *testing.T) {
 		})
 	}
 }
+
+// A function is either called or taken back, and not both, whoever comes first; and those
+// that wait beside it for what goes on still wait.
+func TestWatchAgainstTheEnd(t *testing.T) {
+	parent := under(context.Background())
+	other, called := under(parent), make(chan struct{}, 1)
+	defer other.AfterFunc(func() { t.Error("a lifetime beside those that end has ended") })()
+	for range 1000 {
+		l := under(parent)
+		var before, w, after lifetime.Watch
+		before.Begin(other, func() {})
+		w.Begin(l, func() { called <- struct{}{} })
+		after.Begin(other, func() {})
+		ended := make(chan struct{})
+		go func() {
+			l.End(context.Canceled, nil)
+			close(ended)
+		}()
+		if !before.Stop() || !after.Stop() {
+			t.Fatal("a watch of what goes on was lost")
+		}
+		stopped := w.Stop()
+		<-ended
+		if !stopped {
+			<-called
+		}
+	}
+	if len(called) > 0 {
+		t.Error("a function was called that had been taken back")
+	}
+}

@@ -7,8 +7,12 @@ type Patch struct {
 	DropPrevious bool   // removes the member previous_response_id of Responses
 }
 
-// Body applies a patch to the request. Several bodies of one request may be in use at a time.
+// Body applies a patch to the request. Several bodies of one request may be in use at a time; that of the zero patch, which
+// most requests need, is always the same one.
 func (r *Request) Body(p Patch) *Body {
+	if p == (Patch{}) {
+		return &r.whole
+	}
 	b := &Body{holds: &r.holds}
 	b.Segments = b.array[:0]
 	at := 0

@@ -41,6 +41,7 @@ type Request struct {
 	rawTexts      [RawTexts]span
 
 	holds hold
+	whole Body // as it came
 }
 
 // span is a range of offsets in the body. No value begins at 0, so the zero span is "absent".
@@ -88,6 +89,8 @@ func (r *Request) Parse(op Operation, body []byte) *Error {
 	}
 	r.Text, r.Texts, r.Extra, r.Images, r.PromptTokens = p.text, p.texts, p.extra, p.images, p.tokens
 	r.holds.count.Store(1)
+	r.whole.holds, r.whole.Segments = &r.holds, r.whole.array[:0]
+	r.whole.append(body)
 	return nil
 }
 

@@ -2,11 +2,13 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // contenders make a server with settings.
@@ -14,6 +16,10 @@ var contenders = map[string]func(*http.Server) service{
 	"server":   func(s *http.Server) service { return New(s) },
 	"net/http": func(s *http.Server) service { return s },
 }
+
+// usualRequest is the header that an SDK sends, in short.
+const usualRequest = "POST /v1/chat/completions HTTP/1.1\r\nhost: contoso.test\r\naccept: application/json\r\nauthorization: Bearer key\r\n" +
+	"x-stainless-lang: js\r\ncontent-type: application/json\r\ncontent-length: 150\r\n\r\n"
 
 // BenchmarkRequest is a small request and its answer on the loopback interface,
 // here and by net/http.
@@ -41,12 +47,56 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
+// endless is a client's connection on which the same request comes again and again, each
+// when the one before it has been answered.
+type endless struct {
+	*scripted
+	request string
+	left    int
+}
+
+func (c *endless) Read(p []byte) (int, error) {
+	if c.left--; c.left < 0 {
+		return 0, io.EOF
+	}
+	return copy(p, c.request), nil
+}
+
+func (c *endless) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkServe is a usual request, but for what the system does for it.
+func BenchmarkServe(b *testing.B) {
+	answer := []byte(strings.Repeat("x", 300))
+	s := New(settings(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		for _, name := range usualAnswer {
+			w.Header()[name] = usualValue
+		}
+		_, _ = w.Write(answer)
+	}), func(s *http.Server) { s.IdleTimeout = time.Minute }))
+	c := newConn(s, &endless{script(), usualRequest + strings.Repeat("x", 150), b.N}, context.Background(), nil)
+	b.ReportAllocs()
+	b.ResetTimer()
+	c.serve()
+}
+
+var (
+	usualAnswer = []string{
+		"Content-Type", "Content-Length", "Date", "Apim-Request-Id", "X-Request-Id", "X-Ms-Region", "X-Ratelimit-Limit-Requests",
+		"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Remaining-Tokens", "Strict-Transport-Security", "X-Content-Type-Options",
+	}
+	usualValue = []string{"300"}
+)
+
 // BenchmarkRead is to read a usual request's header, here and by net/http.
 func BenchmarkRead(b *testing.B) {
-	text := "POST /v1/chat/completions HTTP/1.1\r\nhost: contoso.test\r\naccept: application/json\r\nauthorization: Bearer key\r\n" +
-		"x-stainless-lang: js\r\ncontent-type: application/json\r\ncontent-length: 150\r\n\r\n"
+	text := usualRequest
+	header := make(http.Header)
 	for name, read := range map[string]func(*bufio.Reader) *http.Request{
-		"server": readPlain,
+		"server": func(r *bufio.Reader) *http.Request {
+			clear(header)
+			return readPlain(r, header)
+		},
 		"net/http": func(r *bufio.Reader) *http.Request {
 			request, _ := http.ReadRequest(r)
 			return request

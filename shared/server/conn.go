@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"spillway/shared/rawconn"
@@ -18,13 +17,14 @@ import (
 
 // The states of a connection.
 const (
-	idle    int32 = iota // between two requests, or before the first
-	active               // a request is served
-	retired              // to be closed
+	idle    = iota // between two requests, or before the first
+	active         // a request is served
+	retired        // to be closed
 )
 
 // conn is a connection from a client. It is served by one goroutine; abort and
-// retire may be called by anybody at any time.
+// retire may be called by anybody at any time. While nothing is served, the deadlines are
+// that goroutine's alone, which needs no lock for them then.
 type conn struct {
 	net.Conn
 	stream net.Conn // the same, as it is read and written
@@ -32,25 +32,28 @@ type conn struct {
 	ctx    context.Context // what the contexts of its requests are made of
 	left   *handover
 	remote string // the client's address
-	state  atomic.Int32
-	given  bool // it has been handed over
+	given  bool   // it has been handed over
 
 	reader *bufio.Reader // nil while nothing is read
 	kept   []byte        // what has been read and is not in the reader
 	method string        // of the last request, "": there was none
+	header http.Header   // of one plain request after another: to make one takes longer
 
 	mu        sync.Mutex
-	exchange  *exchange     // guarded by mu; what is served, nil: nothing is
-	reads     deadline      // guarded by mu
-	writes    deadline      // guarded by mu
-	watch     watch         // guarded by mu
-	unwatched sync.Cond     // of mu: the watch has ended
-	ahead     [1]byte       // what the watch reads
-	watches   atomic.Uint64 // changes when a watch becomes due, and when it is over
+	state     int       // guarded by mu
+	exchange  *exchange // guarded by mu; what is served, nil: nothing is
+	reads     deadline  // guarded by mu
+	writes    deadline  // guarded by mu
+	watch     watch     // guarded by mu
+	unwatched sync.Cond // of mu: the watch has ended
+	ahead     [1]byte   // what the watch reads
+	requests  uint64    // guarded by mu; how many have been read to their end
+	looked    uint64    // guarded by mu; how many there were when the sentry looked
+	listed    bool      // guarded by mu; the sentry will look
 }
 
 func newConn(s *Server, plain net.Conn, base context.Context, left *handover) *conn {
-	c := &conn{Conn: plain, stream: rawconn.New(plain), server: s, left: left}
+	c := &conn{Conn: plain, stream: rawconn.New(plain), server: s, left: left, header: make(http.Header)}
 	c.ctx = context.WithValue(base, http.LocalAddrContextKey, plain.LocalAddr())
 	c.remote = plain.RemoteAddr().String()
 	c.reads.set, c.writes.set = plain.SetReadDeadline, plain.SetWriteDeadline
@@ -81,7 +84,9 @@ func (c *conn) end() {
 	if !c.given {
 		c.abort()
 	}
+	c.mu.Lock()
 	c.endWatch()
+	c.mu.Unlock()
 	c.releaseReader()
 	c.server.remove(c)
 }
@@ -91,7 +96,10 @@ func (c *conn) abort() { _ = c.Conn.Close() }
 
 // retire closes the connection if no request is served.
 func (c *conn) retire() {
-	if c.state.CompareAndSwap(idle, retired) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == idle {
+		c.state = retired
 		c.abort()
 	}
 }
@@ -105,7 +113,7 @@ func (c *conn) next() *http.Request {
 		return nil
 	}
 	for bounded := false; ; bounded = true {
-		if r := readPlain(c.reader); r != nil {
+		if r := readPlain(c.reader, c.header); r != nil {
 			return r
 		}
 		header, _ := c.reader.Peek(c.reader.Buffered())
@@ -122,11 +130,11 @@ func (c *conn) next() *http.Request {
 			return nil
 		}
 		if !bounded {
-			c.readBy(c.server.headerEnd())
+			c.reads.want(c.server.headerEnd())
 		}
-		_, err := c.reader.Peek(len(header) + 1)
-		if err == io.EOF && len(header) > 0 || err == bufio.ErrBufferFull {
-			c.leave(header)
+		more, err := c.reader.Peek(len(header) + 1) // which may move what header shows
+		if err == io.EOF && len(more) > 0 || err == bufio.ErrBufferFull {
+			c.leave(more)
 			return nil
 		}
 		if err != nil {
@@ -138,7 +146,7 @@ func (c *conn) next() *http.Request {
 // begins waits for the next request to begin. After a POST it may do so with an
 // empty line or two, which old clients add to a body.
 func (c *conn) begins() bool {
-	c.readAbout(c.server.idleEnd())
+	c.reads.about(c.server.idleEnd(), c.server.settings.IdleTimeout/idleSlack)
 	b, err := c.reader.Peek(4)
 	if err == nil && c.method == http.MethodPost {
 		_, _ = c.reader.Discard(len(b) - len(bytes.TrimLeft(b, "\r\n")))
@@ -148,7 +156,7 @@ func (c *conn) begins() bool {
 
 // leave hands the connection over to net/http, with the bytes that were read.
 func (c *conn) leave(read []byte) {
-	if !c.state.CompareAndSwap(idle, active) {
+	if !c.begin(nil) {
 		return
 	}
 	_ = c.Conn.SetDeadline(time.Time{})
@@ -158,27 +166,41 @@ func (c *conn) leave(read []byte) {
 // answer has a request answered, and tells whether another one may follow.
 // Streams live for minutes below it: its frame is to be small.
 func (c *conn) answer(r *http.Request) bool {
-	if !c.state.CompareAndSwap(idle, active) {
+	c.method = r.Method
+	x := &exchange{conn: c}
+	if !c.begin(x) {
 		return false
 	}
-	c.method = r.Method
-	x := newExchange(c, r)
+	x.receive(r)
 	c.server.handler().ServeHTTP(x, r)
 	good := x.finish()
+	clear(c.header)
 	if r.MultipartForm != nil {
 		_ = r.MultipartForm.RemoveAll()
 	}
-	c.state.Store(idle)
 	return good && !c.server.closing.Load()
 }
 
-// begin notes the exchange that is served, nil if none is, with no deadlines.
-func (c *conn) begin(x *exchange) {
+// begin begins to serve, with no deadlines, and tells whether that is still possible; a
+// connection that is handed over has no exchange.
+func (c *conn) begin(x *exchange) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.exchange = x
+	if c.state != idle {
+		return false
+	}
+	c.state, c.exchange = active, x
 	c.reads.want(time.Time{})
 	c.writes.want(time.Time{})
+	return true
+}
+
+// finish ends what begin has begun.
+func (c *conn) finish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endWatch()
+	c.state, c.exchange = idle, nil
 }
 
 // Read reads what was read before, and then on. If it fails, the request has lost
@@ -191,6 +213,10 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if c.exchange == nil { // between two requests
+		c.reads.apply()
+		return c.stream.Read(p)
+	}
 	c.mu.Lock()
 	c.reads.begin()
 	c.mu.Unlock()
@@ -198,7 +224,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads.end()
-	if err != nil && c.exchange != nil {
+	if err != nil {
 		c.exchange.cancel()
 	}
 	return n, err
@@ -207,6 +233,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // send writes the pieces, at once. If it fails, nothing more can be written, and
 // the request has lost its client.
 func (c *conn) send(first []byte, more ...[]byte) (err error) {
+	rawconn.Yield()
 	c.mu.Lock()
 	c.writes.begin()
 	c.mu.Unlock()
@@ -226,20 +253,6 @@ func (c *conn) send(first []byte, more ...[]byte) (err error) {
 	return err
 }
 
-// readBy bounds what is read from now on; zero: it may take for ever.
-func (c *conn) readBy(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reads.want(t)
-}
-
-// readAbout is readBy for a time that a little less will do for as well.
-func (c *conn) readAbout(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reads.about(t, c.server.settings.IdleTimeout/idleSlack)
-}
-
 // idleSlack is the part of the idle time that a client may lose.
 const idleSlack = 100
 
@@ -250,7 +263,7 @@ const lingering = 500 * time.Millisecond
 // linger ends the connection gently.
 func (c *conn) linger() {
 	if closeWrite(c.Conn) == nil {
-		c.readBy(after(lingering))
+		_ = c.bound(c.exchange, &c.reads, after(lingering))
 		_, _ = io.Copy(io.Discard, c)
 	}
 }

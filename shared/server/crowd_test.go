@@ -64,7 +64,7 @@ func crowdHandler(w http.ResponseWriter, r *http.Request) {
 		return
 	case "slow":
 		select {
-		case <-time.After(watchAfter + time.Millisecond):
+		case <-time.After(2*watchAfter + time.Millisecond):
 		case <-r.Context().Done():
 			return
 		}

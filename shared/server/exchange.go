@@ -45,13 +45,13 @@ const usualFields = 24
 // made for a usual request.
 var headers = sync.Pool{New: func() any { return make(http.Header, usualFields) }}
 
-// newExchange begins to serve a request, which it completes.
-func newExchange(c *conn, r *http.Request) *exchange {
-	x := &exchange{conn: c, header: headers.Get().(http.Header), head: r.Method == http.MethodHead, last: r.Close, length: -1}
+// receive takes the request, and completes it.
+func (x *exchange) receive(r *http.Request) {
+	c := x.conn
+	x.header, x.head, x.last, x.length = headers.Get().(http.Header), r.Method == http.MethodHead, r.Close, -1
 	x.life.Begin(c.ctx)
 	*r = *r.WithContext(&x.life) // in place, for its body knows it
 	r.RemoteAddr = c.remote
-	c.begin(x)
 	x.body.conn = c
 	if r.Body == http.NoBody {
 		c.bodyEnded()
@@ -59,7 +59,6 @@ func newExchange(c *conn, r *http.Request) *exchange {
 		x.body.src, x.body.left = r.Body, r.ContentLength
 		r.Body = &x.body
 	}
-	return x
 }
 
 // cancel ends the request's context.
@@ -219,12 +218,11 @@ func (x *exchange) emit(p []byte) {
 func (x *exchange) finish() bool {
 	x.cancel()
 	good := x.end()
-	x.conn.endWatch()
 	whole := x.body.shut()
 	if !whole && x.err == nil {
 		x.conn.linger()
 	}
-	x.conn.begin(nil)
+	x.conn.finish()
 	x.releaseHeader()
 	return good && whole
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -72,6 +73,30 @@ func TestFreshHeader(t *testing.T) {
 		for _, n := range []int{1, usualFields, usualFields + 1, 100, 1} {
 			if answer := c.ask(at("/"+strings.Repeat("x", n-1)), ""); len(answer.Header) != n+2 { // Date and Content-Length
 				t.Errorf("%d fields, want %d", len(answer.Header), n+2)
+			}
+		}
+	})
+}
+
+// A request has its own fields alone, also where the header of the one before it is used
+// again, and their values outlast it.
+func TestFreshRequestHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var values [][]string
+		c := start(t, func(_ http.ResponseWriter, r *http.Request) {
+			if len(r.Header) != 1 {
+				t.Errorf("%s: the header is %v", r.URL.Path, r.Header)
+			}
+			values = append(values, r.Header["X-"+r.URL.Path[1:]])
+			r.Header.Set("X-Added", "by the handler")
+		}).dial()
+		names := []string{"A", "B", "Charset", "A"}
+		for _, name := range names {
+			c.ask(at("/"+name, "x-"+name+": "+name+"\r\n"), "")
+		}
+		for i, name := range names {
+			if !slices.Equal(values[i], []string{name}) {
+				t.Errorf("request %d had %q, want %q", i, values[i], name)
 			}
 		}
 	})

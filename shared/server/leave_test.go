@@ -33,7 +33,7 @@ func TestClientLeaves(t *testing.T) {
 		leaves  time.Duration // after its request
 		want    time.Duration // when the handler knows
 	}{
-		"at once":        {at("/"), nil, 0, watchAfter},
+		"at once":        {at("/"), nil, 0, 2 * watchAfter},
 		"later":          {at("/"), nil, time.Second, time.Second},
 		"after a body":   {post("", "body"), func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, time.Second, time.Second},
 		"after chunks":   {chunked("", "body"), func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, time.Second, time.Second},
@@ -62,8 +62,8 @@ func TestClientLeaves(t *testing.T) {
 	}
 }
 
-// Each request is watched from a time of its own on, whatever becomes of those on other
-// connections.
+// Each request is watched when it has taken watchAfter, and at the latest when it has taken
+// twice that, whatever becomes of those on other connections.
 func TestManyAreWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		took := make(chan time.Duration)
@@ -83,8 +83,8 @@ func TestManyAreWatched(t *testing.T) {
 			pass(watchAfter / 5)
 		}
 		for range 3 {
-			if got := <-took; got != watchAfter {
-				t.Errorf("the handler waits %v for a client that has left, want %v", got, watchAfter)
+			if got := <-took; got < watchAfter || got > 2*watchAfter {
+				t.Errorf("the handler waits %v for a client that has left, want %v to %v", got, watchAfter, 2*watchAfter)
 			}
 		}
 		if got := <-took; got != time.Hour {

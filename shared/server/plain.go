@@ -12,8 +12,9 @@ import (
 
 // readPlain reads a request as http.ReadRequest does, at half of the cost, if the reader
 // holds all of its header, it is ordinary, and nothing in it is unusual or in doubt. Of
-// any other it reads nothing and returns nil: judge says more about it.
-func readPlain(r *bufio.Reader) *http.Request {
+// any other it reads nothing and returns nil: judge says more about it. The header is
+// empty, and becomes the request's.
+func readPlain(r *bufio.Reader, header http.Header) *http.Request {
 	buffered, _ := r.Peek(r.Buffered())
 	var h plainHeader
 	line, lines, _ := nextLine(buffered)
@@ -25,12 +26,15 @@ func readPlain(r *bufio.Reader) *http.Request {
 		return nil
 	}
 	made := &plainRequest{}
-	made.RequestURI, made.URL, made.Body = string(h.target), &made.url, http.NoBody
-	if !plainTarget(made.RequestURI, &made.url) {
-		return nil
+	text := string(buffered[:len(buffered)-len(lines)+length])
+	target := text[len(h.method)+1:][:h.target]
+	made.url.Path, made.url.RawQuery = target[:h.path], strings.TrimPrefix(target[h.path:], "?")
+	made.Request = http.Request{
+		Method: h.method, RequestURI: target, URL: &made.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, Host: h.Fill(header, text[len(text)-length:], "Host"),
+		Body: http.NoBody, ContentLength: h.length, Close: h.last,
 	}
-	h.fill(&made.Request, string(lines[:length]))
-	_, _ = r.Discard(len(buffered) - len(lines) + length)
+	_, _ = r.Discard(len(text))
 	if h.length > 0 {
 		made.body = http1.NewBody(r, h.length)
 		made.Body = &made.body
@@ -47,8 +51,8 @@ type plainRequest struct {
 
 // plainHeader is what is found in a header before anything is made of it.
 type plainHeader struct {
-	method string
-	target []byte
+	method       string
+	target, path int // their lengths
 	http1.Fields
 
 	host, connection, sized bool  // whether there are fields that say so
@@ -56,12 +60,15 @@ type plainHeader struct {
 	last                    bool  // the connection is to be closed
 }
 
-// line takes a request's first line, and tells whether it is plain.
+// line takes a request's first line, and tells whether it is plain: its method is known,
+// and its target needs no escapes.
 func (h *plainHeader) line(line []byte) bool {
 	method, rest, _ := bytes.Cut(line, []byte(" "))
 	target, ok := bytes.CutSuffix(rest, []byte(" HTTP/1.1"))
-	h.method, h.target = plainMethod(method), target
-	return ok && h.method != "" && bytes.HasPrefix(target, []byte("/"))
+	path, query, asked := bytes.Cut(target, []byte("?"))
+	h.method, h.target, h.path = plainMethod(method), len(target), len(path)
+	return ok && h.method != "" && bytes.HasPrefix(path, []byte("/")) &&
+		http1.All(path, http1.InPath) && http1.All(query, http1.InQuery) && asked == (len(query) > 0)
 }
 
 // plainMethod is a method that is known, in memory of its own: the connection keeps it.
@@ -72,13 +79,6 @@ func plainMethod(method []byte) string {
 		}
 	}
 	return ""
-}
-
-// plainTarget takes a target apart that needs no escapes, and tells whether it is one.
-func plainTarget(target string, u *url.URL) bool {
-	path, query, asked := strings.Cut(target, "?")
-	u.Path, u.RawQuery = path, query
-	return http1.All(path, http1.InPath) && http1.All(query, http1.InQuery) && asked == (query != "")
 }
 
 // heed takes what a field says about the request as a whole, and tells whether that is
@@ -101,11 +101,4 @@ func (h *plainHeader) heed(name, value []byte) (plain bool) {
 		plain = false
 	}
 	return plain
-}
-
-// fill makes a request of what was found; text are the lines of the fields.
-func (h *plainHeader) fill(r *http.Request, text string) {
-	r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor = h.method, "HTTP/1.1", 1, 1
-	r.ContentLength, r.Close = h.length, h.last
-	r.Header, r.Host = h.Header(text, "Host")
 }

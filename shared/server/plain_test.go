@@ -20,7 +20,7 @@ func readBoth(t *testing.T, text string) bool {
 	}
 	ours, theirs := bufio.NewReaderSize(strings.NewReader(text), readerSize), bufio.NewReaderSize(strings.NewReader(text), readerSize)
 	_, _ = ours.Peek(len(text))
-	got := readPlain(ours)
+	got := readPlain(ours, make(http.Header))
 	if got == nil {
 		if ours.Buffered() != len(text) {
 			t.Errorf("%q: refused, and %d bytes read", text, len(text)-ours.Buffered())

@@ -101,6 +101,8 @@ var sent = map[string]string{
 	"HEAD, flushed":              "HEAD /?say=a&flush&say=b HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + get("say=more"),
 	"HEAD, long":                 "HEAD /?write=9000 HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + get("say=more"),
 	"HEAD, length":               "HEAD /?" + set("Content-Length:9") + " HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + get("say=more"),
+	"HEAD, empty length":         "HEAD /?" + set("Content-Length:") + " HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + get("say=more"),
+	"HEAD, bad length":           "HEAD /?" + set("Content-Length:x") + " HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + get("say=more"),
 	"HEAD, encoding":             "HEAD /?" + set("Transfer-Encoding:chunked") + " HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + get("say=more"),
 	"HEAD, trailer":              "HEAD /?flush&" + set("Trailer:X-Sum:7") + " HTTP/1.1\r\nHost: contoso.test\r\n\r\n" + get("say=more"),
 	"abort":                      get("say=hello&abort") + get("say=more"),
@@ -147,6 +149,10 @@ var sent = map[string]string{
 	"pipelined":                  get("say=a") + post("read&say=b", "b") + get("write=3000") + chunked("say=d", "d") + get("say=e"),
 	"empty lines after a POST":   post("read&say=a", "a") + "\r\n\r\n" + get("say=b"),
 	"more empty lines":           post("read&say=a", "a") + "\r\n\r\n\r\n" + get("say=b"),
+	// What was read of a header moved to the place of the empty line, and was then left to
+	// net/http without its first bytes.
+	"empty line, half a header":  post("read&say=a", "a") + "\r\nGET /?say=b HTTP/1.1\r\n",
+	"empty line, a long header":  post("read&say=a", "a") + "\r\n" + with("X: "+strings.Repeat("x", 2*readerSize)+"\r\n") + get("say=more"),
 	"empty lines after a GET":    get("say=a") + "\r\n" + get("say=b"),
 	"empty lines before":         "\r\n" + get("say=b"),
 	"a little after":             get("say=a") + "GE",

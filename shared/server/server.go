@@ -23,6 +23,7 @@ import (
 // in this:
 //
 //   - The fields of an answer's header are in no order.
+//   - A handler's Content-Length that is no number is not sent, not even to HEAD.
 //   - Whether a client has left is watched once its request has been read to the
 //     end and the handler has taken some milliseconds more.
 //   - Deadlines of http.ResponseController take effect where bytes are read or
@@ -31,6 +32,8 @@ import (
 //     returned. It is neither an http.Hijacker nor an io.ReaderFrom.
 //   - The header of a ResponseWriter is used again once its handler has returned: who
 //     keeps it changes another answer.
+//   - The header of a request is emptied once its handler has returned, and is then that
+//     of the client's next request. Its values stay as they are.
 //   - An idle connection is closed up to a hundredth of IdleTimeout early.
 //   - A connection that is left to net/http in the middle of a header gets
 //     ReadHeaderTimeout once more.

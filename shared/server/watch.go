@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// watchAfter is how long a handler may take before it matters whether its client
-// is still there. Most take less, and watching costs more than such a request.
+// watchAfter is how long a handler may take before it matters whether its client is still
+// there; it may be up to twice as long. Most take less, and watching costs more than such
+// a request.
 const watchAfter = 5 * time.Millisecond
 
 // A watch says who reads from a connection after a request's end.
@@ -22,66 +23,42 @@ const (
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// sentry begins the watches of a server's connections that are due. One timer serves
-// them all: most are over long before, and a timer for each would be set and stopped in
-// vain, and often wake a thread of the system that sleeps until a later one.
+// sentry begins the watches of a server's connections. It looks at those that serve
+// something every watchAfter, and where it finds the same request twice it is time for a
+// watch: nearly all are over before, and have to do no more than to count. One timer
+// serves all connections: one for each would be set and stopped in vain, and often wake a
+// thread of the system that sleeps until a later one.
 type sentry struct {
-	mu      sync.Mutex
-	duties  []duty      // guarded by mu; the earliest first
-	timer   *time.Timer // guarded by mu; nil before the first watch
-	running bool        // guarded by mu; the timer is set
+	mu    sync.Mutex
+	conns []*conn     // guarded by mu; those that are looked at
+	timer *time.Timer // guarded by mu; nil before the first watch; runs while there are conns
 }
 
-// duty is a watch that is to begin.
-type duty struct {
-	conn   *conn
-	number uint64 // of the connection's watch
-	begins time.Time
-}
-
-// over tells whether the watch has been ended before it has begun.
-func (d *duty) over() bool { return d.conn.watches.Load() != d.number }
-
-// add has the connection's watch of the number begin when it is time for it, unless it
-// has been ended by then.
-func (s *sentry) add(c *conn, number uint64) {
-	begins := time.Now().Add(watchAfter)
+// add has the connection looked at.
+func (s *sentry) add(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.duties = append(s.duties, duty{c, number, begins})
-	if !s.running {
-		s.run(watchAfter)
+	if s.conns = append(s.conns, c); len(s.conns) == 1 {
+		s.run()
 	}
 }
 
 // run sets the timer. It is called under mu.
-func (s *sentry) run(after time.Duration) {
-	s.running = true
+func (s *sentry) run() {
 	if s.timer == nil {
-		s.timer = time.AfterFunc(after, s.begin)
+		s.timer = time.AfterFunc(watchAfter, s.look)
 	} else {
-		s.timer.Reset(after)
+		s.timer.Reset(watchAfter)
 	}
 }
 
-// begin begins the watches for which it is time, and forgets those that are over.
-func (s *sentry) begin() {
+// look looks at the connections, and forgets those at which it has not to look again.
+func (s *sentry) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now, done := time.Now(), 0
-	for ; done < len(s.duties); done++ {
-		d := &s.duties[done]
-		if d.over() {
-			continue
-		}
-		if d.begins.After(now) {
-			break
-		}
-		go d.conn.watchClient()
-	}
-	s.duties = slices.Delete(s.duties, 0, done)
-	if s.running = len(s.duties) > 0; s.running {
-		s.run(s.duties[0].begins.Sub(now))
+	s.conns = slices.DeleteFunc(s.conns, func(c *conn) bool { return !c.look() })
+	if len(s.conns) > 0 {
+		s.run()
 	}
 }
 
@@ -89,9 +66,28 @@ func (s *sentry) begin() {
 func (c *conn) bodyEnded() {
 	c.releaseReader()
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.watch = due
-	c.server.sentry.add(c, c.watches.Add(1))
+	c.requests++
+	listed := c.listed
+	c.listed = true
+	c.mu.Unlock()
+	if !listed {
+		c.server.sentry.add(c)
+	}
+}
+
+// look begins the watch if it was due already when look was last called, and tells
+// whether to look again.
+func (c *conn) look() (again bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.looked == c.requests
+	if c.watch == due && old {
+		go c.watchClient()
+	}
+	c.looked = c.requests
+	c.listed = c.watch == due && !old
+	return c.listed
 }
 
 // watchClient waits for the client to leave, and then cancels its request. A
@@ -118,11 +114,8 @@ func (c *conn) watchClient() {
 	c.unwatched.Signal()
 }
 
-// endWatch ends the watch, if there is one.
+// endWatch ends the watch, if there is one. It is called under mu.
 func (c *conn) endWatch() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.watches.Add(1)
 	if c.watch == watching {
 		c.reads.force(past)
 		for c.watch == watching {

@@ -5,6 +5,8 @@ package telemetry
 
 import (
 	"io"
+	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -57,5 +59,29 @@ const (
 // a Batch. A Functions host reads every line of stderr as an error, so it is stdout that
 // all of the programs log to.
 func NewLogger(w io.Writer) zerolog.Logger {
-	return zerolog.New(w).With().Timestamp().Logger()
+	return zerolog.New(w).Hook(new(timestamp))
 }
+
+// timestamp adds the time to each line, as zerolog's own does, but makes the text of a
+// second once: that took a tenth of the time of a request's line. It is safe for
+// concurrent use.
+type timestamp struct{ latest atomic.Pointer[second] }
+
+// second is one as lines have it.
+type second struct {
+	unix int64
+	text []byte
+}
+
+// Run adds the time to a line.
+func (t *timestamp) Run(line *zerolog.Event, _ zerolog.Level, _ string) {
+	now := time.Now()
+	at := t.latest.Load()
+	if at == nil || at.unix != now.Unix() {
+		at = &second{now.Unix(), now.AppendFormat(nil, `"`+time.RFC3339+`"`)}
+		t.latest.Store(at)
+	}
+	line.RawJSON(zerolog.TimestampFieldName, at.text)
+}
+
+var _ zerolog.Hook = (*timestamp)(nil)

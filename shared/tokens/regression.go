@@ -88,9 +88,13 @@ func (r *regression) learn(x features, actual float64) {
 	}
 	relative *= scale
 	for i, v := range px {
+		if v == 0 { // as of a feature that no prompt has had
+			continue
+		}
 		r.weights[i] = clamp(r.weights[i]+v*relative, prior[i].low, prior[i].high)
+		row := &r.covariance[i]
 		for j, w := range px {
-			r.covariance[i][j] -= v * w
+			row[j] -= v * w
 		}
 	}
 	if !r.sound() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -12,41 +11,36 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 // Credential authenticates us to a backend. It is safe for concurrent use.
 type Credential interface {
-	// Apply sets the fields that authenticate a request. An error means that the
-	// request must not be sent; it never holds a secret.
-	Apply(ctx context.Context, h http.Header) error
+	// Field returns the field that authenticates a request; without a name: there is
+	// none. An error means that the request must not be sent; it never holds a secret.
+	Field(ctx context.Context) (wire.Field, error)
 }
 
 // None is the Credential of a backend that asks for none.
 type None struct{}
 
-// Apply sets nothing.
-func (None) Apply(context.Context, http.Header) error { return nil }
+// Field returns none.
+func (None) Field(context.Context) (wire.Field, error) { return wire.Field{}, nil }
 
 // APIKey is the Credential that sends a key.
-type APIKey struct {
-	name  string
-	value []string
-}
+type APIKey struct{ field wire.Field }
 
 // NewAPIKey makes an APIKey that is sent as the dialect wants it: as api-key to
 // Azure, as a bearer token to others.
 func NewAPIKey(key string, d openai.Dialect) *APIKey {
 	if d == openai.OpenAI {
-		return &APIKey{"Authorization", []string{"Bearer " + key}}
+		return &APIKey{wire.Field{Name: "Authorization", Values: []string{"Bearer " + key}}}
 	}
-	return &APIKey{"Api-Key", []string{key}}
+	return &APIKey{wire.Field{Name: "Api-Key", Values: []string{key}}}
 }
 
-// Apply sets the key.
-func (k *APIKey) Apply(_ context.Context, h http.Header) error {
-	h[k.name] = k.value
-	return nil
-}
+// Field returns the key.
+func (k *APIKey) Field(context.Context) (wire.Field, error) { return k.field, nil }
 
 // Format keeps the key out of whatever is printed.
 func (k *APIKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
@@ -95,26 +89,25 @@ func NewManagedIdentity(source azcore.TokenCredential, scope string) *ManagedIde
 	return &ManagedIdentity{source: source, scopes: []string{scope}}
 }
 
-// Apply sets the token. It waits only while there is none that is valid, for one
+// Field returns the token. It waits only while there is none that is valid, for one
 // fetch at most.
-func (c *ManagedIdentity) Apply(ctx context.Context, h http.Header) error {
+func (c *ManagedIdentity) Field(ctx context.Context) (wire.Field, error) {
 	value, wait, err := c.current(time.Now())
 	if wait != nil {
 		select {
 		case <-wait:
 			value, _, err = c.current(time.Now())
 		case <-ctx.Done():
-			return ctx.Err()
+			return wire.Field{}, ctx.Err()
 		}
 	}
 	if value == nil {
 		if err == nil {
 			err = errNoToken
 		}
-		return err
+		return wire.Field{}, err
 	}
-	h["Authorization"] = value
-	return nil
+	return wire.Field{Name: "Authorization", Values: value}, nil
 }
 
 var (

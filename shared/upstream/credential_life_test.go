@@ -40,14 +40,14 @@ func eachHost(t *testing.T, test func(*testing.T, *identityTest)) {
 // use sends a request's worth of the credential and returns the token's number. It
 // fails the test if there is no token, or one that has ended.
 func (i *identityTest) use(t *testing.T) (uti string) {
-	h := http.Header{}
-	if err := i.identity.Apply(t.Context(), h); err != nil {
+	field, err := i.identity.Field(t.Context())
+	if err != nil {
 		t.Errorf("no token: %v", err)
 		return ""
 	}
-	payload := strings.Split(h.Get("Authorization"), ".")
-	if len(payload) != 3 {
-		t.Errorf("Authorization is %q", h.Get("Authorization"))
+	payload := strings.Split(strings.Join(field.Values, ","), ".")
+	if len(payload) != 3 || field.Name != "Authorization" {
+		t.Errorf("%s is %q", field.Name, field.Values)
 		return ""
 	}
 	text, err := base64.RawURLEncoding.DecodeString(payload[1])
@@ -202,7 +202,7 @@ func TestIdentityServiceIsDownFromTheStart(t *testing.T) {
 				var all sync.WaitGroup
 				for range 50 {
 					all.Go(func() {
-						if err := i.identity.Apply(t.Context(), http.Header{}); err == nil || !strings.Contains(err.Error(), tt.says) {
+						if _, err := i.identity.Field(t.Context()); err == nil || !strings.Contains(err.Error(), tt.says) {
 							t.Errorf("got %v, want an error that says %s", err, tt.says)
 						}
 					})
@@ -212,7 +212,7 @@ func TestIdentityServiceIsDownFromTheStart(t *testing.T) {
 					t.Errorf("they waited for %s, want at most %s", waited, tt.wait)
 				}
 				start = time.Now()
-				if err := i.identity.Apply(t.Context(), http.Header{}); err == nil || time.Since(start) > 0 {
+				if _, err := i.identity.Field(t.Context()); err == nil || time.Since(start) > 0 {
 					t.Errorf("the next one waited for %s: %v", time.Since(start), err)
 				}
 				i.service.Recover(i.kind)
@@ -235,7 +235,10 @@ func TestSlowIdentityService(t *testing.T) {
 		synctest.Wait()
 		leaving, leave := context.WithCancel(t.Context())
 		left := make(chan error)
-		go func() { left <- i.identity.Apply(leaving, http.Header{}) }()
+		go func() {
+			_, err := i.identity.Field(leaving)
+			left <- err
+		}()
 		synctest.Wait()
 		leave()
 		if err := <-left; !errors.Is(err, context.Canceled) {

@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 // tokenSource is a source of tokens that counts how often it is asked.
@@ -43,26 +44,25 @@ func issue(ctx context.Context, n int64) (azcore.AccessToken, error) {
 
 func apply(t *testing.T, c Credential) string {
 	t.Helper()
-	h := http.Header{}
-	if err := c.Apply(t.Context(), h); err != nil {
-		t.Fatal(err)
+	field, err := c.Field(t.Context())
+	if err != nil || field.Name != "Authorization" || len(field.Values) != 1 {
+		t.Fatalf("got %v, %v", field, err)
 	}
-	return h.Get("Authorization")
+	return field.Values[0]
 }
 
 func TestKeyIsSentAsTheDialectWantsIt(t *testing.T) {
 	tests := []struct {
 		dialect openai.Dialect
-		header  http.Header
+		want    wire.Field
 	}{
-		{openai.Azure, http.Header{"Api-Key": {"secret"}}},
-		{openai.AzureV1, http.Header{"Api-Key": {"secret"}}},
-		{openai.OpenAI, http.Header{"Authorization": {"Bearer secret"}}},
+		{openai.Azure, wire.Field{Name: "Api-Key", Values: []string{"secret"}}},
+		{openai.AzureV1, wire.Field{Name: "Api-Key", Values: []string{"secret"}}},
+		{openai.OpenAI, wire.Field{Name: "Authorization", Values: []string{"Bearer secret"}}},
 	}
 	for _, test := range tests {
-		h := http.Header{}
-		if err := NewAPIKey("secret", test.dialect).Apply(t.Context(), h); err != nil || fmt.Sprint(h) != fmt.Sprint(test.header) {
-			t.Errorf("%v: %v, %v", test.dialect, h, err)
+		if got, err := NewAPIKey("secret", test.dialect).Field(t.Context()); err != nil || fmt.Sprint(got) != fmt.Sprint(test.want) {
+			t.Errorf("%v: got %v, %v; want %v", test.dialect, got, err, test.want)
 		}
 	}
 }
@@ -195,7 +195,7 @@ func TestErrorOfAFetchIsShared(t *testing.T) {
 		return azcore.AccessToken{}, cause
 	}}, "")
 	for range 3 {
-		if err := c.Apply(t.Context(), http.Header{}); err == nil || err.Error() != "fetching a token: asked 1" || !errors.Is(err, cause) {
+		if _, err := c.Field(t.Context()); err == nil || err.Error() != "fetching a token: asked 1" || !errors.Is(err, cause) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -208,7 +208,7 @@ func TestFetchOutlivesTheRequestThatBeganIt(t *testing.T) {
 		c := NewManagedIdentity(source, "")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if err := c.Apply(ctx, http.Header{}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := c.Field(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		if got := apply(t, c); got != "Bearer token-1" || source.fetches.Load() != 1 {

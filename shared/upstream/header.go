@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+
+	"spillway/shared/upstream/wire"
 )
 
 // notSent tells the fields of a client's request that a backend does not get,
@@ -43,34 +45,62 @@ var (
 	noAgent  = []string{""}         // keeps the transport from naming itself
 )
 
-// requestHeader is what of a client's header goes to a backend. The values are
-// shared with client, the map is not.
-func requestHeader(client http.Header) http.Header {
-	header := make(http.Header, len(client)+2) // a credential and a length go, and four come
-	copyExcept(header, client, notSent)
-	header["Accept-Encoding"] = identity
-	if _, ok := header["User-Agent"]; !ok {
-		header["User-Agent"] = noAgent
+// appendFields appends what is sent to a backend: of a client's header what is meant for it,
+// the backend's own fields in place of the client's, and its credential's in place of either.
+func appendFields(fields []wire.Field, client, own http.Header, credential wire.Field) []wire.Field {
+	encoding, agent, key := false, false, false
+	add := func(name string, values []string) {
+		switch name {
+		case credential.Name:
+			return
+		case "Accept-Encoding":
+			encoding = true
+		case "User-Agent":
+			agent = true
+		case "Idempotency-Key", "X-Idempotency-Key":
+			key = true
+		}
+		fields = append(fields, wire.Field{Name: name, Values: values})
 	}
-	if header["Idempotency-Key"] == nil && header["X-Idempotency-Key"] == nil {
+	connection := client["Connection"]
+	for name, values := range client {
+		if _, replaced := own[name]; !replaced && !notSent(name) && !private(name, connection) {
+			add(name, values)
+		}
+	}
+	for name, values := range own {
+		add(name, values)
+	}
+	if !encoding {
+		add("Accept-Encoding", identity)
+	}
+	if !agent {
+		add("User-Agent", noAgent)
+	}
+	if !key {
 		// Present without a value, it lets the transport send the request again on
 		// a new connection when a kept one turns out to be closed, and is not sent.
-		header["X-Idempotency-Key"] = []string{}
+		add("X-Idempotency-Key", nil)
 	}
-	return header
+	if credential.Name != "" {
+		fields = append(fields, credential)
+	}
+	return fields
+}
+
+// private tells the fields that go on in neither direction: the gateway's own, and those that
+// Connection names.
+func private(name string, connection []string) bool {
+	return strings.HasPrefix(name, ours) || namedBy(connection, name)
 }
 
 // CopyHeaders copies the fields of a backend's answer that are meant for the
 // client: all but the hop-by-hop ones, those that Connection names, Set-Cookie, and
 // those that are the gateway's own. Values in dst are replaced.
-func CopyHeaders(dst, src http.Header) { copyExcept(dst, src, notReturned) }
-
-// copyExcept copies the fields but for the exceptions, the gateway's own, and those that
-// Connection names.
-func copyExcept(dst, src http.Header, except func(name string) bool) {
+func CopyHeaders(dst, src http.Header) {
 	connection := src["Connection"]
 	for name, values := range src {
-		if !except(name) && !strings.HasPrefix(name, ours) && !namedBy(connection, name) {
+		if !notReturned(name) && !private(name, connection) {
 			dst[name] = values
 		}
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"io"
+	"time"
 
 	"spillway/shared/openai"
 )
@@ -15,17 +16,22 @@ func (r *Result) held() []byte {
 	return (*r.buf)[:r.filled]
 }
 
-// readSome reads once from the backend into the free part of the buffer. The
-// watch runs only meanwhile: a slow client is not the backend's fault.
+// readSome reads once from the backend into the free part of the buffer.
 func (r *Result) readSome() {
 	n, err := r.body.Read((*r.buf)[r.filled:])
-	r.rest()
 	r.filled += n
 	r.readErr = err
 }
 
-// readMore reads once, and makes room before if there is none, up to limit.
-func (r *Result) readMore(limit int) {
+// watchNext watches the wait for what comes next, unless that has begun.
+func (r *Result) watchNext() {
+	if !r.runs {
+		r.expect(time.Now(), r.client.options.StreamIdle)
+	}
+}
+
+// makeRoom makes room in the buffer if there is none, up to limit.
+func (r *Result) makeRoom(limit int) {
 	if r.filled == len(*r.buf) && len(*r.buf) < limit {
 		size := 2 * len(*r.buf)
 		if size < largeBuffer {
@@ -33,11 +39,18 @@ func (r *Result) readMore(limit int) {
 		}
 		r.buf = r.client.buffers.grow(r.buf, r.filled, min(size, limit))
 	}
-	r.expect(r.client.options.StreamIdle)
+}
+
+// readMore reads once, and makes room before if there is none, up to limit. The watch
+// runs only meanwhile: a slow client is not the backend's fault.
+func (r *Result) readMore(limit int) {
+	r.makeRoom(limit)
+	r.watchNext()
 	if r.Stream {
 		r.await()
 	}
 	r.readSome()
+	r.rest()
 }
 
 // await waits for more of a stream, which may be quiet for long, without the buffer
@@ -59,7 +72,7 @@ func (r *Result) await() {
 
 // readWhole reads the rest of an answer of the given length, −1 if it is not
 // known. It returns errTooLong if that is more than maxWhole: then the beginning
-// has been read.
+// has been read. Otherwise the attempt, which needs the backend no more, is to be ended.
 func (r *Result) readWhole(length int64) error {
 	size := smallBuffer
 	if length > 0 && length < maxWhole {
@@ -68,9 +81,13 @@ func (r *Result) readWhole(length int64) error {
 	r.buf = r.client.buffers.take(size)
 	for r.readErr == nil {
 		if r.filled >= maxWhole || length > maxWhole && r.filled > 0 {
+			r.rest()
 			return errTooLong
 		}
-		r.readMore(maxWhole)
+		r.makeRoom(maxWhole)
+		r.watchNext()
+		r.readSome()
+		r.runs = false // The alarm need not be stopped: the next wait sets it anew, or the attempt ends.
 	}
 	if r.readErr == io.EOF {
 		return nil

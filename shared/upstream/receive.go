@@ -46,6 +46,7 @@ func (r *Result) receive(response *http.Response, wantStream bool) {
 	case r.Unread:
 		// Nothing can be known of it, so nothing is gained by waiting.
 		r.Stream = wantStream
+		r.rest()
 		r.committed()
 	default:
 		r.receiveGood(response.ContentLength, wantStream)
@@ -53,7 +54,7 @@ func (r *Result) receive(response *http.Response, wantStream bool) {
 }
 
 func packed(h http.Header) bool {
-	encoding := h.Get("Content-Encoding")
+	encoding := first(h, "Content-Encoding")
 	return encoding != "" && !strings.EqualFold(encoding, "identity")
 }
 
@@ -93,7 +94,7 @@ func mayBeEmpty(op openai.Operation) bool {
 
 // mediaType is the Content-Type without its parameters.
 func mediaType(h http.Header) string {
-	switch value := h.Get("Content-Type"); value {
+	switch value := first(h, "Content-Type"); value {
 	case "application/json", "text/event-stream": // nearly always
 		return value
 	default:
@@ -109,7 +110,7 @@ func isJSON(kind string) bool {
 // discard ends an attempt whose answer nobody will see. A short body is read, to
 // learn the reason and to keep the connection.
 func (r *Result) discard(outcome Outcome) {
-	r.expect(faultWait)
+	r.expect(time.Now(), faultWait)
 	if err := r.readUpTo(maxFaultBody); err == nil && !r.Unread {
 		r.Fault = parseFault(r.Status, r.held())
 	}

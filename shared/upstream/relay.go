@@ -118,8 +118,9 @@ func (s *relay) bytes() {
 		if r.readErr != nil {
 			break
 		}
-		r.expect(r.client.options.StreamIdle)
+		r.watchNext()
 		r.readSome()
+		r.rest()
 	}
 	if r.object {
 		s.d.Usage, s.d.HasUsage = scanner.Usage()
@@ -160,11 +161,12 @@ func (s *relay) read() {
 		s.r.readMore(maxEvent)
 		return
 	}
-	s.r.expect(min(doneWait, s.r.client.options.StreamIdle))
+	s.r.expect(time.Now(), min(doneWait, s.r.client.options.StreamIdle))
 	if s.r.filled == len(*s.r.buf) {
 		s.r.discardFront(s.r.filled)
 	}
 	s.r.readSome()
+	s.r.rest()
 }
 
 // pass inspects the whole events that are held. It moves what the client gets of

@@ -2,9 +2,9 @@ package upstream
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,44 +18,48 @@ import (
 
 var errNoEndpoint = errors.New("the backend has no endpoint")
 
-// request builds the HTTP request. Its error is the credential's.
-func (r *Result) request(b *Backend, call *Call) (*http.Request, error) {
-	header := requestHeader(call.Header)
-	maps.Copy(header, b.Header)
-	if b.Credential != nil {
-		if err := b.Credential.Apply(&r.life, header); err != nil {
-			return nil, err
-		}
+// credential is what authenticates a request to the backend, nothing if it asks for none.
+func (b *Backend) credential(ctx context.Context) (wire.Field, error) {
+	if b.Credential == nil {
+		return wire.Field{}, nil
 	}
-	url := b.url(openai.Target{
-		Operation:  call.Operation,
-		Deployment: call.Deployment,
-		ID:         call.ID,
-		APIVersion: cmp.Or(b.APIVersion, call.APIVersion),
-		Query:      call.Query,
-	})
-	request := &http.Request{Method: call.Operation.Method(), URL: url, Host: url.Host, Header: header}
-	if call.Body != nil {
-		r.sent = &requestBody{body: call.Body}
-		request.Body, request.ContentLength, request.GetBody = r.sent.first(), call.Body.Size(), r.sent.open
-	}
-	return request.WithContext(&r.life), nil
+	return b.Credential.Field(ctx)
 }
+
+// target is what the call asks of a backend that has the api-version given, "" for none.
+func (c *Call) target(version string) openai.Target {
+	return openai.Target{
+		Operation:  c.Operation,
+		Deployment: c.Deployment,
+		ID:         c.ID,
+		APIVersion: cmp.Or(version, c.APIVersion),
+		Query:      c.Query,
+	}
+}
+
+// usualFields is how many fields the header of nearly every request has at most.
+const usualFields = 24
 
 // address is where a request to a backend goes.
 type address struct {
 	target openai.Target
 	url    *url.URL
+	by     *wire.Transport // nil: one of another kind sends it
+	direct *wire.Target    // of by
 }
 
-// url returns where a request goes. It must not be changed.
-func (b *Backend) url(target openai.Target) *url.URL {
+// address returns where a request goes. It must not be changed.
+func (b *Backend) address(target openai.Target, by http.RoundTripper) *address {
+	own, _ := by.(*wire.Transport)
 	last := b.last.Load()
-	if last == nil || last.target != target {
-		last = &address{target, openai.URL(b.Endpoint, b.Dialect, target)}
+	if last == nil || last.target != target || last.by != own {
+		last = &address{target: target, url: openai.URL(b.Endpoint, b.Dialect, target), by: own}
+		if own != nil {
+			last.direct = own.Target(target.Operation.Method(), last.url)
+		}
 		b.last.Store(last)
 	}
-	return last.url
+	return last
 }
 
 // A connection that the backend closed while it was idle fails at once, and only
@@ -67,27 +71,64 @@ const (
 	maxRewrites = 3
 )
 
-// send sends the request. net/http by itself sends a request again that waited
+// send sends the request. A transport by itself sends a request again that waited
 // in vain for an answer on a kept connection, but not one whose body was still
 // being written when the loss showed. That is done here. It cannot be seen
 // whether the connection was a kept one, so there are few such tries.
-func (r *Result) send(transport http.RoundTripper, request *http.Request) (*http.Response, error) {
+func (r *Result) send(by http.RoundTripper, to *address, header []wire.Field, body Body) (*http.Response, error) {
+	var lost error
 	for tries := 0; ; tries++ {
-		response, err := transport.RoundTrip(request)
-		if err == nil || tries == maxRewrites || !lostInWriting(err) || r.life.Err() != nil {
+		response, err := r.sendOnce(by, to, header, body)
+		switch {
+		case err == errNotStale && lost != nil:
+			return nil, lost
+		case err == nil, tries == maxRewrites, !lostInWriting(err), r.life.Err() != nil:
 			return response, err
 		}
-		request = request.WithContext(&r.life) // a copy: the transport may still look at the first
-		if r.sent == nil {
-			continue
-		}
-		body, notStale := r.sent.open()
-		if notStale != nil {
-			return nil, err
-		}
-		request.Body = body
+		lost = err
 	}
 }
+
+// sendOnce sends what package wire can send from memory, and leaves the rest to RoundTrip.
+func (r *Result) sendOnce(by http.RoundTripper, to *address, header []wire.Field, body Body) (*http.Response, error) {
+	inMemory, ok := body.(*openai.Body)
+	if to.direct == nil || body != nil && !ok {
+		return r.roundTrip(by, to, header, body)
+	}
+	var direct wire.Body
+	if ok {
+		r.memory.body, r.memory.started = inMemory, r.started
+		direct = &r.memory
+	}
+	response, err := to.direct.Send(&r.life, r.started, header, direct)
+	if err == wire.ErrNotOrdinary {
+		return r.roundTrip(by, to, header, body)
+	}
+	return response, err
+}
+
+// roundTrip sends the request by any transport.
+func (r *Result) roundTrip(by http.RoundTripper, to *address, fields []wire.Field, body Body) (*http.Response, error) {
+	header := make(http.Header, len(fields))
+	for _, f := range fields {
+		header[f.Name] = f.Values
+	}
+	request := &http.Request{Method: to.target.Operation.Method(), URL: to.url, Host: to.url.Host, Header: header}
+	if body != nil {
+		if r.read == nil {
+			r.read = &readBody{body: body, started: r.started}
+		}
+		reader, err := r.read.open()
+		if err != nil {
+			return nil, err
+		}
+		request.Body, request.ContentLength, request.GetBody = reader, body.Size(), r.read.open
+	}
+	return by.RoundTrip(request.WithContext(&r.life))
+}
+
+// taken tells whether a transport has looked at the request's body.
+func (r *Result) taken() bool { return r.memory.times > 0 || r.read != nil && r.read.read.Load() }
 
 // lostInWriting tells whether a request failed because its connection was
 // closed while it was being written.
@@ -99,23 +140,59 @@ func lostInWriting(err error) bool {
 // errNotStale ends the replays of a request: the connection was not merely stale.
 var errNotStale = errors.New("the connection was lost while the request was being answered")
 
-// requestBody hands out readers of the request's body, and takes them back: a
-// transport may go on reading from another goroutine after it has returned. It
-// is safe for concurrent use.
-type requestBody struct {
+// mayRepeat tells whether a body that was first sent at the time given may be sent again,
+// after that many times.
+func mayRepeat(started time.Time, times int) bool {
+	return times <= maxReplays && time.Since(started) <= staleWithin
+}
+
+// memoryBody is a body that is sent from memory. It belongs to one goroutine.
+type memoryBody struct {
+	body    *openai.Body
+	started time.Time // when it was first sent
+	times   int       // how often it was sent
+	hold    io.Closer // on the bytes; nil: none is needed
+}
+
+// Size implements wire.Body.
+func (b *memoryBody) Size() int64 { return b.body.Length }
+
+// Segments implements wire.Body.
+func (b *memoryBody) Segments() ([][]byte, error) {
+	if b.times > 0 && !mayRepeat(b.started, b.times) {
+		return nil, errNotStale
+	}
+	b.times++
+	if b.hold == nil && b.body.Length > wire.MaxCopied {
+		// Another goroutine may look at the bytes where they lie, and go on while a panic
+		// passes through this one: then they are never given back.
+		b.hold = b.body.NewReader()
+	}
+	return b.body.Segments, nil
+}
+
+// release gives the bytes back.
+func (b *memoryBody) release() {
+	if b.hold != nil {
+		_ = b.hold.Close()
+		b.hold = nil
+	}
+}
+
+// readBody hands out readers of a body, and takes them back: a transport may go on
+// reading from another goroutine after it has returned. It is safe for concurrent use.
+type readBody struct {
 	body    Body
 	started time.Time   // when it was first sent
 	read    atomic.Bool // whether a transport has read any of it
 
 	mu       sync.Mutex
-	readers  []io.Closer  // guarded by mu; all that were handed out
-	array    [1]io.Closer // guarded by mu; nearly always enough for them
-	one      memoryReader // guarded by mu; the first that was handed out
-	detached bool         // guarded by mu
+	readers  []io.Closer // guarded by mu; all that were handed out
+	detached bool        // guarded by mu
 }
 
 // detach ends all reading: when it has returned, the bytes are the caller's.
-func (b *requestBody) detach() {
+func (b *readBody) detach() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.detached = true
@@ -125,35 +202,16 @@ func (b *requestBody) detach() {
 	b.readers = nil
 }
 
-// first is called for the first sending.
-func (b *requestBody) first() io.ReadCloser {
+// open is called for each sending, also by a transport that found its connection closed.
+func (b *readBody) open() (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.readers = b.array[:0]
-	return b.hand(&b.one)
-}
-
-// open is called by a transport that found its connection closed.
-func (b *requestBody) open() (io.ReadCloser, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.detached || len(b.readers) > maxReplays || time.Since(b.started) > staleWithin {
+	if b.detached || len(b.readers) > 0 && !mayRepeat(b.started, len(b.readers)) {
 		return nil, errNotStale
 	}
-	return b.hand(new(memoryReader)), nil
-}
-
-// hand hands out one more reader, in the memory given. It is called under mu.
-func (b *requestBody) hand(made *memoryReader) io.ReadCloser {
 	reader := b.body.NewReader()
 	b.readers = append(b.readers, reader)
-	made.bodyReader = bodyReader{reader, &b.read}
-	inMemory, ok := b.body.(*openai.Body)
-	if !ok {
-		return &made.bodyReader
-	}
-	made.segments = inMemory.Segments
-	return made
+	return &bodyReader{reader, &b.read}, nil
 }
 
 // bodyReader notes that it was read from.
@@ -168,20 +226,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	return r.ReadCloser.Read(p)
 }
 
-// memoryReader is a bodyReader of a body that lies in memory. What is sent from
-// there is looked at until the attempt's answer is closed, never longer.
-type memoryReader struct {
-	bodyReader
-	segments [][]byte
-}
-
-// Segments notes that the bytes were looked at.
-func (r *memoryReader) Segments() [][]byte {
-	r.read.Store(true)
-	return r.segments
-}
-
 var (
-	_ io.ReadCloser  = (*bodyReader)(nil)
-	_ wire.Segmented = (*memoryReader)(nil)
+	_ wire.Body     = (*memoryBody)(nil)
+	_ io.ReadCloser = (*bodyReader)(nil)
 )

@@ -162,20 +162,56 @@ func TestBackendThatHangsUpIsGivenUp(t *testing.T) {
 	}
 }
 
-// A request that kills whatever reads it must not be sent for ever.
+// A request that kills whatever reads it must not be sent for ever, wherever its body lies.
 func TestReplaysAreBounded(t *testing.T) {
-	body := &requestBody{body: bodyOf(chatRequest), started: time.Now()}
-	for i := range maxReplays + 1 {
-		if _, err := body.open(); err != nil {
-			t.Fatalf("opening %d: %v", i, err)
+	for name, send := range map[string]func(started time.Time) (again func() error){
+		"from memory": func(started time.Time) func() error {
+			body := &memoryBody{body: bodyOf(chatRequest), started: started}
+			return func() error { _, err := body.Segments(); return err }
+		},
+		"read": func(started time.Time) func() error {
+			body := &readBody{body: bodyOf(chatRequest), started: started}
+			return func() error { _, err := body.open(); return err }
+		},
+	} {
+		again := send(time.Now())
+		for i := range maxReplays + 1 {
+			if err := again(); err != nil {
+				t.Fatalf("%s, sending %d: %v", name, i, err)
+			}
+		}
+		if err := again(); err != errNotStale {
+			t.Errorf("%s, once more: %v, want %v", name, err, errNotStale)
+		}
+		late := send(time.Now().Add(-2 * staleWithin))
+		if first, second := late(), late(); first != nil || second != errNotStale {
+			t.Errorf("%s, too late: first %v, and then %v, want %v", name, first, second, errNotStale)
 		}
 	}
-	if _, err := body.open(); err != errNotStale {
-		t.Errorf("one more: %v, want %v", err, errNotStale)
-	}
-	late := &requestBody{body: bodyOf(chatRequest), started: time.Now().Add(-2 * staleWithin)}
-	if _, err := late.open(); err != errNotStale {
-		t.Errorf("too late: %v, want %v", err, errNotStale)
+}
+
+// What is sent from where it lies is held until the attempt's answer is closed, and what is
+// copied is not needed any more.
+func TestBodyIsHeldWhileItMayBeSent(t *testing.T) {
+	client, backend := serve(t, events(delta("a"), finish, done)) // before the body is read
+	for size, held := range map[int]bool{10: false, wire.MaxCopied + 1: true} {
+		text := `{"model":"gpt-4o","messages":[{"role":"user","content":"` + strings.Repeat("a", size) + `"}]}`
+		asked, refused := openai.ParseRequest(openai.ChatCompletions, []byte(text))
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		call := stream()
+		call.Body = asked.Body(openai.Patch{})
+		r := client.Do(t.Context(), backend, call)
+		checkResult(t, r)
+		free := false
+		asked.Release(func() { free = true })
+		if free == held {
+			t.Errorf("%d bytes, before Close: free %t, want %t", size, free, !held)
+		}
+		if r.Close(); !free {
+			t.Errorf("%d bytes are not free after Close", size)
+		}
 	}
 }
 

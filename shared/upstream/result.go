@@ -144,8 +144,10 @@ type Result struct {
 	object         bool // the answer is a JSON object, or begins like one
 
 	watch
-	sent *requestBody
-	body io.ReadCloser // the backend's answer; nil once it is read or given up
+	started time.Time     // of sending
+	memory  memoryBody    // the request's body, if it is sent from memory
+	read    *readBody     // the same, if it is read; nil: it is not
+	body    io.ReadCloser // the backend's answer; nil once it is read or given up
 
 	announced int64 // the length of the answer, −1 if its header does not tell
 
@@ -219,8 +221,9 @@ func (r *Result) release() {
 		_ = r.body.Close()
 		r.body = nil
 	}
-	if r.sent != nil {
-		r.sent.detach()
+	r.memory.release()
+	if r.read != nil {
+		r.read.detach()
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"spillway/shared/form"
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 // Each operation has its method and its path; what of the client's query is passed on
@@ -179,5 +181,33 @@ func TestWhetherARequestWithoutABodyWasSent(t *testing.T) {
 		}
 		r.Close()
 		client.CloseIdleConnections()
+	}
+}
+
+// Where requests go is found out once, as long as the target and the transport stay the same.
+func TestAddressIsKept(t *testing.T) {
+	backend := backendAt(t, "http://backend.test")
+	chats, files := openai.Target{Operation: openai.ChatCompletions, Deployment: "d"}, openai.Target{Operation: openai.GetFile, ID: "f"}
+	one, other := NewTransport(time.Second, nil), NewTransport(time.Second, nil)
+	var before *address
+	for _, test := range []struct {
+		name   string
+		target openai.Target
+		by     http.RoundTripper
+		same   bool
+	}{
+		{"first", chats, one, false},
+		{"again", chats, one, true},
+		{"another target", files, one, false},
+		{"another transport", files, other, false},
+		{"again there", files, other, true},
+		{"a transport of another kind", files, roundTripper(nil), false},
+		{"again there", files, roundTripper(nil), true},
+	} {
+		got := backend.address(test.target, test.by)
+		if _, ours := test.by.(*wire.Transport); got.target != test.target || ours != (got.direct != nil) || (got == before) != test.same {
+			t.Errorf("%s: got %+v, before %+v", test.name, got, before)
+		}
+		before = got
 	}
 }

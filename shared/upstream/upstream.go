@@ -16,6 +16,7 @@ import (
 
 	"spillway/shared/lifetime"
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 // Backend is one endpoint. It is not changed or copied after it has been made, and
@@ -144,24 +145,25 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 		return r.fail(Broken, ReasonEndpoint, errNoEndpoint)
 	}
 	r.start(ctx, &c.alarms, c.options.ResponseHeaders, call.Within)
-	req, err := r.request(b, &call)
+	credential, err := b.credential(&r.life)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return r.fail(r.interrupted(err, ReasonCredential))
 	case err != nil:
 		return r.fail(Broken, ReasonCredential, err)
 	}
-	started := time.Now()
-	if r.sent != nil {
-		r.sent.started = started
-	}
-	response, err := r.send(cmp.Or(b.Transport, c.options.Transport), req)
-	r.TimeToFirstByte = time.Since(started)
-	r.rest()
-	r.Sent = r.sent != nil && r.sent.read.Load()
+	by := cmp.Or(b.Transport, c.options.Transport)
+	var room [usualFields]wire.Field
+	header := appendFields(room[:0], call.Header, b.Header, credential)
+	r.started = time.Now()
+	response, err := r.send(by, b.address(call.target(b.APIVersion), by), header, call.Body)
+	answered := time.Now()
+	r.TimeToFirstByte = answered.Sub(r.started)
 	if err != nil {
+		r.rest()
+		r.Sent = r.taken()
 		outcome, reason, cause := r.unanswered(err)
-		r.Sent = r.maySent(reason)
+		r.Sent = maySent(reason, r.Sent || call.Body == nil)
 		return r.fail(outcome, reason, cause)
 	}
 	r.Sent = true
@@ -170,21 +172,22 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 	r.Status, r.Header = response.StatusCode, response.Header
 	r.RateLimit = ParseRateLimit(response.Header)
 	if r.Status >= 400 {
-		r.RetryAfter, r.HasRetryAfter = RetryAfter(response.Header, time.Now())
+		r.RetryAfter, r.HasRetryAfter = RetryAfter(response.Header, answered)
 	}
+	r.expect(answered, c.options.StreamIdle)
 	r.receive(response, call.Stream)
 	return r
 }
 
 // maySent tells whether bytes of a request that failed for the reason may have
-// reached the backend. A transport may read a body before it has a connection to
-// send it on; a request without a body does not show whether it was sent.
-func (r *Result) maySent(reason string) bool {
+// reached the backend. A transport may have taken its body before it had a connection
+// to send it on; a request without a body does not show whether it was sent.
+func maySent(reason string, taken bool) bool {
 	switch reason {
 	case ReasonDial, ReasonTLS, ReasonCredential:
 		return false
 	}
-	return r.Sent || r.sent == nil
+	return taken
 }
 
 // CloseIdleConnections closes the connections that no attempt uses, but for those of

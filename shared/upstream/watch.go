@@ -15,6 +15,7 @@ type watch struct {
 	life   lifetime.Lifetime // the attempt's
 	alarm  *lifetime.Alarm
 	alarms *lifetime.Alarms // where alarm is from
+	runs   bool             // a phase has been started, and has not ended
 	limit  time.Time        // the latest moment for the answer to begin; zero: none
 }
 
@@ -26,15 +27,17 @@ var errStalled = errors.New("no progress in time")
 func (w *watch) start(ctx context.Context, alarms *lifetime.Alarms, patience, within time.Duration) {
 	w.life.Begin(ctx)
 	w.alarms, w.alarm = alarms, alarms.Take()
+	now := time.Now()
 	if within > 0 {
-		w.limit = time.Now().Add(within)
+		w.limit = now.Add(within)
 	}
-	w.expect(patience)
+	w.expect(now, patience)
 }
 
-// expect starts a phase that may last patience.
-func (w *watch) expect(patience time.Duration) {
-	due := time.Now().Add(patience)
+// expect starts a phase that may last patience from now on, and ends the one before.
+func (w *watch) expect(now time.Time, patience time.Duration) {
+	w.runs = true
+	due := now.Add(patience)
 	if !w.limit.IsZero() && w.limit.Before(due) {
 		due = w.limit
 	}
@@ -42,7 +45,10 @@ func (w *watch) expect(patience time.Duration) {
 }
 
 // rest stops the clock: what follows is not the backend's time.
-func (w *watch) rest() { w.alarm.Stop() }
+func (w *watch) rest() {
+	w.runs = false
+	w.alarm.Stop()
+}
 
 // committed lifts the limit on the start of the answer, which has begun.
 func (w *watch) committed() { w.limit = time.Time{} }

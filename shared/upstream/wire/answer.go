@@ -39,7 +39,6 @@ func readCommon(r *bufio.Reader, req *http.Request) *http.Response {
 		return nil
 	}
 	text := string(buffered[:len(buffered)-len(lines)+length])
-	header, _ := h.Header(text[len(text)-length:], "")
 	_, _ = r.Discard(len(text)) // which is buffered
 	answer := &struct {
 		http.Response
@@ -47,7 +46,7 @@ func readCommon(r *bufio.Reader, req *http.Request) *http.Response {
 	}{body: http1.NewBody(r, h.length)}
 	answer.Response = http.Response{
 		Status: text[len(proto):len(first)], StatusCode: code, Proto: proto[:len(proto)-1], ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, ContentLength: h.length, Body: &answer.body, Request: req,
+		Header: h.Header(text[len(text)-length:]), ContentLength: h.length, Body: &answer.body, Request: req,
 	}
 	return &answer.Response
 }

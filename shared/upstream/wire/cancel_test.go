@@ -40,7 +40,7 @@ var cancelTests = []cancelTest{
 		hold(c)
 	}},
 	{name: "writing a short request", serve: silent, dial: whenWriting, body: maxDirect - 1000},
-	{name: "writing a long request", serve: silent, dial: whenWriting, body: maxCopied},
+	{name: "writing a long request", serve: silent, dial: whenWriting, body: MaxCopied},
 	{name: "writing a request from memory", serve: silent, dial: whenWriting, body: 1 << 20},
 	{name: "waiting for the answer", serve: func(c net.Conn, now func()) {
 		readRequest(bufio.NewReader(c))
@@ -95,11 +95,11 @@ func TestCancel(t *testing.T) {
 				settings = append(settings, test.dial(now))
 			}
 			transport := newTransport(t, settings...)
-			r := request(ctx, t, "POST", url, strings.Repeat("x", test.body))
-			if test.body > maxCopied {
-				r, _ = fromMemory(ctx, t, url, strings.Repeat("x", test.body))
+			var body Body
+			if test.body > 0 {
+				body = fromMemory(strings.Repeat("x", test.body))
 			}
-			got := fetch(transport, r)
+			got := post(ctx, targetOf(t, transport, url), nil, body)
 			if !errors.Is(got.err, gone) || (got.status != 0 && !test.read) {
 				t.Errorf("got status %d, %v", got.status, got.err)
 			}

@@ -23,7 +23,7 @@ type conn struct {
 	direct   io.Writer // the same, for short messages
 	from     io.Reader // what is read from: the socket, or TLS over it
 	socket   *socket
-	to       endpoint
+	home     *shelf               // where it is kept
 	state    *tls.ConnectionState // nil: in clear
 	abort    func()               // closes the socket without any farewell
 
@@ -45,8 +45,8 @@ type conn struct {
 }
 
 // newConn makes a conn of a socket.
-func newConn(plain net.Conn, to endpoint) *conn {
-	c := &conn{Conn: plain, socket: &socket{Conn: rawconn.New(plain)}, to: to}
+func newConn(plain net.Conn, home *shelf) *conn {
+	c := &conn{Conn: plain, socket: &socket{Conn: rawconn.New(plain)}, home: home}
 	c.direct, c.from = c.socket, c.socket
 	c.abort = func() { _ = plain.Close() }
 	if s, ok := plain.(syscall.Conn); ok {
@@ -104,6 +104,7 @@ func (c *conn) kept() bool { return !c.since.IsZero() }
 // unless the connection is not idle. It returns what is still to be written: nothing if
 // all went well, when the message has been freed.
 func (c *conn) ask(m *message) (rest []byte, idle bool) {
+	rawconn.Yield()
 	c.quiet, c.said, c.sent = false, m, 0
 	err := c.raw.Read(c.talk)
 	idle = c.quiet || err != nil // of a closed connection, as what is done next

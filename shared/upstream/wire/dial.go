@@ -6,25 +6,24 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 )
 
 var errHandshake = fmt.Errorf("wire: TLS handshake timeout: %w", os.ErrDeadlineExceeded)
 
 // dial makes a new connection.
-func (t *Transport) dial(ctx context.Context, u *url.URL) (*conn, error) {
-	c, err := t.connect(ctx, u)
+func (t *Transport) dial(ctx context.Context, to *Target) (*conn, error) {
+	c, err := t.connect(ctx, to)
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return c, err
 }
 
-func (t *Transport) connect(ctx context.Context, u *url.URL) (*conn, error) {
-	to := endpointOf(u)
-	port := "80"
-	if to.secure {
+func (t *Transport) connect(ctx context.Context, to *Target) (*conn, error) {
+	u, port := to.request.URL, "80"
+	secure := endpointOf(u).secure
+	if secure {
 		port = "443"
 	}
 	dial := t.settings.DialContext
@@ -35,8 +34,8 @@ func (t *Transport) connect(ctx context.Context, u *url.URL) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(plain, to)
-	if to.secure {
+	c := newConn(plain, to.shelf)
+	if secure {
 		if err := t.handshake(ctx, c, u.Hostname()); err != nil {
 			c.abort()
 			return nil, err

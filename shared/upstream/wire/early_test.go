@@ -55,7 +55,7 @@ const tooLarge = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig
 // An answer that comes before the request has been read counts, whatever the
 // backend does then.
 func TestEarlyAnswer(t *testing.T) {
-	for name, size := range map[string]int{"short body": maxDirect / 2, "long body": maxCopied} {
+	for name, size := range map[string]int{"short body": maxDirect / 2, "long body": MaxCopied} {
 		for what, then := range map[string]func(net.Conn){"closes": func(net.Conn) {}, "reads the rest": hold} {
 			t.Run(name+", "+what, func(t *testing.T) {
 				b := listen(t, func(c net.Conn, _ int) {
@@ -79,7 +79,7 @@ func TestEarlyAnswerToUnfinishedRequest(t *testing.T) {
 		hold(c)
 	})
 	transport := newTransport(t, dialing(func(c net.Conn) net.Conn { return newStuck(c, func() {}) }))
-	got := fetch(transport, request(t.Context(), t, "POST", b.url, strings.Repeat("x", maxCopied)))
+	got := fetch(transport, request(t.Context(), t, "POST", b.url, strings.Repeat("x", MaxCopied)))
 	if got.err != nil || got.status != 413 || got.body != "big" {
 		t.Errorf("got %+v", got)
 	}
@@ -95,7 +95,7 @@ func TestConnectionIsKeptAfterLongRequest(t *testing.T) {
 	transport := newTransport(t)
 	const requests = 20
 	for range requests {
-		got := fetch(transport, request(t.Context(), t, "POST", b.url, strings.Repeat("x", maxCopied)))
+		got := fetch(transport, request(t.Context(), t, "POST", b.url, strings.Repeat("x", MaxCopied)))
 		if got.body != "ok" || got.err != nil {
 			t.Fatalf("got %+v", got)
 		}
@@ -121,10 +121,12 @@ func TestDirectMessageNeedsNoReader(t *testing.T) {
 		waitForEnd(c)
 	})
 	transport := newTransport(t)
-	r := request(t.Context(), t, "POST", b.url, strings.Repeat("x", maxDirect-500))
-	if m, err := newMessage(r, io.NopCloser(strings.NewReader(strings.Repeat("x", maxDirect-500)))); err != nil || len(m.bytes) > maxDirect {
-		t.Fatalf("a message of %d bytes, %v", len(m.bytes), err)
+	body := strings.Repeat("x", maxDirect-500)
+	r := request(t.Context(), t, "POST", b.url, body)
+	if m, ok := messageOf(transport, r); !ok || !m.direct() {
+		t.Fatalf("not direct: %t, a message of %d bytes", ok, len(m.bytes))
 	}
+	r = request(t.Context(), t, "POST", b.url, body)
 	if got := fetch(transport, r); got.status != 413 || got.body != "big" || got.err != nil {
 		t.Errorf("got %+v", got)
 	}

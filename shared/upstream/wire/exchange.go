@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"spillway/shared/lifetime"
@@ -44,9 +45,10 @@ type exchange struct {
 	unsent  bool       // nothing has been written
 	silent  bool       // nothing of an answer has come
 
-	body io.ReadCloser // as net/http reads it
-	mu   sync.Mutex    // Close may come during Read
-	err  error         // guarded by mu; how reading ended, nil: it has not
+	body  io.ReadCloser // as net/http reads it
+	mu    sync.Mutex    // Close may come during Read
+	err   error         // guarded by mu until it has ended; how reading ended
+	ended atomic.Bool   // err is set, for good
 }
 
 // answer awaits the header of the answer to what has been sent.
@@ -75,7 +77,7 @@ func (x *exchange) answer(req *http.Request) (*http.Response, error) {
 func (x *exchange) send(c *conn, m *message) (idle bool) {
 	x.conn = c
 	x.watch.Begin(x.ctx, c.abort)
-	direct := m.body == nil && len(m.bytes) <= maxDirect
+	direct := m.direct()
 	rest, idle := m.bytes, true
 	switch {
 	case !c.kept():
@@ -144,20 +146,6 @@ func (x *exchange) receive(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// repeatable tells whether a request that failed may be sent again.
-func (x *exchange) repeatable(req *http.Request) bool {
-	if !x.silent || x.ctx.Err() != nil || hasBody(req) && req.GetBody == nil {
-		return false
-	}
-	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	_, key := req.Header["Idempotency-Key"]
-	_, other := req.Header["X-Idempotency-Key"]
-	return x.unsent || key || other
-}
-
 // fail gives the connection up, and returns why: because of err, unless there was
 // another reason before.
 func (x *exchange) fail(err error) error {
@@ -212,8 +200,8 @@ func (x *exchange) sent() bool {
 
 // Read reads the answer's body.
 func (x *exchange) Read(p []byte) (int, error) {
-	if err := x.ended(); err != nil {
-		return 0, err
+	if x.ended.Load() {
+		return 0, x.err
 	}
 	n, err := x.body.Read(p)
 	if err == nil {
@@ -221,39 +209,43 @@ func (x *exchange) Read(p []byte) (int, error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.err == nil { // else it has been closed meanwhile
-		x.err = err
-		if err == io.EOF {
-			x.finish(true)
-		} else {
-			x.err = x.fail(err)
-		}
+	if x.ended.Load() { // it has been closed meanwhile
+		return n, x.err
 	}
-	return n, x.err
+	if err == io.EOF {
+		x.finish(true)
+	} else {
+		err = x.fail(err)
+	}
+	x.end(err)
+	return n, err
 }
 
 // Await waits until Read has something to give, or says that there is nothing any
 // more; now and then it waits less. It is for answers that come slowly: while it
 // waits it holds no buffer. It must not be called during a Read.
 func (x *exchange) Await() {
-	if x.ended() == nil {
+	if !x.ended.Load() {
 		x.conn.await()
 	}
 }
 
-func (x *exchange) ended() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.err
-}
-
 // Close ends the exchange, also while a Read waits.
 func (x *exchange) Close() error {
+	if x.ended.Load() {
+		return nil
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.err == nil {
+	if !x.ended.Load() {
 		x.finish(false)
+		x.end(errBodyClosed)
 	}
-	x.err = errBodyClosed
 	return nil
+}
+
+// end notes how reading ended. It is called under mu.
+func (x *exchange) end(err error) {
+	x.err = err
+	x.ended.Store(true)
 }

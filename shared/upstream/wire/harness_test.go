@@ -69,6 +69,15 @@ func answering(text string) func(net.Conn, int) {
 	}
 }
 
+// losingSecond answers each request, but for the second one on the first connection: that
+// it reads to its end, and closes the connection.
+func losingSecond(c net.Conn, number int) {
+	r := bufio.NewReader(c)
+	for first := true; readRequest(r) != nil && (first || number > 1); first = false {
+		_, _ = io.WriteString(c, okAnswer)
+	}
+}
+
 // readRequest reads a request to its end; nil: there is none.
 func readRequest(r *bufio.Reader) *http.Request {
 	request, err := http.ReadRequest(r)
@@ -105,8 +114,11 @@ func goroutines() string {
 	buf := make([]byte, 4<<20)
 	var ours []string
 	for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(stack, "/wire.(*Transport)") || strings.Contains(stack, "/wire.(*exchange)") || strings.Contains(stack, "/wire.(*pool)") {
-			ours = append(ours, stack)
+		for _, of := range []string{"Transport", "Target", "exchange", "shelf"} {
+			if strings.Contains(stack, "/wire.(*"+of+")") {
+				ours = append(ours, stack)
+				break
+			}
 		}
 	}
 	return strings.Join(ours, "\n\n")

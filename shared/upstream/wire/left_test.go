@@ -24,7 +24,7 @@ func refusing(err error) func(*http.Transport) {
 func TestLeftToNetHTTP(t *testing.T) {
 	for name, change := range map[string]func(*http.Request) *http.Request{
 		"large body": func(r *http.Request) *http.Request {
-			large, _ := http.NewRequestWithContext(r.Context(), "POST", r.URL.String(), strings.NewReader(strings.Repeat("x", maxCopied+1)))
+			large, _ := http.NewRequestWithContext(r.Context(), "POST", r.URL.String(), strings.NewReader(strings.Repeat("x", MaxCopied+1)))
 			return large
 		},
 		"body of unknown length": func(r *http.Request) *http.Request {

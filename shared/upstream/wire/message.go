@@ -1,141 +1,104 @@
 package wire
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/textproto"
-	"net/url"
-	"slices"
 	"strconv"
 	"sync"
+
+	"spillway/shared/http1"
 )
 
-// Segmented is what the body of a request may implement besides that lies in
-// memory: then it is sent from there, however long it is, and not read.
-type Segmented interface {
-	io.ReadCloser
-	// Segments are the body's bytes in their order. They are not changed, and not
-	// looked at any more once Close has been called.
-	Segments() [][]byte
-}
+// MaxCopied is the largest body, in bytes, that is copied before it is sent. A larger one
+// is sent from where it lies.
+const MaxCopied = 64 << 10
 
 // message is a request as it is sent.
 type message struct {
 	bytes []byte // the header, and behind it a body that was copied
 
-	// A body that is sent from where it lies, nil if it was copied, and the buffers
-	// of the whole message, which writing uses up.
-	body    Segmented
+	// The buffers of the whole message, which writing uses up, if its body is sent from
+	// where it lies; else there are none.
 	buffers net.Buffers
+
+	repeatable bool // by its method or a field
 }
 
 // messages recycles messages: one is only needed until it is sent, while an
 // answer may be awaited for minutes.
 var messages = sync.Pool{New: func() any { return new(message) }}
 
+func takeMessage() *message { return messages.Get().(*message) }
+
 func (m *message) free() {
-	if m.body != nil {
-		_ = m.body.Close()
-		m.body = nil
-	}
 	clear(m.buffers)
 	m.buffers = m.buffers[:0]
 	messages.Put(m)
 }
 
-// newMessage writes an ordinary request with the given body. It closes the body,
-// or lets free do so where the body is sent from where it lies.
-func newMessage(r *http.Request, body io.ReadCloser) (*message, error) {
-	m := messages.Get().(*message)
-	m.bytes = appendHeader(m.bytes[:0], r)
-	if !hasBody(r) {
-		return m, nil
-	}
-	if segmented, ok := body.(Segmented); ok && r.ContentLength > maxCopied {
-		m.body = segmented
-		if err := m.gather(r.ContentLength); err != nil {
-			m.free()
-			return nil, err
-		}
-		return m, nil
-	}
-	err := m.appendBody(body, int(r.ContentLength))
-	if closing := body.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		m.free()
-		return nil, err
-	}
-	return m, nil
-}
-
-// gather puts the header and the segments of a body that must be of the given
-// length one behind the other.
-func (m *message) gather(length int64) error {
-	m.buffers = append(m.buffers, m.bytes)
-	for _, segment := range m.body.Segments() {
-		m.buffers = append(m.buffers, segment)
-		length -= int64(len(segment))
-	}
-	if length != 0 {
-		return errLength(-length)
-	}
-	return nil
-}
-
-// writeTo writes the message, once.
-func (m *message) writeTo(w io.Writer) (int64, error) {
-	if m.body == nil {
-		n, err := w.Write(m.bytes)
-		return int64(n), err
-	}
-	left := m.buffers
-	return left.WriteTo(w)
-}
-
-// appendHeader appends what precedes the body. It writes the same fields as
-// http.Request.Write, which sorts them besides.
-func appendHeader(b []byte, r *http.Request) []byte {
-	b = append(b, cmp.Or(r.Method, http.MethodGet)...)
-	b = append(b, ' ')
-	b = appendTarget(b, r.URL)
-	b = append(b, " HTTP/1.1\r\n"...)
-	b = appendField(b, "Host", cmp.Or(r.Host, r.URL.Host))
+// begin writes what precedes the body, and tells whether it is ordinary. It writes the same
+// fields as http.Request.Write, which sorts them besides.
+func (m *message) begin(to *Target, header []Field, body Body) (ordinary bool) {
+	m.repeatable = to.repeatable
+	b := append(m.bytes[:0], to.head...)
 	agent := "Go-http-client/1.1"
-	if _, ok := r.Header["User-Agent"]; ok {
-		agent = r.Header.Get("User-Agent")
+	for i := range header {
+		f := &header[i]
+		if !f.ordinary() {
+			return false
+		}
+		switch f.Name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+			continue // which are none of the caller's business
+		case "User-Agent":
+			agent = ""
+			if len(f.Values) > 0 {
+				agent = f.Values[0]
+			}
+			continue
+		case "Idempotency-Key", "X-Idempotency-Key":
+			m.repeatable = true
+		}
+		for _, value := range f.Values {
+			b = appendField(b, f.Name, value)
+		}
 	}
 	if agent != "" {
 		b = appendField(b, "User-Agent", agent)
 	}
-	if r.ContentLength > 0 || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
+	length := int64(0)
+	if body != nil {
+		if length = body.Size(); length <= 0 {
+			return false
+		}
+	}
+	if length > 0 || to.sized {
 		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, r.ContentLength, 10)
+		b = strconv.AppendInt(b, length, 10)
 		b = append(b, "\r\n"...)
 	}
-	for name, values := range r.Header {
-		switch name {
-		case "Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer":
-			continue
-		}
-		for _, value := range values {
-			b = appendField(b, name, value)
-		}
-	}
-	return append(b, "\r\n"...)
+	m.bytes = append(b, "\r\n"...)
+	return true
 }
 
-// appendTarget appends what url.URL's RequestURI returns for an ordinary request.
-func appendTarget(b []byte, u *url.URL) []byte {
-	b = append(b, cmp.Or(u.EscapedPath(), "/")...)
-	if u.ForceQuery || u.RawQuery != "" {
-		b = append(append(b, '?'), u.RawQuery...)
+// ordinary tells whether a field can be sent, and asks for nothing that is only done by
+// net/http.
+func (f *Field) ordinary() bool {
+	switch f.Name {
+	case "", "Connection", "Upgrade", "Expect":
+		return false
 	}
-	return b
+	if !http1.All(f.Name, http1.InToken) {
+		return false
+	}
+	for _, value := range f.Values {
+		if !http1.All(value, http1.InValue) {
+			return false
+		}
+	}
+	return true
 }
 
 func appendField(b []byte, name, value string) []byte {
@@ -145,27 +108,50 @@ func appendField(b []byte, name, value string) []byte {
 	return append(b, "\r\n"...)
 }
 
-// appendBody reads a body that must be of the given length.
-func (m *message) appendBody(body io.Reader, length int) error {
-	b := slices.Grow(m.bytes, length+1) // one more, to see what is too much
-	end := len(b) + length
-	var err error
-	for err == nil && len(b) <= end {
-		var n int
-		n, err = body.Read(b[len(b) : end+1])
-		b = b[:len(b)+n]
+// load puts the body, which must be of its length, behind the header.
+func (m *message) load(body Body) error {
+	if body == nil {
+		return nil
 	}
-	m.bytes = b
-	switch {
-	case err != nil && err != io.EOF:
+	segments, err := body.Segments()
+	if err != nil {
 		return err
-	case len(b) != end:
-		return errLength(int64(len(b) - end))
+	}
+	left := body.Size()
+	copied := left <= MaxCopied
+	if !copied {
+		m.buffers = append(m.buffers, m.bytes)
+	}
+	for _, segment := range segments {
+		if left -= int64(len(segment)); left < 0 {
+			break
+		}
+		if copied {
+			m.bytes = append(m.bytes, segment...)
+		} else {
+			m.buffers = append(m.buffers, segment)
+		}
+	}
+	if left != 0 {
+		return errLength(-left)
 	}
 	return nil
 }
 
-// errLength says that a body has more bytes than its ContentLength, or fewer.
+// errLength says that a body has more bytes than was said, or fewer.
 func errLength(more int64) error {
-	return fmt.Errorf("wire: a body differs from its ContentLength by %d bytes or more", more)
+	return fmt.Errorf("wire: a body differs from its announced length by %d bytes or more", more)
+}
+
+// direct tells whether the message is written before its answer is read.
+func (m *message) direct() bool { return len(m.buffers) == 0 && len(m.bytes) <= maxDirect }
+
+// writeTo writes the message, once.
+func (m *message) writeTo(w io.Writer) (int64, error) {
+	if len(m.buffers) == 0 {
+		n, err := w.Write(m.bytes)
+		return int64(n), err
+	}
+	left := m.buffers
+	return left.WriteTo(w)
 }

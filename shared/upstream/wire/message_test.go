@@ -22,22 +22,43 @@ func sorted(message []byte) string {
 	return strings.Join(lines, "\n") + "\n\n" + body
 }
 
-// checkMessage holds what is sent of a request against what net/http sends.
-func checkMessage(t *testing.T, r *http.Request, body string) {
+// messageOf is what is sent of a request, if that is not left to net/http.
+func messageOf(transport *Transport, r *http.Request) (m *message, ordinary bool) {
+	to := transport.target(r)
+	if special(r) || to.shelf == nil {
+		return nil, false
+	}
+	var header []Field
+	for name, values := range r.Header {
+		header = append(header, Field{name, values})
+	}
+	var body Body
+	if hasBody(r) {
+		body = &readBody{request: r, next: r.Body}
+	}
+	m = new(message)
+	if !m.begin(to, header, body) {
+		return nil, false
+	}
+	return m, m.load(body) == nil
+}
+
+// checkMessage holds what is sent of a request, if it is ordinary, against what net/http
+// sends.
+func checkMessage(t *testing.T, r *http.Request, body string) (ordinary bool) {
 	t.Helper()
 	again := *r
 	if hasBody(r) {
 		r.Body, again.Body = io.NopCloser(strings.NewReader(body)), io.NopCloser(strings.NewReader(body))
 	}
+	m, ordinary := messageOf(New(new(http.Transport)), r)
+	if !ordinary {
+		return false
+	}
 	var want bytes.Buffer
 	if err := again.Write(&want); err != nil {
 		t.Fatalf("net/http refuses what is ordinary here: %v", err)
 	}
-	m, err := newMessage(r, r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.free()
 	if got, want := sorted(m.bytes), sorted(want.Bytes()); got != want {
 		t.Errorf("sent\n%s\nwant\n%s", got, want)
 	}
@@ -47,6 +68,7 @@ func checkMessage(t *testing.T, r *http.Request, body string) {
 			t.Errorf("a server refuses it: %v", err)
 		}
 	}
+	return true
 }
 
 // What is sent is what net/http sends.
@@ -87,10 +109,9 @@ func TestMessages(t *testing.T) {
 			if test.body != "" {
 				r.Body = http.MaxBytesReader(nil, nil, 0) // any: checkMessage puts in its own
 			}
-			if !ordinary(r) {
+			if !checkMessage(t, r, test.body) {
 				t.Error("not ordinary")
 			}
-			checkMessage(t, r, test.body)
 		})
 	}
 }
@@ -107,9 +128,7 @@ func FuzzMessage(f *testing.F) {
 		if body != "" {
 			r.Body = io.NopCloser(strings.NewReader(body))
 		}
-		if ordinary(r) {
-			checkMessage(t, r, body)
-		}
+		checkMessage(t, r, body)
 	})
 }
 
@@ -122,7 +141,8 @@ func TestOrdinary(t *testing.T) {
 		}
 		return r
 	}
-	if !ordinary(base()) {
+	transport := New(new(http.Transport))
+	if _, ordinary := messageOf(transport, base()); !ordinary {
 		t.Fatal("an ordinary request is not ordinary")
 	}
 	for name, change := range map[string]func(*http.Request){
@@ -144,7 +164,7 @@ func TestOrdinary(t *testing.T) {
 		"trailer":            func(r *http.Request) { r.Trailer = http.Header{"X": nil} },
 		"unknown length":     func(r *http.Request) { r.ContentLength = -1 },
 		"length 0 of a body": func(r *http.Request) { r.ContentLength = 0 },
-		"large body":         func(r *http.Request) { r.ContentLength = maxCopied + 1 },
+		"large body":         func(r *http.Request) { r.ContentLength = MaxCopied + 1 },
 		"length of no body":  func(r *http.Request) { r.Body = nil },
 		"Connection":         func(r *http.Request) { r.Header.Set("Connection", "close") },
 		"Upgrade":            func(r *http.Request) { r.Header.Set("Upgrade", "x") },
@@ -155,7 +175,7 @@ func TestOrdinary(t *testing.T) {
 	} {
 		r := base()
 		change(r)
-		if ordinary(r) {
+		if _, ordinary := messageOf(transport, r); ordinary {
 			t.Errorf("%s: ordinary", name)
 		}
 	}

@@ -9,8 +9,39 @@ import (
 // pool keeps the connections that nobody uses. Its zero value is empty. It is
 // safe for concurrent use.
 type pool struct {
+	mu      sync.Mutex
+	shelves map[endpoint]*shelf // guarded by mu
+}
+
+// shelf returns the shelf of the connections to an endpoint. It stays for good: who
+// sends requests there keeps hold of it, and few endpoints are ever named.
+func (p *pool) shelf(to endpoint) *shelf {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.shelves[to]
+	if s == nil {
+		if p.shelves == nil {
+			p.shelves = make(map[endpoint]*shelf)
+		}
+		s = new(shelf)
+		p.shelves[to] = s
+	}
+	return s
+}
+
+// clear closes all connections that are kept.
+func (p *pool) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.shelves {
+		s.clear()
+	}
+}
+
+// shelf keeps the connections to one endpoint. It is safe for concurrent use.
+type shelf struct {
 	mu   sync.Mutex
-	kept map[endpoint][]*conn // guarded by mu; the last one was used last
+	kept []*conn // guarded by mu; the last one was used last
 	// sweeper closes what is too old. It is guarded by mu, and nil while nothing
 	// is kept.
 	sweeper *time.Timer
@@ -18,15 +49,15 @@ type pool struct {
 
 // take returns a connection, nil if there is none that is not too old. The one that was
 // used last has the best chances; who sends on it sees whether the backend has closed it.
-func (p *pool) take(to endpoint, timeout time.Duration) *conn {
+func (s *shelf) take(now time.Time, timeout time.Duration) *conn {
 	for {
-		c := p.pop(to)
+		c := s.pop()
 		if c == nil {
 			return nil
 		}
 		// After a machine was suspended, nothing may be left of a connection at the
 		// other end, and no word of that has come. Only the wall clock shows it.
-		if timeout > 0 && time.Since(c.since) >= timeout {
+		if timeout > 0 && now.Sub(c.since) >= timeout {
 			c.abort()
 			continue
 		}
@@ -34,85 +65,68 @@ func (p *pool) take(to endpoint, timeout time.Duration) *conn {
 	}
 }
 
-func (p *pool) pop(to endpoint) *conn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	kept := p.kept[to]
-	if len(kept) == 0 {
+func (s *shelf) pop() *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) == 0 {
 		return nil
 	}
-	last := len(kept) - 1
-	c := kept[last]
-	kept[last] = nil
-	p.kept[to] = kept[:last]
+	last := len(s.kept) - 1
+	c := s.kept[last]
+	s.kept[last] = nil
+	s.kept = s.kept[:last]
 	return c
 }
 
 // put keeps a connection for at most timeout (0: for ever), or closes it if
 // there are limit such ones already, or if it cannot be looked at.
-func (p *pool) put(c *conn, limit int, timeout time.Duration) {
-	if !p.add(c, limit, timeout) {
+func (s *shelf) put(c *conn, limit int, timeout time.Duration) {
+	if !s.add(c, limit, timeout) {
 		c.abort()
 	}
 }
 
-func (p *pool) add(c *conn, limit int, timeout time.Duration) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.raw == nil || len(p.kept[c.to]) >= limit {
+func (s *shelf) add(c *conn, limit int, timeout time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.raw == nil || len(s.kept) >= limit {
 		return false
 	}
-	if p.kept == nil {
-		p.kept = make(map[endpoint][]*conn)
-	}
 	c.since = time.Now().Round(0)
-	p.kept[c.to] = append(p.kept[c.to], c)
-	if timeout > 0 && p.sweeper == nil {
-		p.sweeper = time.AfterFunc(timeout, func() { p.sweep(timeout) })
+	s.kept = append(s.kept, c)
+	if timeout > 0 && s.sweeper == nil {
+		s.sweeper = time.AfterFunc(timeout, func() { s.sweep(timeout) })
 	}
 	return true
 }
 
 // sweep closes the connections that have been kept for too long.
-func (p *pool) sweep(timeout time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	next := time.Duration(-1) // until the next one will be too old
-	for to, kept := range p.kept {
-		fresh := slices.IndexFunc(kept, func(c *conn) bool { return time.Since(c.since) < timeout })
-		if fresh < 0 {
-			fresh = len(kept)
-		}
-		for _, c := range kept[:fresh] {
-			c.abort()
-		}
-		kept = slices.Delete(kept, 0, fresh)
-		if len(kept) == 0 {
-			delete(p.kept, to)
-			continue
-		}
-		p.kept[to] = kept
-		if left := timeout - time.Since(kept[0].since); next < 0 || left < next {
-			next = max(left, 0)
-		}
+func (s *shelf) sweep(timeout time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := slices.IndexFunc(s.kept, func(c *conn) bool { return time.Since(c.since) < timeout })
+	if fresh < 0 {
+		fresh = len(s.kept)
 	}
-	if p.sweeper = nil; next >= 0 {
-		p.sweeper = time.AfterFunc(next, func() { p.sweep(timeout) })
+	for _, c := range s.kept[:fresh] {
+		c.abort()
+	}
+	s.kept = slices.Delete(s.kept, 0, fresh)
+	if s.sweeper = nil; len(s.kept) > 0 {
+		s.sweeper = time.AfterFunc(max(timeout-time.Since(s.kept[0].since), 0), func() { s.sweep(timeout) })
 	}
 }
 
 // clear closes all connections that are kept.
-func (p *pool) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, kept := range p.kept {
-		for _, c := range kept {
-			c.abort()
-		}
+func (s *shelf) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.kept {
+		c.abort()
 	}
-	p.kept = nil
-	if p.sweeper != nil {
-		p.sweeper.Stop()
-		p.sweeper = nil
+	s.kept = nil
+	if s.sweeper != nil {
+		s.sweeper.Stop()
+		s.sweeper = nil
 	}
 }

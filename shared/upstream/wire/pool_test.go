@@ -9,14 +9,14 @@ import (
 )
 
 // calmConn is a connection without a network; closed is closed with it.
-func calmConn(host string) (c *conn, closed chan struct{}) {
+func calmConn() (c *conn, closed chan struct{}) {
 	ours, theirs := net.Pipe()
 	closed = make(chan struct{})
 	go func() {
 		hold(theirs)
 		close(closed)
 	}()
-	c = newConn(ours, endpoint{host: host})
+	c = newConn(ours, nil)
 	c.raw = struct{ syscall.RawConn }{} // it could be looked at
 	return c, closed
 }
@@ -33,8 +33,8 @@ func TestKeptConnectionsAge(t *testing.T) {
 			if i > 0 {
 				<-time.After(10 * time.Second)
 			}
-			c, closed := calmConn(host)
-			p.put(c, 100, timeout)
+			c, closed := calmConn()
+			p.shelf(endpoint{host: host}).put(c, 100, timeout)
 			ends = append(ends, closed)
 		}
 		for i, closed := range ends {
@@ -44,44 +44,58 @@ func TestKeptConnectionsAge(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if p.sweeper != nil || len(p.kept) != 0 {
-			t.Errorf("left: %v, %v", p.sweeper, p.kept)
+		for to, s := range p.shelves {
+			if s.sweeper != nil || len(s.kept) != 0 {
+				t.Errorf("left of %v: %v, %v", to, s.sweeper, s.kept)
+			}
 		}
 	})
 }
 
 // The connection that was used last serves first.
 func TestLastUsedServesFirst(t *testing.T) {
-	var p pool
-	first, _ := calmConn("a")
-	second, _ := calmConn("a")
-	p.put(first, 100, 0)
-	p.put(second, 100, 0)
+	var s shelf
+	first, _ := calmConn()
+	second, _ := calmConn()
+	s.put(first, 100, 0)
+	s.put(second, 100, 0)
 	defer first.abort()
 	defer second.abort()
-	if got := p.take(endpoint{host: "b"}, 0); got != nil {
-		t.Error("a connection to another host")
-	}
 	for i, want := range []*conn{second, first, nil} {
-		if got := p.take(endpoint{host: "a"}, 0); got != want {
+		if got := s.take(time.Now(), 0); got != want {
 			t.Errorf("taken %d: %p, want %p", i, got, want)
 		}
 	}
-	if p.sweeper != nil {
+	if s.sweeper != nil {
 		t.Error("a sweeper where nothing grows old")
+	}
+}
+
+// Each endpoint has a shelf of its own, for good.
+func TestShelves(t *testing.T) {
+	var p pool
+	endpoints := []endpoint{{host: "a"}, {host: "b"}, {host: "a", secure: true}}
+	shelves := make(map[*shelf]bool)
+	for range 2 {
+		for _, to := range endpoints {
+			shelves[p.shelf(to)] = true
+		}
+		p.clear()
+	}
+	if len(shelves) != len(endpoints) {
+		t.Errorf("%d shelves, want %d", len(shelves), len(endpoints))
 	}
 }
 
 // After a machine was suspended its timers are late: what is too old by the wall
 // clock is not used.
 func TestSuspendedMachine(t *testing.T) {
-	var p pool
-	c, closed := calmConn("a")
-	p.put(c, 100, time.Hour)
-	c.since = c.since.Add(-time.Hour)
-	if p.take(endpoint{host: "a"}, time.Hour) != nil {
+	var s shelf
+	c, closed := calmConn()
+	s.put(c, 100, time.Hour)
+	if s.take(time.Now().Add(time.Hour), time.Hour) != nil {
 		t.Error("a connection of an hour ago is used")
 	}
 	<-closed
-	p.clear()
+	s.clear()
 }

@@ -13,9 +13,9 @@ import (
 func (t *Transport) onlyKept() *conn {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
-	for _, kept := range t.pool.kept {
-		for _, c := range kept {
-			return c
+	for _, s := range t.pool.shelves {
+		if len(s.kept) > 0 {
+			return s.kept[0]
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,43 +15,61 @@ import (
 	"time"
 )
 
-// inMemory is a body that lies in memory. Nobody may read it.
+// inMemory is a body that lies in memory.
 type inMemory struct {
-	t        testing.TB
 	segments [][]byte
-	closed   atomic.Int32
+	more     int64 // than there is of it is said to be there
+	sent     int   // how often
 }
 
-func (b *inMemory) Segments() [][]byte { return b.segments }
-
-func (b *inMemory) Read([]byte) (int, error) {
-	b.t.Error("the body is read")
-	return 0, io.EOF
+func (b *inMemory) Size() int64 {
+	size := b.more
+	for _, s := range b.segments {
+		size += int64(len(s))
+	}
+	return size
 }
 
-func (b *inMemory) Close() error {
-	b.closed.Add(1)
-	return nil
+func (b *inMemory) Segments() ([][]byte, error) {
+	b.sent++
+	return b.segments, nil
 }
 
 // megabyte is a body with a short segment among long ones.
 var megabyte = []string{`{"prompt":"`, strings.Repeat("x", 1<<20), "", "name", strings.Repeat("y", 100<<10)}
 
-// fromMemory makes a request whose body lies in memory, and can be had again.
-func fromMemory(ctx context.Context, t testing.TB, url string, segments ...string) (*http.Request, *inMemory) {
-	t.Helper()
-	whole := strings.Join(segments, "")
-	r := request(ctx, t, "POST", url, whole)
-	body := &inMemory{t: t}
+// fromMemory makes a body of segments.
+func fromMemory(segments ...string) *inMemory {
+	body := new(inMemory)
 	for _, s := range segments {
 		body.segments = append(body.segments, []byte(s))
 	}
-	r.Body, r.GetBody = body, func() (io.ReadCloser, error) { return body, nil }
-	return r, body
+	return body
 }
 
-// A long body that lies in memory is sent from there, over one connection, and is
-// closed when it has been sent. Its segments stay as they are.
+// targetOf is where a POST to a URL goes.
+func targetOf(t testing.TB, transport *Transport, address string) *Target {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return transport.Target(http.MethodPost, u)
+}
+
+// post sends a body and reads the answer to its end.
+func post(ctx context.Context, to *Target, header []Field, body Body) seen {
+	response, err := to.Send(ctx, time.Now(), header, body)
+	if err != nil {
+		return seen{err: err}
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return seen{response.StatusCode, string(answer), err}
+}
+
+// A long body that lies in memory is sent from there, over one connection. Its segments
+// stay as they are.
 func TestBodyFromMemory(t *testing.T) {
 	for name, start := range starts {
 		t.Run(name, func(t *testing.T) {
@@ -61,15 +80,16 @@ func TestBodyFromMemory(t *testing.T) {
 					trusting(server)(s)
 				}
 			})
+			to := targetOf(t, transport, server.URL+"/")
 			for range 3 {
-				r, body := fromMemory(t.Context(), t, server.URL+"/", megabyte...)
+				body := fromMemory(megabyte...)
 				kept := transport.onlyKept()
-				got := fetch(transport, r)
+				got := post(t.Context(), to, nil, body)
 				if want := "/" + strings.Join(megabyte, ""); got.body != want || got.err != nil {
 					t.Fatalf("%d bytes come back, want %d: %v", len(got.body), len(want), got.err)
 				}
-				if body.closed.Load() != 1 {
-					t.Errorf("closed %d times", body.closed.Load())
+				if body.sent != 1 {
+					t.Errorf("sent %d times", body.sent)
 				}
 				if !slices.EqualFunc(body.segments, megabyte, func(b []byte, s string) bool { return string(b) == s }) {
 					t.Error("the segments were changed")
@@ -90,10 +110,10 @@ func TestEarlyAnswerToBodyFromMemory(t *testing.T) {
 				refuses(t, c)
 				then(c)
 			})
-			r, body := fromMemory(t.Context(), t, b.url, strings.Repeat("x", 8<<20))
-			got := fetch(newTransport(t), r)
-			if got.err != nil || got.status != 413 || got.body != "big" || body.closed.Load() != 1 {
-				t.Errorf("got %+v, closed %d times", got, body.closed.Load())
+			body := fromMemory(strings.Repeat("x", 8<<20))
+			got := post(t.Context(), targetOf(t, newTransport(t), b.url), nil, body)
+			if got.err != nil || got.status != 413 || got.body != "big" || body.sent != 1 {
+				t.Errorf("got %+v, sent %d times", got, body.sent)
 			}
 		})
 	}
@@ -101,18 +121,13 @@ func TestEarlyAnswerToBodyFromMemory(t *testing.T) {
 
 // A body that lies in memory is sent again where another would be.
 func TestBodyFromMemoryIsRepeated(t *testing.T) {
-	b := listen(t, func(c net.Conn, number int) {
-		r := bufio.NewReader(c)
-		for first := true; readRequest(r) != nil && (first || number > 1); first = false {
-			_, _ = io.WriteString(c, okAnswer)
-		}
-	})
+	b := listen(t, losingSecond)
 	transport := newTransport(t)
 	get(t, transport, b.url, "ok")
-	r, body := fromMemory(t.Context(), t, b.url, megabyte...)
-	r.Header = keyed
-	if got := fetch(transport, r); got.err != nil || got.body != "ok" || body.closed.Load() != 2 {
-		t.Errorf("got %+v, closed %d times", got, body.closed.Load())
+	body := fromMemory(megabyte...)
+	got := post(t.Context(), targetOf(t, transport, b.url), []Field{{"X-Idempotency-Key", nil}}, body)
+	if got.err != nil || got.body != "ok" || body.sent != 2 {
+		t.Errorf("got %+v, sent %d times", got, body.sent)
 	}
 }
 
@@ -120,11 +135,13 @@ func TestBodyFromMemoryIsRepeated(t *testing.T) {
 func TestBodyFromMemoryOfAnotherLength(t *testing.T) {
 	b := listen(t, answering(okAnswer))
 	transport := newTransport(t)
-	for _, more := range []int64{-1, 1} {
-		r, body := fromMemory(t.Context(), t, b.url, megabyte...)
-		r.ContentLength -= more
-		if got := fetch(transport, r); got.err == nil || body.closed.Load() != 1 {
-			t.Errorf("%+d bytes: got %+v, closed %d times", more, got, body.closed.Load())
+	for name, segments := range map[string][]string{"short": {"ab", "cd"}, "long": megabyte} {
+		for _, more := range []int64{-1, 1} {
+			body := fromMemory(segments...)
+			body.more = more
+			if got := post(t.Context(), targetOf(t, transport, b.url), nil, body); got.err == nil {
+				t.Errorf("%s, %+d bytes: got %+v", name, more, got)
+			}
 		}
 	}
 	get(t, transport, b.url, "ok")
@@ -180,16 +197,15 @@ func TestMemoryIsTheCallersAgain(t *testing.T) {
 					}()
 					return made, nil
 				}})
-				r, body := fromMemory(t.Context(), t, "http://contoso.test", megabyte...)
-				response, err := transport.RoundTrip(r)
+				response, err := targetOf(t, transport, "http://contoso.test").Send(t.Context(), time.Now(), nil, fromMemory(megabyte...))
 				if (err == nil) != (test.use != nil) {
 					t.Fatalf("got %v", err)
 				}
 				if err == nil {
 					test.use(response)
 				}
-				if made.writing.Load() || body.closed.Load() != 1 {
-					t.Errorf("still writing: %t, closed %d times", made.writing.Load(), body.closed.Load())
+				if made.writing.Load() {
+					t.Error("still writing")
 				}
 			})
 		})

@@ -61,7 +61,7 @@ func TestTLS(t *testing.T) {
 	if got := connections.Load(); got != 1 {
 		t.Errorf("%d connections, want 1", got)
 	}
-	response, err := transport.RoundTrip(request(t.Context(), t, "POST", "https://example.com/", strings.Repeat("x", maxCopied)))
+	response, err := transport.RoundTrip(request(t.Context(), t, "POST", "https://example.com/", strings.Repeat("x", MaxCopied)))
 	if err != nil {
 		t.Fatal(err)
 	}
