@@ -17,6 +17,9 @@ const (
 // openFor is the shortest time that a breaker stays open.
 const openFor = 10 * time.Second
 
+// trialSkew is how far a clock may be off for one trial at a time to be promised.
+const trialSkew = time.Second
+
 // hangs is how long the sick backend keeps a connection without an answer.
 const hangs = 60 * time.Second
 
@@ -31,6 +34,7 @@ type try struct {
 	from  *incarnation
 	began time.Time
 	alone bool // Of an instance that could not ask the store.
+	off   bool // Of an instance whose clock was too far off, perhaps until the claim's answer.
 }
 
 // visit sends a request to its backend, by the breaker's leave.
@@ -103,12 +107,19 @@ func (w *world) call(n *incarnation, id string, pass breaker.Pass, paused bool) 
 	}
 }
 
-// begin notes a trial, and judges that it is the only one.
+// begin notes a trial, and judges that it is the only one: it need not be where the store
+// could not be asked, where somebody was frozen or where a clock was too far off. Steps and
+// wrong dates make of a clock's second up to three, until two answers have told better.
 func (w *world) begin(n *incarnation, id string, paused bool) *try {
 	t := &try{from: n, began: time.Now(), alone: n.board.Degraded() || paused}
+	n.checkClock()
+	t.off = n.offAt.Load() > t.began.Add(-budget).UnixNano()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tally[countTrials]++
+	if t.off {
+		w.tally[countOffTrials]++
+	}
 	for _, other := range w.trials[id] {
 		if other.from.dead.Load() {
 			continue // Its connection died with it.
@@ -116,6 +127,10 @@ func (w *world) begin(n *incarnation, id string, paused bool) *try {
 		m := other.from.machine
 		if t.alone || other.alone || m.frozen.Load() != nil || m.thawedAt.Load() > other.began.UnixNano() {
 			w.tally["breaker: trials overlap, store down or frozen"]++
+			continue
+		}
+		if t.off || other.off {
+			w.tally["breaker: trials overlap, a clock more than a second off"]++
 			continue
 		}
 		w.violate(RuleTrial, "%s and %s both try %s: one began %v before the other", other.from.name, n.name, id, time.Since(other.began))

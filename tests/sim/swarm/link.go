@@ -134,6 +134,7 @@ func (l *link) exchange(ctx context.Context, partition string, lost error, do fu
 		return fmt.Errorf("swarm: %w: nobody there", lost)
 	}
 	received, _ := m.read()
+	l.from.checkClock() // as the caller had it until now
 	l.from.clock.Observe(l.dated(date), sent, received)
 	if err == nil && !l.timer {
 		w.answered(l.from, partition, began)

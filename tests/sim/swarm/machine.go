@@ -97,8 +97,9 @@ type incarnation struct {
 	dead    atomic.Bool // Crashed, or ended.
 	ending  atomic.Bool // Takes no more requests.
 	open    atomic.Int64
-	asked   time.Time // When the store first answered it after the faults. Guarded by world.mu.
-	alone   time.Time // When it first answered without the store after recovery. Guarded by world.mu.
+	offAt   atomic.Int64 // When the clock was last seen to be too far off for trials, in Unix nanoseconds.
+	asked   time.Time    // When the store first answered it after the faults. Guarded by world.mu.
+	alone   time.Time    // When it first answered without the store after recovery. Guarded by world.mu.
 
 	books [][]*account // By limit, in the order of their windows. Guarded by world.mu.
 }
@@ -155,6 +156,13 @@ func (n *incarnation) end() {
 	n.ending.Store(true)
 	n.dead.Store(true)
 	n.machine.current.CompareAndSwap(n, nil)
+}
+
+// checkClock notes a clock that is too far off for trials.
+func (n *incarnation) checkClock() {
+	if now := time.Now(); n.clock.Now().Sub(now).Abs() > trialSkew {
+		n.offAt.Store(now.UnixNano())
+	}
 }
 
 // account returns the account of a window. The caller holds world.mu.

@@ -69,6 +69,7 @@ const (
 	countJoined      = "fault: joined in a storm"
 	countHung        = "fault: trial without an answer"
 	countTrials      = "breaker: trials"
+	countOffTrials   = "breaker: trials with a clock more than a second off"
 	countOver        = "settled for more than reserved"
 	countForgotten   = "debt forgotten with a lease that ended before its window"
 	countPiled       = "crash that stranded more than three chunks, for units that came back"
