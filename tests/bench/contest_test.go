@@ -119,7 +119,7 @@ func TestVerdicts(t *testing.T) {
 		{"latency, p99 missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 201, reverseProxy: 340, nginx: 81}), contestOf(nil)), "rmrr"},
 		{"latency, missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 251, reverseProxy: 415, nginx: 100}), contestOf(nil)), "mmmm"},
 		{"latency, nginx is void", latencyResult(void(contestOf(map[string]float64{direct: 100, spillway: 199, reverseProxy: 340, nginx: 80}), nginx), contestOf(nil)), "rrrv"},
-		{"growth", growth{}.result(contestOf(map[string]float64{small: 100, manyBackends: 114, "7 consumers": 116, control(small): 50, control("7 consumers"): 60}), "7 consumers"), "rm"},
+		{"growth", growth{}.result(pairs(100, 114, 100, 116, 50, 60)), "rm"},
 	} {
 		if got := verdicts(test.got.Goals); got != test.want {
 			t.Errorf("%s: got %s, want %s: %+v", test.name, got, test.want, test.got.Goals)
@@ -199,24 +199,35 @@ func TestUndisturbed(t *testing.T) {
 	}
 }
 
+// pairs are the contests of section growth, from what a request takes with few and with
+// many of something.
+func pairs(micros ...float64) (contests []*contest) {
+	names := []string{small, manyBackends, small, "7 consumers", control(small), control("7 consumers")}
+	for i := 0; i < len(names); i += 2 {
+		c := contestOf(map[string]float64{names[i]: micros[i], names[i+1]: micros[i+1]})
+		c.names = names[i : i+2]
+		contests = append(contests, c)
+	}
+	return contests
+}
+
 // Beside Spillway with many consumers stands a program that knows none, under the same
 // load, each compared with itself under the keys of few. A control that is void makes
 // no goal void, but the run.
 func TestGrowthRows(t *testing.T) {
-	micros := map[string]float64{small: 100, manyBackends: 110, "7 consumers": 150, control(small): 50, control("7 consumers"): 60}
-	got := growth{}.result(contestOf(micros), "7 consumers")
-	ratios := map[string]string{small: "1.00", manyBackends: "1.10", "7 consumers": "1.50", control(small): "1.00", control("7 consumers"): "1.20"}
-	for _, row := range got.Rows {
-		if want := ratios[row[0]]; row[len(row)-1] != want {
-			t.Errorf("got %q, want %s times itself", row, want)
+	contests := pairs(100, 110, 200, 300, 50, 60)
+	got := growth{}.result(contests)
+	want := []string{"1.00", "1.10", "1.00", "1.50", "1.00", "1.20"}
+	for i, row := range got.Rows {
+		if row[len(row)-1] != want[i] {
+			t.Errorf("got %q, want %s times the line above", row, want[i])
 		}
 	}
-	if len(got.Rows) != len(ratios) || got.Voids != nil {
-		t.Errorf("got %d rows and the voids %q, want %d and none", len(got.Rows), got.Voids, len(ratios))
+	if len(got.Rows) != len(want) || got.Voids != nil {
+		t.Errorf("got %d rows and the voids %q, want %d and none", len(got.Rows), got.Voids, len(want))
 	}
-	c := contestOf(micros)
-	c.void(control("7 consumers"), "it did not start")
-	if got := (growth{}).result(c, "7 consumers"); len(got.Voids) != 1 || verdicts(got.Goals) != "rm" {
+	contests[2].void(control("7 consumers"), "it did not start")
+	if got := (growth{}).result(contests); len(got.Voids) != 1 || verdicts(got.Goals) != "rm" {
 		t.Errorf("a void control: voids %q, goals %s", got.Voids, verdicts(got.Goals))
 	}
 }

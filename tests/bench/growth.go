@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"spillway/tests/bench/load"
@@ -19,6 +20,11 @@ type growth struct {
 	rounds    int
 	each      time.Duration
 	consumers int
+	// longer is how many times as long the turns of many consumers are. While others have
+	// their turns, nobody calls: in turns as short as those, consumers would call several
+	// times more rarely than they do where their program alone is under that load, and
+	// nearly each call would be the first in its minute.
+	longer int
 }
 
 func (growth) name() string { return "growth" }
@@ -54,27 +60,37 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 	}
 	next := make(map[string]int64) // whose turn it is
 	turn := func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
-		t, err := upstream.Requests(ctx, c, g.tools.wrk, wrk.Load{Body: stand.Short, Keys: keys[c.Name], First: next[c.Name], Connections: 16, For: g.each})
+		long := g.each
+		if len(keys[c.Name]) == g.consumers {
+			long *= time.Duration(g.longer)
+		}
+		t, err := upstream.Requests(ctx, c, g.tools.wrk, wrk.Load{Body: stand.Short, Keys: keys[c.Name], First: next[c.Name], Connections: 16, For: long})
 		next[c.Name] += t.Requests
 		return t, load.Rules{}, err
 	}
-	fmt.Fprintln(progress, "  each consumer calls for the first time")
-	for _, e := range entries {
-		if e.err != nil {
-			continue
+	var contests []*contest
+	for _, pair := range [][2]string{{small, manyBackends}, {small, manyConsumers}, {control(small), control(manyConsumers)}} {
+		fmt.Fprintf(progress, "  %s, %s\n", pair[0], pair[1])
+		both := slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.name != pair[0] && e.name != pair[1] })
+		for _, e := range both {
+			if err := g.firstCalls(ctx, e, len(keys[e.name]), turn); err != nil {
+				return report.Result{}, err
+			}
 		}
-		if err := g.firstCalls(ctx, e.contender, len(keys[e.name]), turn); err != nil {
-			return report.Result{}, err
-		}
+		c := play(ctx, progress, both, g.rounds, turn)
+		contests = append(contests, &c)
 	}
-	c := play(ctx, progress, entries, g.rounds, turn)
-	return g.result(&c, manyConsumers), nil
+	return g.result(contests), nil
 }
 
 // firstCalls lets all consumers of a contender call, in a turn at least. What the first
 // call of a consumer, or to a backend, costs beside, to make its limits and series, is
 // paid once, and so is the start of a program: neither is what is measured.
-func (g growth) firstCalls(ctx context.Context, c *stand.Contender, consumers int, turn turnOf) error {
+func (g growth) firstCalls(ctx context.Context, e entry, consumers int, turn turnOf) error {
+	if e.err != nil {
+		return nil // which makes it void
+	}
+	c := e.contender
 	for calls := int64(0); calls < int64(consumers); {
 		t, _, err := turn(ctx, c)
 		if err != nil {
@@ -92,22 +108,29 @@ func (g growth) firstCalls(ctx context.Context, c *stand.Contender, consumers in
 // what their keys cost there is the load's own, such as memory that is not in a cache.
 func control(load string) string { return reverseProxy + ", keys as with " + load }
 
-// result judges what was seen.
-func (g growth) result(c *contest, manyConsumers string) report.Result {
+// result judges what was seen, in contests of two, the first with few of what the second
+// has many of: of backends, of consumers, and of consumers of whom a program knows nothing.
+func (g growth) result(contests []*contest) report.Result {
 	const bound = 1.15
 	figures := []column{perRequest, rate, median, p99}
-	c.names = []string{small, manyBackends, manyConsumers}
-	r := c.table("", figures, small)
-	r.Columns[len(r.Columns)-1] = "the first as a multiple of the same program's with 10 consumers"
-	r.Title = fmt.Sprintf("each contender has had a turn before, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls about twice a minute; 16 connections; %d rounds of %v, in turns", g.rounds, g.each)
-	for _, name := range c.names[1:] {
-		ratio, ok := c.ratio(name, small, load.Turn.PerRequest)
-		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a request with %s, as a multiple of that with %s", name, small), ratio, ok, bound, hundredths))
+	r := report.Result{Columns: []string{"contender"}}
+	for _, f := range figures {
+		r.Columns = append(r.Columns, f.head)
 	}
-	c.names = []string{control(small), control(manyConsumers)}
-	for _, name := range c.names {
-		r.Rows = append(r.Rows, c.row(name, figures, control(small)))
+	r.Columns = append(r.Columns, "the first as a multiple of the line above")
+	r.Title = fmt.Sprintf("in pairs: %d rounds of %v, in turns, or %v with so many consumers; before them each contender has had a turn at least, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls every few seconds; 16 connections", g.rounds, g.each, time.Duration(g.longer)*g.each)
+	var turns []map[string][]load.Turn
+	for i, c := range contests {
+		turns = append(turns, c.turns)
+		few, many := c.names[0], c.names[1]
+		r.Rows = append(r.Rows, c.row(few, figures, few), c.row(many, figures, few))
+		r.Voids = append(r.Voids, c.reasons()...)
+		if i == len(contests)-1 {
+			break // the control is there to compare with
+		}
+		ratio, ok := c.ratio(many, few, load.Turn.PerRequest)
+		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a request with %s, as a multiple of that with %s", many, few), ratio, ok, bound, hundredths))
 	}
-	r.Voids = append(r.Voids, c.reasons()...)
+	r.Figures = turns
 	return r
 }
