@@ -22,8 +22,7 @@ import (
 
 // roster turns the definitions of consumers, of the file and of the table, into
 // values that the gateway works with. A consumer is made when it first calls, and
-// again when its definition has changed, which a new pointer tells. It is safe for
-// concurrent use.
+// again when it has another definition. It is safe for concurrent use.
 type roster struct {
 	authenticator *auth.Authenticator
 	directory     *consumers.Directory
@@ -33,16 +32,15 @@ type roster struct {
 	keepsFiles    map[*upstream.Backend]bool
 	anonymous     *gateway.Consumer // everybody, under access: open
 
-	mu      sync.RWMutex
-	named   map[string]*config.Consumer            // guarded by mu: the definition in use, by the consumer's name
-	made    map[*config.Consumer]*gateway.Consumer // guarded by mu: by the definition, one for each of these
-	choices map[string]map[string]*gateway.Pool    // guarded by mu: by what a consumer may use
+	mu      sync.Mutex
+	named   map[string]*config.Definition       // guarded by mu: those that a consumer is made of, by its name
+	choices map[string]map[string]*gateway.Pool // guarded by mu: by what a consumer may use
 }
 
 func newRoster(a *auth.Authenticator, d *consumers.Directory, leases *lease.Engine, c *clock.Clock, plan *topology) *roster {
 	r := &roster{
 		authenticator: a, directory: d, leases: leases, clock: c, pools: plan.pools, keepsFiles: plan.keepsFiles,
-		named: make(map[string]*config.Consumer), made: make(map[*config.Consumer]*gateway.Consumer), choices: make(map[string]map[string]*gateway.Pool),
+		named: make(map[string]*config.Definition), choices: make(map[string]map[string]*gateway.Pool),
 	}
 	r.anonymous = r.newConsumer(&config.Consumer{Name: "anonymous"})
 	return r
@@ -99,19 +97,20 @@ func refusal(err error) *openai.Error {
 	}
 }
 
-// consumer is the consumer of a definition. It is found without a look at the definition:
-// of a hundred thousand none is in a cache, nor is its name.
-func (r *roster) consumer(definition *config.Consumer) *gateway.Consumer {
-	r.mu.RLock()
-	c := r.made[definition]
-	r.mu.RUnlock()
-	if c != nil {
+// consumer is the consumer of a definition.
+func (r *roster) consumer(definition *config.Definition) *gateway.Consumer {
+	if c := made(definition); c != nil {
 		return c
 	}
-	c = r.newConsumer(definition)
+	c := r.newConsumer(definition.Consumer)
 	r.mu.Lock()
+	if first := made(definition); first != nil { // by another request meanwhile
+		r.mu.Unlock()
+		return first
+	}
 	before := r.unmake(definition.Name)
-	r.named[definition.Name], r.made[definition] = definition, c
+	r.named[definition.Name] = definition
+	definition.Made.Store(c)
 	r.mu.Unlock()
 	if before != nil {
 		r.forget(before, c)
@@ -119,21 +118,33 @@ func (r *roster) consumer(definition *config.Consumer) *gateway.Consumer {
 	return c
 }
 
-// known returns the consumer of a name and its definition; nil: it was not made.
-func (r *roster) known(name string) (definition *config.Consumer, c *gateway.Consumer) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	definition = r.named[name]
-	return definition, r.made[definition]
+// made is what the roster has made of a definition; nil: nothing, or nothing that is
+// still in use.
+func made(definition *config.Definition) *gateway.Consumer {
+	c, _ := definition.Made.Load().(*gateway.Consumer)
+	return c
+}
+
+// known returns the consumer of a name; nil: it was not made.
+func (r *roster) known(name string) *gateway.Consumer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if definition := r.named[name]; definition != nil {
+		return made(definition)
+	}
+	return nil
 }
 
 // unmake takes the consumer of a name off the roster, and returns it; nil: it was not
 // made. The caller holds mu.
 func (r *roster) unmake(name string) *gateway.Consumer {
 	definition := r.named[name]
-	c := r.made[definition]
+	if definition == nil {
+		return nil
+	}
+	c := made(definition)
 	delete(r.named, name)
-	delete(r.made, definition)
+	definition.Made.Store((*gateway.Consumer)(nil))
 	return c
 }
 

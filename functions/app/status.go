@@ -130,8 +130,8 @@ func (a *App) consumersStatus(now time.Time) console.Consumers {
 	s := console.Consumers{Seen: seen, Others: others, MostActive: make([]console.Consumer, 0, len(most))}
 	for _, used := range most {
 		shown := console.Consumer{Name: used.Name, Last: used.Last.UTC(), Usage: used.Usage, Limits: []console.ConsumerLimit{}}
-		if definition, c := a.roster.known(used.Name); c != nil {
-			shown.Shadow = definition.Shadow
+		if c := a.roster.known(used.Name); c != nil {
+			shown.Shadow = c.Shadow
 			shown.Limits = consumerLimits(c)
 		}
 		s.MostActive = append(s.MostActive, shown)

@@ -19,7 +19,7 @@ import (
 // Caller is who sent a request.
 type Caller struct {
 	// Consumer is the calling application; nil is anybody, under open access.
-	Consumer *config.Consumer
+	Consumer *config.Definition
 	// Key is the beginning of the hash of the key that was used, for logs: while
 	// keys are rotated it tells which of the two is still in use. Empty if
 	// there was no key.
@@ -35,11 +35,11 @@ type Caller struct {
 // configuration does not know.
 type Directory interface {
 	// ByKey finds the consumer with a key of that hash.
-	ByKey(ctx context.Context, key config.KeyHash) (*config.Consumer, error)
+	ByKey(ctx context.Context, key config.KeyHash) (*config.Definition, error)
 	// ByApp finds the consumer that lists an application, by its id in lower case.
-	ByApp(ctx context.Context, appID string) (*config.Consumer, error)
+	ByApp(ctx context.Context, appID string) (*config.Definition, error)
 	// ByRole finds the consumer that lists an app role.
-	ByRole(ctx context.Context, role string) (*config.Consumer, error)
+	ByRole(ctx context.Context, role string) (*config.Definition, error)
 }
 
 // Options are the settings of an Authenticator that are not part of the

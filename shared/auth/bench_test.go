@@ -18,18 +18,18 @@ const (
 
 // index is a Directory that holds all it knows in memory.
 type index struct {
-	keys  map[config.KeyHash]*config.Consumer
-	apps  map[string]*config.Consumer
-	roles map[string]*config.Consumer
+	keys  map[config.KeyHash]*config.Definition
+	apps  map[string]*config.Definition
+	roles map[string]*config.Definition
 }
 
-func (x *index) ByKey(_ context.Context, key config.KeyHash) (*config.Consumer, error) {
+func (x *index) ByKey(_ context.Context, key config.KeyHash) (*config.Definition, error) {
 	return x.keys[key], nil
 }
-func (x *index) ByApp(_ context.Context, app string) (*config.Consumer, error) {
+func (x *index) ByApp(_ context.Context, app string) (*config.Definition, error) {
 	return x.apps[app], nil
 }
-func (x *index) ByRole(_ context.Context, role string) (*config.Consumer, error) {
+func (x *index) ByRole(_ context.Context, role string) (*config.Definition, error) {
 	return x.roles[role], nil
 }
 
@@ -47,13 +47,13 @@ func crowd(b *testing.B) *Authenticator {
 	for i := range inFile {
 		cfg.Consumers = append(cfg.Consumers, consumerOf(i))
 	}
-	x := &index{keys: make(map[config.KeyHash]*config.Consumer), apps: make(map[string]*config.Consumer), roles: make(map[string]*config.Consumer)}
+	x := &index{keys: make(map[config.KeyHash]*config.Definition), apps: make(map[string]*config.Definition), roles: make(map[string]*config.Definition)}
 	for i := inFile; i < inFile+inDirectory; i++ {
 		consumer := consumerOf(i)
-		x.keys[consumer.Keys[0]] = &consumer
+		x.keys[consumer.Keys[0]] = &config.Definition{Consumer: &consumer}
 	}
-	x.apps[tableApp] = &config.Consumer{Name: "table-app", Entra: config.ConsumerEntra{AppIDs: []string{tableApp}}}
-	x.roles["Table.Use"] = &config.Consumer{Name: "table-role", Entra: config.ConsumerEntra{Roles: []string{"Table.Use"}}}
+	x.apps[tableApp] = definitions(config.Consumer{Name: "table-app", Entra: config.ConsumerEntra{AppIDs: []string{tableApp}}})[0]
+	x.roles["Table.Use"] = definitions(config.Consumer{Name: "table-role", Entra: config.ConsumerEntra{Roles: []string{"Table.Use"}}})[0]
 	return newAuthenticator(b, cfg, Options{Transport: newAuthority(), Directory: x})
 }
 

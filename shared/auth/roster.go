@@ -16,9 +16,9 @@ import (
 // Keys are compared by their SHA-256. However long a comparison takes, it tells
 // of the hash alone, from which nobody comes closer to a key.
 type roster struct {
-	keys      map[config.KeyHash]*config.Consumer // immutable after newRoster, like the others
-	apps      map[string]*config.Consumer         // by application id in lower case
-	roles     map[string]*config.Consumer         // those that list roles and no applications
+	keys      map[config.KeyHash]*config.Definition // immutable after newRoster, like the others
+	apps      map[string]*config.Definition         // by application id in lower case
+	roles     map[string]*config.Definition         // those that list roles and no applications
 	directory Directory
 }
 
@@ -27,20 +27,22 @@ func newRoster(consumers []config.Consumer, d Directory) (*roster, error) {
 		d = nobody{}
 	}
 	r := &roster{
-		keys:      make(map[config.KeyHash]*config.Consumer, len(consumers)),
-		apps:      make(map[string]*config.Consumer),
-		roles:     make(map[string]*config.Consumer),
+		keys:      make(map[config.KeyHash]*config.Definition, len(consumers)),
+		apps:      make(map[string]*config.Definition),
+		roles:     make(map[string]*config.Definition),
 		directory: d,
 	}
+	definitions := make([]config.Definition, len(consumers))
 	for i := range consumers {
-		if err := r.add(&consumers[i]); err != nil {
+		definitions[i].Consumer = &consumers[i]
+		if err := r.add(&definitions[i]); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
 
-func (r *roster) add(consumer *config.Consumer) error {
+func (r *roster) add(consumer *config.Definition) error {
 	for _, hash := range consumer.Keys {
 		if other, taken := r.keys[hash]; taken && other != consumer {
 			return fmt.Errorf("auth: consumers %q and %q share a key", other.Name, consumer.Name)
@@ -68,7 +70,7 @@ func (r *roster) add(consumer *config.Consumer) error {
 
 // byKey returns whose a key is; sum is its hash. A reason other than "" says why
 // nobody can be named.
-func (r *roster) byKey(ctx context.Context, key string, sum config.KeyHash) (*config.Consumer, Reason) {
+func (r *roster) byKey(ctx context.Context, key string, sum config.KeyHash) (*config.Definition, Reason) {
 	if consumer := r.keys[sum]; consumer != nil {
 		return consumer, ""
 	}
@@ -87,7 +89,7 @@ func (r *roster) byKey(ctx context.Context, key string, sum config.KeyHash) (*co
 
 // byToken returns whose a token is. A reason other than "" says why nobody can
 // be named.
-func (r *roster) byToken(ctx context.Context, token verified) (*config.Consumer, Reason) {
+func (r *roster) byToken(ctx context.Context, token verified) (*config.Definition, Reason) {
 	if token.app == "" {
 		return nil, UnknownApp
 	}
@@ -116,7 +118,7 @@ func (r *roster) byToken(ctx context.Context, token verified) (*config.Consumer,
 
 // byRole returns the consumer that a token belongs to by its roles, whatever its
 // application, or that there are two. With an error not all roles were looked up.
-func (r *roster) byRole(ctx context.Context, token verified) (found *config.Consumer, ambiguous bool, err error) {
+func (r *roster) byRole(ctx context.Context, token verified) (found *config.Definition, ambiguous bool, err error) {
 	for _, role := range token.roles {
 		consumer := r.roles[role]
 		if consumer == nil && err == nil {
@@ -135,7 +137,7 @@ func (r *roster) byRole(ctx context.Context, token verified) (found *config.Cons
 
 // admits tells whether a token is the consumer's: of one of its applications, if
 // it lists any, and with one of its roles, if it lists any.
-func admits(consumer *config.Consumer, token verified) bool {
+func admits(consumer *config.Definition, token verified) bool {
 	apps, roles := consumer.Entra.AppIDs, consumer.Entra.Roles
 	if len(apps) == 0 && len(roles) == 0 {
 		return false
@@ -155,8 +157,8 @@ func unavailable(ctx context.Context) Reason {
 // nobody is the directory where there is none.
 type nobody struct{}
 
-func (nobody) ByKey(context.Context, config.KeyHash) (*config.Consumer, error) { return nil, nil }
-func (nobody) ByApp(context.Context, string) (*config.Consumer, error)         { return nil, nil }
-func (nobody) ByRole(context.Context, string) (*config.Consumer, error)        { return nil, nil }
+func (nobody) ByKey(context.Context, config.KeyHash) (*config.Definition, error) { return nil, nil }
+func (nobody) ByApp(context.Context, string) (*config.Definition, error)         { return nil, nil }
+func (nobody) ByRole(context.Context, string) (*config.Definition, error)        { return nil, nil }
 
 var _ Directory = nobody{}

@@ -15,12 +15,12 @@ import (
 
 // book is a Directory that counts what it is asked.
 type book struct {
-	consumers []*config.Consumer
+	consumers []*config.Definition
 	fail      error
 	asked     []string
 }
 
-func (b *book) find(question string, has func(*config.Consumer) bool) (*config.Consumer, error) {
+func (b *book) find(question string, has func(*config.Definition) bool) (*config.Definition, error) {
 	b.asked = append(b.asked, question)
 	if b.fail != nil {
 		return nil, b.fail
@@ -31,16 +31,16 @@ func (b *book) find(question string, has func(*config.Consumer) bool) (*config.C
 	return nil, nil
 }
 
-func (b *book) ByKey(_ context.Context, key config.KeyHash) (*config.Consumer, error) {
-	return b.find("key "+key.String(), func(c *config.Consumer) bool { return slices.Contains(c.Keys, key) })
+func (b *book) ByKey(_ context.Context, key config.KeyHash) (*config.Definition, error) {
+	return b.find("key "+key.String(), func(c *config.Definition) bool { return slices.Contains(c.Keys, key) })
 }
 
-func (b *book) ByApp(_ context.Context, app string) (*config.Consumer, error) {
-	return b.find("app "+app, func(c *config.Consumer) bool { return slices.Contains(c.Entra.AppIDs, app) })
+func (b *book) ByApp(_ context.Context, app string) (*config.Definition, error) {
+	return b.find("app "+app, func(c *config.Definition) bool { return slices.Contains(c.Entra.AppIDs, app) })
 }
 
-func (b *book) ByRole(_ context.Context, role string) (*config.Consumer, error) {
-	return b.find("role "+role, func(c *config.Consumer) bool { return slices.Contains(c.Entra.Roles, role) })
+func (b *book) ByRole(_ context.Context, role string) (*config.Definition, error) {
+	return b.find("role "+role, func(c *config.Definition) bool { return slices.Contains(c.Entra.Roles, role) })
 }
 
 const (
@@ -61,13 +61,22 @@ func rosterConfig() *config.Config {
 	return cfg
 }
 
+// definitions are those of consumers.
+func definitions(consumers ...config.Consumer) []*config.Definition {
+	var all []*config.Definition
+	for i := range consumers {
+		all = append(all, &config.Definition{Consumer: &consumers[i]})
+	}
+	return all
+}
+
 func newBook() *book {
-	return &book{consumers: []*config.Consumer{
-		{Name: "table-key", Keys: []config.KeyHash{hashOf(tableKey)}},
-		{Name: "table-app", Entra: config.ConsumerEntra{AppIDs: []string{tableApp}}},
-		{Name: "table-role", Entra: config.ConsumerEntra{Roles: []string{"Table.Use"}}},
-		{Name: "table-again", Entra: config.ConsumerEntra{AppIDs: []string{appID}, Roles: []string{"Chat.Read"}}, Keys: []config.KeyHash{hashOf(botKey)}},
-	}}
+	return &book{consumers: definitions(
+		config.Consumer{Name: "table-key", Keys: []config.KeyHash{hashOf(tableKey)}},
+		config.Consumer{Name: "table-app", Entra: config.ConsumerEntra{AppIDs: []string{tableApp}}},
+		config.Consumer{Name: "table-role", Entra: config.ConsumerEntra{Roles: []string{"Table.Use"}}},
+		config.Consumer{Name: "table-again", Entra: config.ConsumerEntra{AppIDs: []string{appID}, Roles: []string{"Chat.Read"}}, Keys: []config.KeyHash{hashOf(botKey)}},
+	)}
 }
 
 // Whose a key is: the configuration's consumer first, then the directory's. It is
@@ -185,14 +194,14 @@ func TestRememberedTokensFollowTheDirectory(t *testing.T) {
 	a := newAuthenticator(t, rosterConfig(), Options{Transport: d, Directory: b})
 	token := withToken(sign(t, firstKey(), "k1", good(claims{"azp": tableApp, "roles": []string{"Chat.New"}})))
 	steps := []struct {
-		consumers []*config.Consumer
+		consumers []*config.Definition
 		want      string
 	}{
 		{newBook().consumers, "table-app"},
-		{[]*config.Consumer{{Name: "renamed", Entra: config.ConsumerEntra{AppIDs: []string{tableApp}}}}, "renamed"},
-		{[]*config.Consumer{{Name: "gated", Entra: config.ConsumerEntra{AppIDs: []string{tableApp}, Roles: []string{"Chat.Old"}}}}, "denied: missing_role"},
+		{definitions(config.Consumer{Name: "renamed", Entra: config.ConsumerEntra{AppIDs: []string{tableApp}}}), "renamed"},
+		{definitions(config.Consumer{Name: "gated", Entra: config.ConsumerEntra{AppIDs: []string{tableApp}, Roles: []string{"Chat.Old"}}}), "denied: missing_role"},
 		{nil, "denied: unknown_app"},
-		{[]*config.Consumer{{Name: "by-role", Entra: config.ConsumerEntra{Roles: []string{"Chat.New"}}}}, "by-role"},
+		{definitions(config.Consumer{Name: "by-role", Entra: config.ConsumerEntra{Roles: []string{"Chat.New"}}}), "by-role"},
 	}
 	for i, step := range steps {
 		b.consumers = step.consumers

@@ -26,9 +26,9 @@ const (
 // record is a consumer as it was last read. All entries of its credentials share
 // it, so that all give the same pointer.
 type record struct {
-	consumer *config.Consumer
-	etag     string // Of its row.
-	entries  int    // That hold this record. Guarded by Directory.mu.
+	definition config.Definition
+	etag       string // Of its row.
+	entries    int    // That hold this record. Guarded by Directory.mu.
 	// doubted is the generation before which an entry must have been verified.
 	doubted atomic.Uint64
 }
@@ -65,7 +65,7 @@ func newCache[K comparable](d *Directory, credential func(K) credential) cache[K
 }
 
 // find tells whose the credential is.
-func (c *cache[K]) find(ctx context.Context, k K) (*config.Consumer, error) {
+func (c *cache[K]) find(ctx context.Context, k K) (*config.Definition, error) {
 	d := c.directory
 	now := d.o.Clock.Read()
 	view := d.freshView(ctx, now)
@@ -81,7 +81,7 @@ func (c *cache[K]) find(ctx context.Context, k K) (*config.Consumer, error) {
 		if e.recheck.PassedAt(now) {
 			_, _ = c.start(k, now, true) // What it finds is for the next one.
 		}
-		return e.record.consumer, nil
+		return &e.record.definition, nil
 	case e != nil:
 		return c.verify(ctx, k, e, now)
 	case view.none(), missed && !miss.PassedAt(now):
@@ -94,12 +94,12 @@ func (c *cache[K]) find(ctx context.Context, k K) (*config.Consumer, error) {
 	if err := f.await(ctx, lookupTime); err != nil {
 		return nil, err
 	}
-	return f.consumer, f.err
+	return f.definition, f.err
 }
 
 // verify looks a doubted entry up again. If the store does not say soon, what was
 // known goes on.
-func (c *cache[K]) verify(ctx context.Context, k K, e *entry, now clock.Instant) (*config.Consumer, error) {
+func (c *cache[K]) verify(ctx context.Context, k K, e *entry, now clock.Instant) (*config.Definition, error) {
 	f, err := c.start(k, now, true)
 	if err == nil {
 		err = f.awaitPatiently(ctx)
@@ -110,23 +110,23 @@ func (c *cache[K]) verify(ctx context.Context, k K, e *entry, now clock.Instant)
 	if err != nil {
 		return c.known(k, e, err)
 	}
-	return f.consumer, nil
+	return f.definition, nil
 }
 
 // known is what is known of a credential that cannot be looked up, because of err.
-func (c *cache[K]) known(k K, e *entry, err error) (*config.Consumer, error) {
+func (c *cache[K]) known(k K, e *entry, err error) (*config.Definition, error) {
 	d := c.directory
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if e.record.doubted.Load() != superseded {
-		return e.record.consumer, nil
+		return &e.record.definition, nil
 	}
 	// Another credential has told how the consumer is now.
-	switch now := d.records[e.record.consumer.Name]; {
+	switch now := d.records[e.record.definition.Name]; {
 	case now == nil:
 		return nil, err
-	case lists(now.consumer, c.credential(k)):
-		return now.consumer, nil
+	case lists(now.definition.Consumer, c.credential(k)):
+		return &now.definition, nil
 	default:
 		return nil, nil
 	}
@@ -195,7 +195,7 @@ func (c *cache[K]) busy() <-chan struct{} {
 // release notes that an entry let go of a record. The caller holds mu.
 func (d *Directory) release(r *record) {
 	r.entries--
-	if name := r.consumer.Name; r.entries == 0 && d.records[name] == r {
+	if name := r.definition.Name; r.entries == 0 && d.records[name] == r {
 		delete(d.records, name)
 	}
 }
@@ -211,7 +211,7 @@ func (d *Directory) admit(s *seen) *record {
 	if r != nil {
 		r.doubted.Store(superseded)
 	}
-	r = &record{consumer: s.consumer, etag: s.etag}
+	r = &record{definition: config.Definition{Consumer: s.consumer}, etag: s.etag}
 	r.doubted.Store(d.watched[name].generation)
 	d.records[name] = r
 	return r

@@ -55,26 +55,26 @@ func New(o Options) (*Directory, error) {
 }
 
 // ByKey returns the consumer that has a key with that hash; nil without an error
-// is nobody. The same pointer is returned for as long as nobody has written its row,
-// and what it points to must not be changed. An error says that it could not be
-// found out now (ErrUnavailable, ErrBusy), or that ctx ended.
+// is nobody. The same pointer is returned for as long as nobody has written its row.
+// An error says that it could not be found out now (ErrUnavailable, ErrBusy), or that
+// ctx ended.
 //
 // What is known is answered at once, except that a view of the table older than
 // 4.5 s, or a change of the consumer, is waited for: at most 150 ms each. What is
 // not known is waited for at most 2 s.
-func (d *Directory) ByKey(ctx context.Context, hash config.KeyHash) (*config.Consumer, error) {
+func (d *Directory) ByKey(ctx context.Context, hash config.KeyHash) (*config.Definition, error) {
 	return d.keys.find(ctx, hash)
 }
 
 // ByApp returns the consumer that lists the application, as ByKey does. The id is
 // in lower case.
-func (d *Directory) ByApp(ctx context.Context, id string) (*config.Consumer, error) {
+func (d *Directory) ByApp(ctx context.Context, id string) (*config.Definition, error) {
 	return d.apps.find(ctx, id)
 }
 
 // ByRole returns the consumer that lists the role and no applications, as ByKey
 // does.
-func (d *Directory) ByRole(ctx context.Context, role string) (*config.Consumer, error) {
+func (d *Directory) ByRole(ctx context.Context, role string) (*config.Definition, error) {
 	return d.roles.find(ctx, role)
 }
 

@@ -27,14 +27,14 @@ func TestFind(t *testing.T) {
 	wantKey(t, d, "third", "")
 	for _, c := range []struct {
 		what string
-		find func() (*config.Consumer, error)
+		find func() (*config.Definition, error)
 		want string
 	}{
-		{"app", func() (*config.Consumer, error) { return d.ByApp(t.Context(), app) }, "listed"},
-		{"other app", func() (*config.Consumer, error) { return d.ByApp(t.Context(), other) }, ""},
-		{"role of any app", func() (*config.Consumer, error) { return d.ByRole(t.Context(), "Batch") }, "any"},
-		{"role of listed apps", func() (*config.Consumer, error) { return d.ByRole(t.Context(), "Caller") }, ""},
-		{"role too long for any row", func() (*config.Consumer, error) { return d.ByRole(t.Context(), string(make([]byte, 5000))) }, ""},
+		{"app", func() (*config.Definition, error) { return d.ByApp(t.Context(), app) }, "listed"},
+		{"other app", func() (*config.Definition, error) { return d.ByApp(t.Context(), other) }, ""},
+		{"role of any app", func() (*config.Definition, error) { return d.ByRole(t.Context(), "Batch") }, "any"},
+		{"role of listed apps", func() (*config.Definition, error) { return d.ByRole(t.Context(), "Caller") }, ""},
+		{"role too long for any row", func() (*config.Definition, error) { return d.ByRole(t.Context(), string(make([]byte, 5000))) }, ""},
 	} {
 		found, err := c.find()
 		if err != nil || (found == nil) != (c.want == "") || found != nil && found.Name != c.want {

@@ -25,7 +25,7 @@ type answer struct {
 	version int64
 }
 
-func answerOf(c *config.Consumer) answer {
+func answerOf(c *config.Definition) answer {
 	if c == nil {
 		return answer{}
 	}
@@ -100,11 +100,11 @@ func (w *witness) logged(name string) bool {
 // the consumers' rows. What was promised must be so. The caller holds mu.
 func (w *witness) note() {
 	now := moment{time.Now(), make(map[string]answer)}
-	listed := make(map[string]*config.Consumer)
+	listed := make(map[string]*config.Definition)
 	for row := range w.inner.Query(context.Background(), store.Filter{Prefix: prefix}) {
 		name := strings.TrimPrefix(row.Partition, prefix)
 		if c, err := decodeConsumer(name, row.Columns); err == nil {
-			listed[name] = c
+			listed[name] = &config.Definition{Consumer: c}
 		}
 	}
 	for _, key := range w.keys {
@@ -113,13 +113,13 @@ func (w *witness) note() {
 			continue
 		}
 		name, _, _ := decodeIndex(row.Columns)
-		if c := listed[name]; c != nil && lists(c, keyCredential(hashOf(key))) {
+		if c := listed[name]; c != nil && lists(c.Consumer, keyCredential(hashOf(key))) {
 			now.truth[key] = answerOf(c)
 		}
 	}
 	for name, c := range listed {
 		for _, key := range w.keys {
-			if w.promised[c.TokensPerMinute] && lists(c, keyCredential(hashOf(key))) && now.truth[key].name != name {
+			if w.promised[c.TokensPerMinute] && lists(c.Consumer, keyCredential(hashOf(key))) && now.truth[key].name != name {
 				w.t.Errorf("%s was promised %s, which belongs to %+v", name, key, now.truth[key])
 			}
 		}

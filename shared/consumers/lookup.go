@@ -27,10 +27,10 @@ const (
 
 // flight is a look-up under way. All who ask for the same credential share it.
 type flight struct {
-	began    time.Time
-	done     chan struct{}
-	consumer *config.Consumer // Read it after done, like err.
-	err      error
+	began      time.Time
+	done       chan struct{}
+	definition *config.Definition // Read it after done, like err.
+	err        error
 }
 
 // start looks a credential up in the background, if that is not being done
@@ -85,7 +85,7 @@ func (c *cache[K]) fly(f *flight, k K, now clock.Instant, generation uint64, kno
 	default:
 		r := d.admit(found)
 		c.remember(k, r, generation, now)
-		f.consumer = r.consumer
+		f.definition = &r.definition
 		if !known {
 			d.budget.refund()
 		}
@@ -184,7 +184,7 @@ func (d *Directory) read(ctx context.Context, name string) (*seen, error) {
 	d.mu.RLock()
 	known := seen{}
 	if r := d.records[name]; r != nil {
-		known = seen{r.consumer, r.etag}
+		known = seen{r.definition.Consumer, r.etag}
 	}
 	d.mu.RUnlock()
 	if known.consumer != nil && known.etag == row.ETag {

@@ -105,7 +105,7 @@ func remove(t testing.TB, d *Directory, name string) {
 }
 
 // wantKey checks whose a key is; "" is nobody.
-func wantKey(t testing.TB, d *Directory, key, want string) *config.Consumer {
+func wantKey(t testing.TB, d *Directory, key, want string) *config.Definition {
 	t.Helper()
 	consumer, err := d.ByKey(t.Context(), hashOf(key))
 	got := ""
