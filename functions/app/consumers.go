@@ -176,12 +176,12 @@ func (r *roster) forget(before, after *gateway.Consumer) {
 // limitsOf are all limits of a consumer.
 func limitsOf(c *gateway.Consumer) map[*lease.Limit]bool {
 	all := make(map[*lease.Limit]bool)
-	for _, l := range c.Limits {
-		all[l.Limit] = true
+	for i := range c.Limits {
+		all[c.Limits[i].Limit] = true
 	}
 	for _, limits := range c.ModelLimits {
-		for _, l := range limits {
-			all[l.Limit] = true
+		for i := range limits {
+			all[limits[i].Limit] = true
 		}
 	}
 	if c.Spillover != nil {
@@ -213,8 +213,7 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 		if made.ModelLimits == nil {
 			made.ModelLimits = make(map[string][]gateway.Limit, len(c.ModelLimits))
 		}
-		made.ModelLimits[own.Model] = slices.Concat(made.Limits,
-			limits(limit, own.Model, own.TokensPerMinute, own.RequestsPerMinute, own.Quotas))
+		made.ModelLimits[own.Model] = limits(limit, own.Model, own.TokensPerMinute, own.RequestsPerMinute, own.Quotas)
 	}
 	if s := c.Spillover; s != nil {
 		made.NoSpillover = !s.Allowed
@@ -225,11 +224,6 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 	return made
 }
 
-// quotaNames are the names of quotas, once for all consumers.
-var quotaNames = [...]string{
-	quota.Hour: "tokens/hour", quota.Day: "tokens/day", quota.Week: "tokens/week", quota.Month: "tokens/month",
-}
-
 // limits are the limits whose keys begin alike. A limit of 0 is none.
 func limits(limit func(string, int64, quota.Period) *lease.Limit, model string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
 	limits := make([]gateway.Limit, 0, 2+len(quotas))
@@ -238,18 +232,14 @@ func limits(limit func(string, int64, quota.Period) *lease.Limit, model string, 
 		key = "model/" + model + "/"
 	}
 	if requests > 0 {
-		l := gateway.NewLimit("requests/minute", model, limit(key+"requests", requests, quota.Minute))
-		l.Requests = true
-		limits = append(limits, l)
+		limits = append(limits, gateway.Limit{Limit: limit(key+"requests", requests, quota.Minute), Model: model, Requests: true})
 	}
 	if tokens > 0 {
-		limits = append(limits, gateway.NewLimit("tokens/minute", model, limit(key+"tokens", tokens, quota.Minute)))
+		limits = append(limits, gateway.Limit{Limit: limit(key+"tokens", tokens, quota.Minute), Model: model})
 	}
 	for _, q := range quotas {
 		period, _ := quota.ParsePeriod(q.Per) // the configuration has no others
-		l := gateway.NewLimit(quotaNames[period], model, limit(key+q.Per, q.Tokens, period))
-		l.Quota = true
-		limits = append(limits, l)
+		limits = append(limits, gateway.Limit{Limit: limit(key+q.Per, q.Tokens, period), Model: model, Period: period})
 	}
 	return limits
 }

@@ -144,13 +144,14 @@ func (a *App) consumersStatus(now time.Time) console.Consumers {
 func consumerLimits(c *gateway.Consumer) []console.ConsumerLimit {
 	var all []console.ConsumerLimit
 	show := func(limits []gateway.Limit) {
-		for _, l := range limits {
-			all = append(all, console.ConsumerLimit{Name: l.Name, Model: l.Model, Limit: *limitStatus(l.Limit)})
+		for i := range limits {
+			l := &limits[i]
+			all = append(all, console.ConsumerLimit{Name: l.Name(), Model: l.Model, Limit: *limitStatus(l.Limit)})
 		}
 	}
 	show(c.Limits)
 	for _, model := range slices.Sorted(maps.Keys(c.ModelLimits)) {
-		show(slices.DeleteFunc(slices.Clone(c.ModelLimits[model]), func(l gateway.Limit) bool { return l.Model == "" }))
+		show(c.ModelLimits[model])
 	}
 	if spillover := limitStatus(c.Spillover); spillover != nil {
 		all = append(all, console.ConsumerLimit{Name: "spillover tokens/minute", Limit: *spillover})

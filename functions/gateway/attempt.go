@@ -70,7 +70,7 @@ func (t *turn) reserve(ctx context.Context, d *Deployment) (charge, skip) {
 	if d.Tokens != nil {
 		reservation, verdict := d.Tokens.ReserveAt(ctx, t.charge(d), t.now)
 		if !verdict.OK() {
-			return c, shortOf(quota, verdict)
+			return c, shortOf(noRoom, verdict)
 		}
 		c.tokens = reservation
 	}
@@ -78,7 +78,7 @@ func (t *turn) reserve(ctx context.Context, d *Deployment) (charge, skip) {
 		reservation, verdict := d.Requests.ReserveAt(ctx, 1, t.now)
 		if !verdict.OK() {
 			c.cancel()
-			return c, shortOf(quota, verdict)
+			return c, shortOf(noRoom, verdict)
 		}
 		c.requests = reservation
 	}

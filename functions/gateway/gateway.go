@@ -184,7 +184,7 @@ func (g *Gateway) admit(w *response, r *http.Request, space *workspace) (*visit,
 	consumer, record := caller.Consumer, &space.record
 	record.Consumer, record.Credential = consumer.Name, caller.Credential
 	record.Operation = route.Operation.String()
-	w.limits = consumer.Limits
+	w.limits = consumer.limits(space.limits[:0], "")
 	asked, refused := readControls(r.Header, consumer, record.Start)
 	if refused != nil {
 		return nil, refused
@@ -241,7 +241,8 @@ func (g *Gateway) choose(ctx context.Context, w *response, req *request) (*Pool,
 		return nil, refused
 	}
 	record.Pool = first.Name
-	w.limits = consumer.limits(req.model)
+	req.limits = consumer.limits(req.space.limits[:0], req.model)
+	w.limits = req.limits
 	return first, g.follow(ctx, consumer, first, req)
 }
 

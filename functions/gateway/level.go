@@ -69,12 +69,11 @@ func levelOf(s lease.Status) Level {
 }
 
 // notice tells of the limits that have come to a level.
-func (g *Gateway) notice(consumer string, limits []Limit, now clock.Instant) {
+func (g *Gateway) notice(consumer string, limits []*Limit, now clock.Instant) {
 	if g.Notice == nil {
 		return
 	}
-	for i := range limits {
-		l := &limits[i]
+	for _, l := range limits {
 		status := l.StatusAt(now)
 		g.tell(consumer, l, levelOf(status), status)
 	}
@@ -82,7 +81,7 @@ func (g *Gateway) notice(consumer string, limits []Limit, now clock.Instant) {
 
 // tell tells of one limit, if it is news.
 func (g *Gateway) tell(consumer string, l *Limit, level Level, status lease.Status) {
-	if g.Notice != nil && level > 0 && l.mark != nil && l.mark.raise(level, status.ResetAt) {
+	if g.Notice != nil && level > 0 && l.mark.raise(level, status.ResetAt) {
 		g.Notice(Notice{Level: level, Consumer: consumer, Limit: l.title(), Status: status})
 	}
 }

@@ -138,7 +138,7 @@ func (g *Gateway) charge(ctx context.Context, c *Consumer, object objects.Object
 	if beyond <= 0 {
 		return
 	}
-	for _, limit := range c.limits(object.Model) {
+	for _, limit := range c.limits(nil, object.Model) {
 		if limit.Requests {
 			continue
 		}

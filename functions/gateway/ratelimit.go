@@ -15,9 +15,9 @@ func (w *response) showLimits() {
 		return
 	}
 	var tokens, requests scarcest
-	for i := range w.limits {
-		switch limit := &w.limits[i]; {
-		case limit.Quota:
+	for _, limit := range w.limits {
+		switch {
+		case limit.budget():
 		case limit.Requests:
 			requests.consider(limit.StatusAt(w.begun))
 		default:

@@ -23,7 +23,8 @@ type request struct {
 	model    string      // as the client asked for it
 	header   http.Header // the client's, without credentials
 	estimate tokens.Estimate
-	azure    int64 // what Azure's own limiter charges
+	azure    int64    // what Azure's own limiter charges
+	limits   []*Limit // of the consumer, once a pool is known
 	// counted is the exact number of the prompt's tokens, made at most once and
 	// only if a decision hangs on it; 0: not made, negative: it cannot be.
 	counted int64

@@ -14,7 +14,7 @@ import (
 
 // overLimit is the answer to a consumer that has no room: the exact time to
 // wait, or that waiting does not help.
-func (g *Gateway) overLimit(limit Limit, n int64, v lease.Verdict) *openai.Error {
+func (g *Gateway) overLimit(limit *Limit, n int64, v lease.Verdict) *openai.Error {
 	kind := "tokens"
 	if limit.Requests {
 		kind = "requests"
@@ -28,7 +28,7 @@ func (g *Gateway) overLimit(limit Limit, n int64, v lease.Verdict) *openai.Error
 		return e
 	case v.Outcome == lease.Contended, v.Outcome == lease.Refused: // nothing is spent; nobody could say
 		return openai.RateLimited(kind, fmt.Sprintf("Your limit of %d %s cannot be read at the moment. Please try again in %s.", status.Amount, kind, readable(wait)), wait)
-	case limit.Quota:
+	case limit.budget():
 		return openai.QuotaExceeded(fmt.Sprintf("You exceeded your quota of %d %s. It is renewed in %s.", status.Amount, kind, readable(wait)), wait)
 	default:
 		return openai.RateLimited(kind, fmt.Sprintf("Rate limit reached: limit %d %s, remaining %d, requested %d. Please try again in %s.", status.Amount, kind, max(0, status.Remaining), n, readable(wait)), wait)

@@ -320,7 +320,7 @@ func backendID(h http.Header) string {
 type response struct {
 	http.ResponseWriter
 	clock   *clock.Clock
-	limits  []Limit  // of the consumer, once it is known
+	limits  []*Limit // of the consumer, once it is known
 	values  []string // of the fields that were set, in one piece of memory
 	status  int
 	started bool

@@ -25,7 +25,7 @@ func (c *Consumer) pool(model string) (*Pool, *openai.Error) {
 type hold struct {
 	consumer     *Consumer
 	at           clock.Instant // when it was begun
-	limits       []Limit
+	limits       []*Limit
 	tokens       int64
 	shadowed     string              // the code of the refusal that there would have been
 	reservations []lease.Reservation // one per limit, in the same order
@@ -37,7 +37,7 @@ type hold struct {
 // and does not count it.
 func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold, *openai.Error) {
 	h := &req.space.hold
-	*h = hold{consumer: c, at: g.Clock.Read(), limits: c.limits(req.model), tokens: req.estimate.Total(), reservations: req.space.reservations[:0]}
+	*h = hold{consumer: c, at: g.Clock.Read(), limits: req.limits, tokens: req.estimate.Total(), reservations: req.space.reservations[:0]}
 	if len(h.limits) == 0 {
 		return h, nil
 	}
@@ -54,7 +54,7 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 				return nil, g.ended(ctx)
 			}
 			if verdict.Outcome == lease.Full {
-				g.tell(c.Name, &limit, Reached, limit.Status())
+				g.tell(c.Name, limit, Reached, limit.Status())
 			}
 			refused := g.overLimit(limit, n, verdict)
 			if !c.Shadow {
@@ -70,7 +70,7 @@ func (g *Gateway) reserve(ctx context.Context, c *Consumer, req *request) (*hold
 
 // insist reserves, now at first, and tries again where others' writes were in the way: the
 // limit may well have room, and a refusal would tell the client that it has none.
-func (g *Gateway) insist(ctx context.Context, limit Limit, n int64, now clock.Instant) (lease.Reservation, lease.Verdict) {
+func (g *Gateway) insist(ctx context.Context, limit *Limit, n int64, now clock.Instant) (lease.Reservation, lease.Verdict) {
 	const tries = 3
 	for try := 1; ; try++ {
 		reservation, verdict := limit.ReserveAt(ctx, n, now)

@@ -154,7 +154,7 @@ func (g *Gateway) bring(ctx context.Context, w *response, r *http.Request, v *er
 // requests. Its tokens are not touched.
 func (g *Gateway) reserveRequest(ctx context.Context, c *Consumer, model string) (*hold, *openai.Error) {
 	h := &hold{consumer: c}
-	for _, limit := range c.limits(model) {
+	for _, limit := range c.limits(nil, model) {
 		if !limit.Requests {
 			continue
 		}

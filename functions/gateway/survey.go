@@ -13,7 +13,7 @@ import (
 type reason string
 
 const (
-	quota     reason = "quota"     // its limit has no room
+	noRoom    reason = "quota"     // its limit has no room
 	throttled reason = "throttled" // the backend said to wait
 	open      reason = "open"      // its breaker is open
 	failed    reason = "failed"    // it was tried and failed
@@ -158,12 +158,12 @@ func (t *turn) full(m *Member, relaxed bool) skip {
 			need = max(need, m.SpillBelow)
 		}
 		if v := m.Tokens.PeekAt(need, now); !v.OK() {
-			k = k.and(shortOf(quota, v))
+			k = k.and(shortOf(noRoom, v))
 		}
 	}
 	if m.Requests != nil {
 		if v := m.Requests.PeekAt(1, now); !v.OK() {
-			k = k.and(shortOf(quota, v))
+			k = k.and(shortOf(noRoom, v))
 		}
 	}
 	return k

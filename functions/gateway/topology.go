@@ -11,6 +11,7 @@ import (
 	"spillway/shared/breaker"
 	"spillway/shared/lease"
 	"spillway/shared/pool"
+	"spillway/shared/quota"
 	"spillway/shared/upstream"
 	"spillway/shared/usage"
 )
@@ -85,37 +86,40 @@ func NewPool(p Pool) *Pool {
 	return &p
 }
 
-// Limit is one limit of a consumer. Make it with NewLimit.
+// Limit is one limit of a consumer.
 type Limit struct {
 	*lease.Limit
-	// Name says what is limited: tokens/minute, requests/minute, tokens/month and the
-	// like.
-	Name string
 	// Model is the only one that it is for; empty: all of them.
 	Model string
+	// Period is that of the limit's windows.
+	Period quota.Period
 	// Requests: the limit counts requests; else it counts tokens.
 	Requests bool
-	// Quota: a budget of an hour or longer. Spending it is not worth a retry.
-	Quota bool
 
-	mark *mark // shared by all copies
+	mark mark
 }
 
-// NewLimit returns a Limit of that name, for one model or for all.
-func NewLimit(name, model string, l *lease.Limit) Limit {
-	return Limit{Limit: l, Name: name, Model: model, mark: new(mark)}
+// Name says what is limited: tokens/minute, requests/minute, tokens/month and the like.
+func (l *Limit) Name() string {
+	if l.Requests {
+		return "requests/" + l.Period.String()
+	}
+	return "tokens/" + l.Period.String()
 }
 
 // title names the limit for people.
-func (l Limit) title() string { return strings.TrimPrefix(l.Model+" "+l.Name, " ") }
+func (l *Limit) title() string { return strings.TrimPrefix(l.Model+" "+l.Name(), " ") }
+
+// budget tells whether it is a quota, for an hour or longer. Spending it is not worth a
+// retry.
+func (l *Limit) budget() bool { return l.Period != quota.Minute }
 
 // Consumer is a calling application: what it may call, and how much.
 type Consumer struct {
 	Name string
 	// Limits hold for all models together.
 	Limits []Limit
-	// ModelLimits are, by model, all limits of a request for it: Limits, and its
-	// own. Models without limits of their own are not in it.
+	// ModelLimits are, by model, those that hold for it alone.
 	ModelLimits map[string][]Limit
 	// Weights say what a token counts against the limits; nil: each counts one.
 	Weights *Weights
@@ -150,12 +154,14 @@ type Weights struct {
 	Reasoning   float64 // 0 to 10
 }
 
-// limits are those that a request for the model must meet.
-func (c *Consumer) limits(model string) []Limit {
-	if own, ok := c.ModelLimits[model]; ok {
-		return own
+// limits appends those that a request for the model must meet.
+func (c *Consumer) limits(to []*Limit, model string) []*Limit {
+	for _, limits := range [...][]Limit{c.Limits, c.ModelLimits[model]} {
+		for i := range limits {
+			to = append(to, &limits[i])
+		}
 	}
-	return c.Limits
+	return to
 }
 
 // charge is what used tokens count against the consumer's limits, rounded up.

@@ -24,7 +24,8 @@ type workspace struct {
 	answer   answer // of the last attempt
 	bill     bill
 
-	reservations [4]lease.Reservation // of hold, where they suffice
+	limits       [4]*Limit            // of request, where they suffice
+	reservations [4]lease.Reservation // of hold, likewise
 
 	ctx *bounded
 	// spoiled: something may hold on to a part of it.
