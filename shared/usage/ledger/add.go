@@ -9,28 +9,6 @@ import (
 	"spillway/shared/usage"
 )
 
-// counter is what was used in one hour under the same dimensions.
-type counter struct {
-	counterKey
-	page *page
-	now  usage.Counts // Guarded by Ledger.mu.
-	kept usage.Counts // What the row holds, as far as is known. For the flush that runs.
-}
-
-// counterKey tells a counter from all others. Many consumers make few kinds of
-// requests, so that a counter is small, and soon found.
-type counterKey struct {
-	consumer string            // As records have it, no copy: where they are the same text none is read.
-	kind     *usage.Dimensions // Those but for the consumer; the same for all that have the same.
-}
-
-// dimensions are those that the counter is of.
-func (k counterKey) dimensions() usage.Dimensions {
-	d := *k.kind
-	d.Consumer = k.consumer
-	return d
-}
-
 // other stands for what is not told apart any more.
 const other = "(other)"
 
@@ -60,22 +38,22 @@ func (l *Ledger) Add(r *usage.Record) {
 // add needs mu.
 func (l *Ledger) add(d usage.Dimensions, n usage.Counts) {
 	c := l.find(d)
-	if c == nil {
+	if c.page == nil {
 		c = l.counter(d)
 	}
-	c.now.Add(n)
+	c.page.now[c.i].Add(n)
 	l.touch(c.page)
 }
 
-// find returns the counter of dimensions; nil: there is none. The caller holds mu.
-func (l *Ledger) find(d usage.Dimensions) *counter {
+// find returns the counter of dimensions, if there is one. The caller holds mu.
+func (l *Ledger) find(d usage.Dimensions) counter {
 	consumer := d.Consumer
 	d.Consumer = ""
 	kind := l.kinds[d]
 	if kind == nil {
-		return nil
+		return counter{}
 	}
-	return l.counters[counterKey{consumer, kind}]
+	return l.counters.find(counterKey{consumer, kind})
 }
 
 // touch notes that a page has something to write. The caller holds mu.
@@ -92,25 +70,22 @@ func (l *Ledger) touch(p *page) {
 
 // counter returns the counter of dimensions that are new as they are written. Beyond
 // MaxCounters each request comes here. The caller holds mu.
-func (l *Ledger) counter(written usage.Dimensions) *counter {
+func (l *Ledger) counter(written usage.Dimensions) counter {
 	d := l.boundTags(cleanDimensions(written))
 	if d != written {
-		if c := l.find(d); c != nil {
+		if c := l.find(d); c.page != nil {
 			return c
 		}
 	}
-	if len(l.counters) >= l.o.MaxCounters {
+	if l.counters.used >= l.o.MaxCounters {
 		d = l.bound(d)
-		if c := l.find(d); c != nil {
+		if c := l.find(d); c.page != nil {
 			return c
 		}
 	}
-	kind := l.kind(d)
-	c := &counter{counterKey: counterKey{d.Consumer, kind}, page: l.pageFor(d)}
-	c.page.counters = append(c.page.counters, c)
-	l.counters[c.counterKey] = c
-	l.noteTags(c.consumer, kind.Tags)
-	return c
+	key := counterKey{d.Consumer, l.kind(d)}
+	l.noteTags(key.consumer, key.kind.Tags)
+	return l.counters.add(key, l.pageFor(d))
 }
 
 // kind is the dimensions but for the consumer, once for all counters. The caller holds
@@ -173,7 +148,7 @@ func (l *Ledger) bound(d usage.Dimensions) usage.Dimensions {
 		l.o.Events(Event{Kind: EventBounded})
 	}
 	d.Model, d.Deployment, d.Backend, d.Region, d.Tags = other, other, "", "", ""
-	if len(l.counters) >= 2*l.o.MaxCounters && l.find(d) == nil {
+	if l.counters.used >= 2*l.o.MaxCounters && l.find(d).page == nil {
 		d.Consumer = other
 	}
 	return d
@@ -183,8 +158,9 @@ func (l *Ledger) bound(d usage.Dimensions) usage.Dimensions {
 func (l *Ledger) pageFor(d usage.Dimensions) *page {
 	size := longestLine(d)
 	if l.open == nil || l.open.size+size > maxPage {
-		l.open = &page{key: l.pageKey(l.hour), hour: l.hour}
+		l.open = l.newPage()
 		l.pages = append(l.pages, l.open)
+		l.counters.open(l.open)
 	}
 	l.open.size += size
 	return l.open
@@ -196,7 +172,7 @@ func (l *Ledger) pageFor(d usage.Dimensions) *page {
 func (l *Ledger) roll(hour time.Time) {
 	l.hour, l.hourEnd = hour, hour.Add(time.Hour).Unix()
 	l.open, l.bounded = nil, false
-	clear(l.counters)
+	l.counters.clear()
 	clear(l.kinds)
 	clear(l.tags)
 	clear(l.names)
@@ -213,8 +189,8 @@ func (l *Ledger) roll(hour time.Time) {
 	clear(l.pages[len(kept):])
 	l.pages = kept
 	for _, p := range unsent {
-		for _, c := range p.counters {
-			l.carry(c.dimensions(), c.now)
+		for i, key := range p.keys {
+			l.carry(key.dimensions(), p.now[i])
 		}
 	}
 }

@@ -31,20 +31,28 @@ func BenchmarkAddParallel(b *testing.B) {
 	})
 }
 
-func BenchmarkAddOf10000Consumers(b *testing.B) {
-	l := start(b, ledger.Options{Store: memory.New()})
-	records := make([]*usage.Record, 10_000)
-	for n := range records {
-		records[n] = request("team-"+strconv.Itoa(n), 10)
-		l.Add(records[n])
-	}
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		l.Add(records[n])
-		if n++; n == len(records) {
-			n = 0
-		}
+// BenchmarkAddOfManyConsumers is a request where so many consumers take turns, in no
+// order, so that the next one's counter is in no cache.
+func BenchmarkAddOfManyConsumers(b *testing.B) {
+	for _, consumers := range []int{10, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("consumers=%d", consumers), func(b *testing.B) {
+			l := start(b, ledger.Options{Store: memory.New()})
+			names := make([]string, consumers)
+			for n := range names {
+				names[n] = "team-" + strconv.Itoa(n)
+			}
+			r := request("", 10)
+			b.ReportAllocs()
+			n := 0
+			for _, r.Consumer = range names {
+				l.Add(r)
+			}
+			for b.Loop() {
+				n = (n + 61_843) % consumers
+				r.Consumer = names[n]
+				l.Add(r)
+			}
+		})
 	}
 }
 

@@ -89,9 +89,11 @@ func (l *Ledger) hold(p *page, text string) {
 		return true
 	})
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range p.counters {
-		c.kept = held[c.dimensions()]
+	keys := p.keys
+	l.mu.Unlock()
+	p.kept = make([]usage.Counts, len(keys))
+	for i, key := range keys {
+		p.kept[i] = held[key.dimensions()]
 	}
 }
 
@@ -130,7 +132,7 @@ func (l *Ledger) disown(ctx context.Context, p *page) error {
 		p.unsure = true
 		return err
 	}
-	l.keep(p, nil)
+	p.kept = nil
 	if p.doubt != nil && now.Gone.After(p.hour) {
 		l.assume(p)
 		return nil
@@ -144,18 +146,19 @@ func (l *Ledger) disown(ctx context.Context, p *page) error {
 // was never proven.
 func (l *Ledger) assume(p *page) {
 	uncertain := usage.Counts{}
-	l.mu.Lock()
-	for i, c := range p.counters {
+	held := make([]usage.Counts, max(len(p.kept), len(p.doubt)))
+	copy(held, p.kept)
+	for i := range held {
 		if !p.proven {
-			uncertain.Add(c.kept)
+			uncertain.Add(held[i])
 		}
 		if i < len(p.doubt) {
-			more := p.doubt[i].Beyond(c.kept)
+			more := p.doubt[i].Beyond(held[i])
 			uncertain.Add(more)
-			c.kept.Add(more)
+			held[i].Add(more)
 		}
 	}
-	l.mu.Unlock()
+	p.kept = held
 	l.move(p)
 	if uncertain.Requests > 0 {
 		l.o.Events(Event{Kind: EventUncertain, Requests: uncertain.Requests})
@@ -171,8 +174,8 @@ func (l *Ledger) move(p *page) {
 		l.roll(p.hour.Add(time.Hour))
 	}
 	p.gone, l.moved = true, true
-	for _, c := range p.counters {
-		l.carry(c.dimensions(), c.now.Beyond(c.kept))
+	for i, key := range p.keys {
+		l.carry(key.dimensions(), p.now[i].Beyond(p.keptOf(i)))
 	}
 }
 

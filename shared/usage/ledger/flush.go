@@ -230,8 +230,7 @@ func (l *Ledger) write(ctx context.Context, p *page) error {
 	etag, err := l.put(ctx, p, l.pageColumns(string(text), 0))
 	switch {
 	case err == nil:
-		p.etag = etag
-		l.keep(p, sent)
+		p.etag, p.kept = etag, sent
 		if p.proven {
 			p.doubt = nil
 		}
@@ -270,29 +269,14 @@ func (l *Ledger) snapshot(p *page) (sent []usage.Counts, text []byte, again bool
 	}
 	again = p.attempted
 	p.dirty, p.attempted = false, true
-	counters := p.counters // Only ever appended to.
-	sent = make([]usage.Counts, len(counters))
-	for i, c := range counters {
-		sent[i] = c.now
-	}
+	keys := p.keys
+	sent = slices.Clone(p.now)
 	l.mu.Unlock()
 	text = make([]byte, 0, maxPage/2)
-	for i, c := range counters {
-		text = appendLine(text, c.dimensions(), sent[i])
+	for i, key := range keys {
+		text = appendLine(text, key.dimensions(), sent[i])
 	}
 	return sent, text, again
-}
-
-// keep notes what the row of a page holds: the counts of its first counters.
-func (l *Ledger) keep(p *page, counts []usage.Counts) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, c := range p.counters {
-		c.kept = usage.Counts{}
-		if i < len(counts) {
-			c.kept = counts[i]
-		}
-	}
 }
 
 // giveUp drops a page that the store will never take, so that it does not keep the
@@ -301,12 +285,10 @@ func (l *Ledger) giveUp(p *page, err error) {
 	lost := usage.Counts{}
 	l.mu.Lock()
 	p.gone = true
-	for _, c := range p.counters {
-		lost.Add(c.now)
-		if l.counters[c.counterKey] == c {
-			delete(l.counters, c.counterKey)
-		}
+	for _, n := range p.now {
+		lost.Add(n)
 	}
+	l.counters.remove(p)
 	if l.open == p {
 		l.open = nil
 	}

@@ -44,23 +44,46 @@ const maxPage = 32_000
 
 // page is one row of this instance's counters.
 type page struct {
-	key  store.Key
-	hour time.Time
+	// By counter, in the same order. What was used is a line of memory each, apart from
+	// the keys: it has no pointers that the garbage collector would look for.
+	keys []counterKey   // Only ever appended to. Guarded by Ledger.mu.
+	now  []usage.Counts // Guarded by Ledger.mu.
 
-	counters  []*counter // Guarded by Ledger.mu.
-	size      int        // At most so many bytes of text. Guarded by Ledger.mu.
-	dirty     bool       // There is more than was sent. Guarded by Ledger.mu.
-	attempted bool       // The row may exist. Guarded by Ledger.mu.
-	gone      bool       // Its counters are elsewhere. Guarded by Ledger.mu.
-	behind    bool       // More than a write is to be done, as the last flush left it. Guarded by Ledger.mu.
-	pending   bool       // Of that, what a fold has to do first. Guarded by Ledger.mu.
+	dirty     bool // There is more than was sent. Guarded by Ledger.mu.
+	attempted bool // The row may exist. Guarded by Ledger.mu.
+	gone      bool // Its counters are elsewhere. Guarded by Ledger.mu.
+	behind    bool // More than a write is to be done, as the last flush left it. Guarded by Ledger.mu.
+	pending   bool // Of that, what a fold has to do first. Guarded by Ledger.mu.
+	size      int  // At most so many bytes of text. Guarded by Ledger.mu.
+	number    int  // Among the pages of its hour, from 1 on.
+	key       store.Key
+	hour      time.Time
 
 	// For the flush that runs:
 	etag   string         // Of the row; empty if there is none as far as is known.
+	kept   []usage.Counts // What the row holds of the first counters, as far as is known; nothing of the others.
 	proven bool           // Whoever folds the hour will find the row.
 	unsure bool           // What the row holds is to be read before anything else.
 	doubt  []usage.Counts // What a write of unknown outcome has sent, by counter; else nil.
 	sealed int64          // The generation that sealed the row before it was proven; else 0.
+}
+
+// newPage is the page behind the open one, and will hold about as many counters. The
+// caller holds mu.
+func (l *Ledger) newPage() *page {
+	p := &page{key: l.pageKey(l.hour), hour: l.hour}
+	if l.open != nil {
+		p.keys, p.now = make([]counterKey, 0, len(l.open.keys)), make([]usage.Counts, 0, len(l.open.now))
+	}
+	return p
+}
+
+// keptOf is what the row holds of the i-th counter.
+func (p *page) keptOf(i int) usage.Counts {
+	if i < len(p.kept) {
+		return p.kept[i]
+	}
+	return usage.Counts{}
 }
 
 // pageKey names the next page. The caller holds mu.
@@ -94,12 +117,13 @@ func (l *Ledger) pageColumns(text string, sealed int64) store.Columns {
 const (
 	longestNumber = 13 // of an int64 in base 36
 	base          = 36
-	lineFields    = 7 + 8 // and the tags, if there are some
+	lineFields    = 7 + 8                            // and the tags, if there are some
+	shortestLine  = lineFields + 2 + 8*longestNumber // of no names
 )
 
 func longestLine(d usage.Dimensions) int {
 	return len(d.Consumer) + len(d.Model) + len(d.Deployment) + len(d.Backend) + len(d.Region) + len(d.Status) + len(d.Tags) +
-		lineFields + 2 + 8*longestNumber
+		shortestLine
 }
 
 // appendLine writes a counter as a line of fields between tabs: the names, 1 if it
