@@ -38,6 +38,21 @@ func BenchmarkRequest(b *testing.B) {
 			m.Request(&records[i*617%len(records)]) // all of them, in no order
 		}
 	})
+	b.Run("100,000 consumers", func(b *testing.B) { // of which few have series
+		m, _ := newMeter(b, 0)
+		names := make([]string, 100_000)
+		record := served
+		for i := range names {
+			names[i] = fmt.Sprint("team-", i)
+			record.Consumer = names[i]
+			m.Request(&record)
+		}
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			record.Consumer = names[i*61_843%len(names)]
+			m.Request(&record)
+		}
+	})
 	b.Run("parallel", func(b *testing.B) {
 		m, _ := newMeter(b, 0)
 		b.ReportAllocs()

@@ -81,6 +81,34 @@ func TestSeriesAreBounded(t *testing.T) {
 	}
 }
 
+// Those that have a series keep it when there is no more room.
+func TestSeriesAreKept(t *testing.T) {
+	const limit, consumers, again = 100, 10_000, 7
+	m, reader := newMeter(t, limit)
+	request := func(i int) {
+		r := served
+		r.Consumer = fmt.Sprintf("team-%04d", i)
+		m.Request(&r)
+	}
+	for i := range consumers {
+		request(i)
+	}
+	for range again {
+		for i := range consumers {
+			request(i)
+		}
+	}
+	got := counts(t, numbers(t, reader)["spillway.requests"])
+	if overflow, want := got["otel.metric.overflow=true"], float64((1+again)*(consumers-limit+1)); len(got) != limit || overflow != want {
+		t.Errorf("there are %d series, and %g requests in the overflow, want %d and %g", len(got), overflow, limit, want)
+	}
+	for at, n := range got {
+		if !strings.Contains(at, "overflow") && n != 1+again {
+			t.Errorf("%g requests are counted, want %d, of {%s}", n, 1+again, at)
+		}
+	}
+}
+
 // Models that nobody serves share one series, so that asking for them leaves the room
 // of the series to others.
 func TestUnknownModelsTakeNoRoom(t *testing.T) {

@@ -81,18 +81,25 @@ func (s *requestSeries) flush() {
 
 // tell needs mu.
 func (s *requestSeries) tell() {
-	s.requests.count(int64(len(s.batch)))
+	var sent, inputs, outputs int64
 	for _, one := range s.batch {
 		if one.sent {
-			s.duration.record(one.seconds)
+			s.duration.measure(one.seconds)
+			sent++
 		}
 		if one.input > 0 {
-			s.input.record(one.input)
+			s.input.measure(one.input)
+			inputs++
 		}
 		if one.output > 0 {
-			s.output.record(one.output)
+			s.output.measure(one.output)
+			outputs++
 		}
 	}
+	s.requests.count(int64(len(s.batch)))
+	s.duration.measured(sent)
+	s.input.measured(inputs)
+	s.output.measured(outputs)
 	s.batch = s.batch[:0]
 }
 

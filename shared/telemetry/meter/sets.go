@@ -2,6 +2,7 @@ package meter
 
 import (
 	"context"
+	"hash/maphash"
 	"strings"
 	"sync"
 
@@ -107,10 +108,20 @@ type recorder[N number] struct {
 
 func (h *histogram[N]) at(at *place) recorder[N] { return recorder[N]{h, h.of(at)} }
 
+// record makes one measurement of n.
 func (r *recorder[N]) record(n N) {
-	r.histogram.instrument.Record(ctx, n, r.at.record...)
-	if r.at == overflow {
-		r.histogram.overflowed.add(1)
+	r.measure(n)
+	r.measured(1)
+}
+
+// measure is record, but for telling of how many there were: that is for measured, once
+// for many.
+func (r *recorder[N]) measure(n N) { r.histogram.instrument.Record(ctx, n, r.at.record...) }
+
+// measured tells that so many were measured, if they went to the overflow.
+func (r *recorder[N]) measured(measurements int64) {
+	if r.at == overflow && measurements > 0 {
+		r.histogram.overflowed.add(measurements)
 	}
 }
 
@@ -132,21 +143,46 @@ type cache[K key[K], V any] struct {
 	mu    sync.RWMutex
 	held  map[K]*V          // Guarded by mu.
 	texts map[string]string // Those of the keys that are held, once for all. Guarded by mu.
+	seed  maphash.Seed
+	sieve sieve // Of the keys that are held. Guarded by mu.
+}
+
+// sieve has a bit for the hash of each key that is held, and nearly none for another.
+// Where a hundred thousand consumers take turns nearly no key is held. To find that out
+// the map reads memory that is in no cache; this is 4 KiB.
+type sieve [1 << 9]uint64
+
+// bit is the place of a hash.
+func (s *sieve) bit(hash uint64) (word *uint64, bit uint64) {
+	return &s[hash/64%uint64(len(s))], 1 << (hash % 64)
+}
+
+func (s *sieve) add(hash uint64) {
+	word, bit := s.bit(hash)
+	*word |= bit
+}
+
+func (s *sieve) has(hash uint64) bool {
+	word, bit := s.bit(hash)
+	return *word&bit != 0
 }
 
 func newCache[K key[K], V any](most int, make func(K) *V, rest *V) *cache[K, V] {
-	return &cache[K, V]{most: most, make: make, rest: rest, held: map[K]*V{}, texts: map[string]string{}}
+	return &cache[K, V]{most: most, make: make, rest: rest, held: map[K]*V{}, texts: map[string]string{}, seed: maphash.MakeSeed()}
 }
 
 func (c *cache[K, V]) get(k K) *V {
 	c.mu.RLock()
-	v, ok := c.held[k]
-	full := len(c.held) >= c.most
+	full := len(c.held) >= c.most // for good: nothing is ever taken out
+	var v *V
+	if !full || c.sieve.has(maphash.Comparable(c.seed, k)) {
+		v = c.held[k]
+	}
 	c.mu.RUnlock()
 	switch {
-	case ok:
+	case v != nil:
 		return v
-	case full: // for good: nothing is ever taken out
+	case full:
 		return c.rest
 	}
 	c.mu.Lock()
@@ -160,6 +196,7 @@ func (c *cache[K, V]) get(k K) *V {
 	k = k.with(c.own)
 	v = c.make(k)
 	c.held[k] = v
+	c.sieve.add(maphash.Comparable(c.seed, k))
 	return v
 }
 
