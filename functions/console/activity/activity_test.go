@@ -277,6 +277,23 @@ func BenchmarkAdd(b *testing.B) {
 	b.ReportAllocs()
 }
 
+// BenchmarkAddOfManyConsumers is the same where a hundred thousand consumers take turns.
+func BenchmarkAddOfManyConsumers(b *testing.B) {
+	fill := 0.5
+	r := newRecorder(&fill)
+	names := make([]string, 100_000)
+	for i := range names {
+		names[i] = fmt.Sprint("team-", i)
+	}
+	record := request(0, nil)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		record.Start = record.Start.Add(time.Millisecond)
+		record.Consumer = names[i*61_843%len(names)]
+		r.Add(record)
+	}
+}
+
 // BenchmarkAddSpilled is the same with a second attempt.
 func BenchmarkAddSpilled(b *testing.B) {
 	fill := 0.5

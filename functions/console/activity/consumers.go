@@ -18,7 +18,7 @@ const (
 	// newcomers says how often it does where it has done no more itself: with one in so
 	// many requests of those that are not followed. Where many thousands take turns a
 	// place is not given away with each request.
-	newcomers = 8
+	newcomers = 32
 )
 
 // Usage is what was used since the instance began to count.
