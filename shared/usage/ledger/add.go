@@ -49,11 +49,13 @@ func (l *Ledger) add(d usage.Dimensions, n usage.Counts) {
 func (l *Ledger) find(d usage.Dimensions) counter {
 	consumer := d.Consumer
 	d.Consumer = ""
-	kind := l.kinds[d]
-	if kind == nil {
+	if l.latest == nil || *l.latest != d { // Most are of the same kind as the one before.
+		l.latest = l.kinds[d]
+	}
+	if l.latest == nil {
 		return counter{}
 	}
-	return l.counters.find(counterKey{consumer, kind})
+	return l.counters.find(counterKey{consumer, l.latest})
 }
 
 // touch notes that a page has something to write. The caller holds mu.
@@ -174,6 +176,7 @@ func (l *Ledger) roll(hour time.Time) {
 	l.open, l.bounded = nil, false
 	l.counters.clear()
 	clear(l.kinds)
+	l.latest = nil
 	clear(l.tags)
 	clear(l.names)
 	var unsent []*page

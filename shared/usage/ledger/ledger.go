@@ -181,6 +181,7 @@ type Ledger struct {
 	hourEnd  int64                                  // Its end, in Unix seconds. Guarded by mu.
 	counters counters                               // Of this hour. Guarded by mu.
 	kinds    map[usage.Dimensions]*usage.Dimensions // Of this hour: what counters have in common, once. Guarded by mu.
+	latest   *usage.Dimensions                      // Of kinds: that of the latest request; nil: none. Guarded by mu.
 	tags     map[string]map[string]bool             // Of this hour: those of each consumer that are told apart. Guarded by mu.
 	names    map[string]string                      // Of this hour: what kinds have in common, once. Guarded by mu.
 	open     *page                                  // The page that takes new counters. Guarded by mu.
