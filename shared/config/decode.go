@@ -17,12 +17,14 @@ type decoder struct {
 	env      lookup // nil where variables are not substituted
 	aliases  int    // aliases around the value at hand
 	repeated int    // values reached through aliases
+	rooms    map[reflect.Type]room
 }
 
 func newDecoder(doc *document, env lookup) *decoder {
 	return &decoder{
 		report: &report{document: doc, failed: map[string]bool{}},
 		env:    env,
+		rooms:  map[reflect.Type]room{},
 	}
 }
 
@@ -138,11 +140,32 @@ func (d *decoder) list(v reflect.Value, f *field, n *yaml.Node, p *path) {
 		d.fail(p, fmt.Sprintf("lists %d, more than %d", len(n.Content), most), "remove some")
 		return
 	}
-	items := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	items := d.newList(v.Type(), len(n.Content))
 	for i, item := range n.Content {
 		d.value(items.Index(i), f, item, p.item(i))
 	}
 	v.Set(items)
+}
+
+// room is memory for lists of one type.
+type room struct {
+	rest reflect.Value // not used yet
+	used int           // items, in all
+}
+
+// newList returns a list of n items. Where there are many lists of the type, they share
+// memory: a hundred thousand consumers have a few short ones each, and the garbage
+// collector would look at them one by one.
+func (d *decoder) newList(t reflect.Type, n int) reflect.Value {
+	const most = 512 // items ahead
+	r := d.rooms[t]
+	if !r.rest.IsValid() || r.rest.Len() < n {
+		ahead := max(n, min(r.used/2, most))
+		r.rest = reflect.MakeSlice(t, ahead, ahead)
+	}
+	items := r.rest.Slice3(0, n, n)
+	d.rooms[t] = room{r.rest.Slice(n, r.rest.Len()), r.used + n}
+	return items
 }
 
 // mapping reads the keys of a struct, and gives those that are absent their

@@ -114,8 +114,12 @@ func readText(text string, f *field) (any, *fault) {
 	if problem := checkCharacters(text); problem != nil {
 		return nil, problem
 	}
-	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
-		return nil, &fault{"is none of " + strings.Join(f.enum, ", "), suggest(text, f.enum, "write one of them")}
+	if len(f.enum) > 0 {
+		i := slices.Index(f.enum, text)
+		if i < 0 {
+			return nil, &fault{"is none of " + strings.Join(f.enum, ", "), suggest(text, f.enum, "write one of them")}
+		}
+		return f.enum[i], nil // the same memory for all
 	}
 	if f.format == "model" && utf8.RuneCountInString(text) > maxModel {
 		return text, &fault{fmt.Sprintf("is longer than %d characters", maxModel), "shorten it"}
