@@ -196,15 +196,10 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 		// Amounts of the table change while the gateway runs, and the last one counts.
 		return r.leases.LimitSince(key+name, amount, period, c.Since)
 	}
-	made := &gateway.Consumer{
-		Name:   c.Name,
-		Pools:  r.poolsOf(c),
-		Limits: limits(limit, "", c.TokensPerMinute, c.RequestsPerMinute, c.Quotas),
-		Shadow: c.Shadow,
-
-		MayChooseBackend: c.MayChooseBackend,
-		Tags:             c.Tags,
-	}
+	made := gateway.NewConsumer(c.Name)
+	made.Pools = r.poolsOf(c)
+	made.Limits = appendLimits(made.Limits, limit, "", c.TokensPerMinute, c.RequestsPerMinute, c.Quotas)
+	made.Shadow, made.MayChooseBackend, made.Tags = c.Shadow, c.MayChooseBackend, c.Tags
 	made.Files = r.filesOf(made)
 	if w := c.TokenWeights; w != nil {
 		made.Weights = &gateway.Weights{CachedInput: w.CachedInput, Reasoning: w.Reasoning}
@@ -213,7 +208,7 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 		if made.ModelLimits == nil {
 			made.ModelLimits = make(map[string][]gateway.Limit, len(c.ModelLimits))
 		}
-		made.ModelLimits[own.Model] = limits(limit, own.Model, own.TokensPerMinute, own.RequestsPerMinute, own.Quotas)
+		made.ModelLimits[own.Model] = appendLimits(nil, limit, own.Model, own.TokensPerMinute, own.RequestsPerMinute, own.Quotas)
 	}
 	if s := c.Spillover; s != nil {
 		made.NoSpillover = !s.Allowed
@@ -224,9 +219,8 @@ func (r *roster) newConsumer(c *config.Consumer) *gateway.Consumer {
 	return made
 }
 
-// limits are the limits whose keys begin alike. A limit of 0 is none.
-func limits(limit func(string, int64, quota.Period) *lease.Limit, model string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
-	limits := make([]gateway.Limit, 0, 2+len(quotas))
+// appendLimits appends the limits whose keys begin alike. A limit of 0 is none.
+func appendLimits(limits []gateway.Limit, limit func(string, int64, quota.Period) *lease.Limit, model string, tokens, requests int64, quotas []config.Quota) []gateway.Limit {
 	key := ""
 	if model != "" {
 		key = "model/" + model + "/"

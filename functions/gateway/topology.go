@@ -114,29 +114,44 @@ func (l *Limit) title() string { return strings.TrimPrefix(l.Model+" "+l.Name(),
 // retry.
 func (l *Limit) budget() bool { return l.Period != quota.Minute }
 
-// Consumer is a calling application: what it may call, and how much.
+// Consumer is a calling application: what it may call, and how much. Make it with
+// NewConsumer.
+//
+// There may be hundreds of thousands, each calling now and then, so that a request waits
+// for the memory of its consumer. What every request needs comes first.
 type Consumer struct {
 	Name string
 	// Limits hold for all models together.
 	Limits []Limit
+	// Pools are the pools of the models that it may call, by model.
+	Pools map[string]*Pool
 	// ModelLimits are, by model, those that hold for it alone.
 	ModelLimits map[string][]Limit
 	// Weights say what a token counts against the limits; nil: each counts one.
 	Weights *Weights
-	// Shadow: the limits are counted and reported, and reject nothing.
-	Shadow bool
-	// Pools are the pools of the models that it may call, by model.
-	Pools map[string]*Pool
-	// NoSpillover keeps the consumer on the first priority of each pool.
-	NoSpillover bool
+
+	few [3]Limit // the memory of Limits, where it suffices
+
 	// Spillover caps the tokens that lower priorities may serve; nil: no cap.
 	Spillover *lease.Limit
+	// NoSpillover keeps the consumer on the first priority of each pool.
+	NoSpillover bool
+	// Shadow: the limits are counted and reported, and reject nothing.
+	Shadow bool
 	// MayChooseBackend allows the headers that choose or exclude backends.
 	MayChooseBackend bool
 	// Tags are the names that it may tag its requests with.
 	Tags []string
 	// Files is the backend that keeps its files and batches; nil: there is none.
 	Files *upstream.Backend
+}
+
+// NewConsumer returns a Consumer of that name that may call nothing. Its limits are to be
+// appended.
+func NewConsumer(name string) *Consumer {
+	c := &Consumer{Name: name}
+	c.Limits = c.few[:0]
+	return c
 }
 
 // Caller is the consumer that sent a request.
