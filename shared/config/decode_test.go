@@ -1,6 +1,11 @@
 package config
 
-import "testing"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
 
 func TestValueProblems(t *testing.T) {
 	runProblemCases(t, []problemCase{
@@ -163,4 +168,30 @@ func TestShapeProblems(t *testing.T) {
 		{"table", "", "state: { table: my-table }\n",
 			[]string{`gateway.yaml:20: state.table: "my-table" is not the name of a table: 3 to 63 letters and digits, the first a letter; correct it`}},
 	})
+}
+
+// The lists of many consumers share memory, and yet are lists of their own: each has its
+// items, and what is appended to one changes no other.
+func TestListsAreTheirOwn(t *testing.T) {
+	tags := func(i int) (names []string) {
+		for j := range 1 + i%8 {
+			names = append(names, fmt.Sprintf("tag-%d-%d", i, j))
+		}
+		return names
+	}
+	var text strings.Builder
+	text.WriteString(minimal + "consumers:\n")
+	const many = 2000
+	for i := range many {
+		fmt.Fprintf(&text, "- { name: c%d, keys: [key-number-%08d], tags: [%s] }\n", i, i, strings.Join(tags(i), ", "))
+	}
+	consumers := parse(t, text.String()).Consumers
+	for i := range consumers {
+		_ = append(consumers[i].Tags, "one more")
+	}
+	for i := range many {
+		if got := consumers[i].Tags; !slices.Equal(got, tags(i)) {
+			t.Fatalf("consumer %d has the tags %v, want %v", i, got, tags(i))
+		}
+	}
 }
