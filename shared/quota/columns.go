@@ -99,11 +99,11 @@ func Decode(p Period, columns map[string]any) (Row, error) {
 	return r, nil
 }
 
-// DecodeRecord is Decode of the columns of a record. One that is a *Row need not make
-// them: it is returned as it is.
+// DecodeRecord is Decode of the columns of a record. One that is a *Kept need not make
+// them: it is returned as it was.
 func DecodeRecord(p Period, record interface{ Columns() map[string]any }) (Row, error) {
-	if r, ok := record.(*Row); ok {
-		return *r, nil
+	if k, ok := record.(*Kept); ok {
+		return k.Row(), nil
 	}
 	return Decode(p, record.Columns())
 }

@@ -24,10 +24,8 @@ import (
 	"strings"
 )
 
-// Row is the state of one shard of a limit. The zero value is not a row: see New.
-//
-// Pointers come first: where there are hundreds of thousands of rows in this process the
-// garbage collector reads each of them up to the last one.
+// Row is the state of one shard of a limit. The zero value is not a row: see New. Kept is
+// how a process keeps many.
 type Row struct {
 	// Nonces are those of the last writes, the last one first, with spaces between. Each
 	// write has its own, so that a writer whose answer was lost can tell by reading

@@ -9,7 +9,8 @@ type Local interface {
 	GetRecord(key Key) (Record, error)
 	// SwapRecord is Replace of the record that GetRecord returned, or that an earlier
 	// SwapRecord put there: if it is not there any more, nothing is written. If before
-	// is nil it is Insert. Errors: ErrConflict, ErrInvalid.
+	// is nil it is Insert. Errors: ErrConflict, ErrInvalid. A record that is Placed is
+	// put into one place once.
 	SwapRecord(key Key, before, after Record) error
 }
 
@@ -20,4 +21,13 @@ type Local interface {
 type Record interface {
 	// Columns returns the columns, in a map that is the caller's.
 	Columns() map[string]any
+}
+
+// Placed is a Record in which a Local notes where it keeps it, so that it is found there
+// without a search when it is replaced.
+type Placed interface {
+	Record
+	// Place returns the note: of the store's own kind, 0 if there is none yet. It is the
+	// store's alone, which writes it before anybody else can have the record.
+	Place() *uint32
 }

@@ -37,7 +37,7 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Row, error) {
 		return store.Row{}, err
 	}
 	s.mu.Lock()
-	e, ok := s.partitions.find(key.Partition).get(key.Row)
+	e, ok := s.partitions.find(key.Partition, 0).get(key.Row)
 	s.mu.Unlock()
 	if !ok {
 		return store.Row{}, fmt.Errorf("memory: get: %w", store.ErrNotFound)
@@ -53,7 +53,7 @@ func (s *Store) Insert(ctx context.Context, key store.Key, columns store.Columns
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions.find(key.Partition)
+	p := s.partitions.find(key.Partition, 0)
 	if _, exists := p.get(key.Row); exists {
 		return "", fmt.Errorf("memory: insert: %w", store.ErrConflict)
 	}
@@ -68,7 +68,7 @@ func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Column
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions.find(key.Partition)
+	p := s.partitions.find(key.Partition, 0)
 	if err := p.match(key.Row, etag); err != nil {
 		return "", fmt.Errorf("memory: replace: %w", err)
 	}
@@ -78,7 +78,7 @@ func (s *Store) Replace(ctx context.Context, key store.Key, columns store.Column
 // GetRecord implements store.Local.
 func (s *Store) GetRecord(key store.Key) (store.Record, error) {
 	s.mu.Lock()
-	e, ok := s.partitions.find(key.Partition).get(key.Row)
+	e, ok := s.partitions.find(key.Partition, 0).get(key.Row)
 	s.mu.Unlock()
 	if !ok {
 		return nil, fmt.Errorf("memory: get: %w", store.ErrNotFound)
@@ -93,7 +93,11 @@ func (s *Store) SwapRecord(key store.Key, before, after store.Record) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions.find(key.Partition)
+	var last uint32
+	if r, ok := before.(store.Placed); ok {
+		last = *r.Place()
+	}
+	p := s.partitions.find(key.Partition, last)
 	if e, _ := p.get(key.Row); e.record != before {
 		return fmt.Errorf("memory: swap: %w", store.ErrConflict)
 	}
@@ -108,12 +112,12 @@ func (s *Store) Delete(ctx context.Context, key store.Key, etag string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.partitions.find(key.Partition)
+	p := s.partitions.find(key.Partition, 0)
 	if err := p.match(key.Row, etag); err != nil {
 		return fmt.Errorf("memory: delete: %w", err)
 	}
 	if left, rows := p.without(key.Row); rows {
-		*p = left
+		*p.partition = left
 	} else {
 		s.partitions.remove(key.Partition)
 	}
@@ -172,7 +176,7 @@ func (s *Store) pieces(filter store.Filter) iter.Seq[[]selected] {
 		var kinds []*alike
 		s.mu.Lock()
 		if filter.Prefix == "" {
-			gather(filter.Partition, s.partitions.find(filter.Partition))
+			gather(filter.Partition, s.partitions.find(filter.Partition, 0).partition)
 		} else {
 			kinds = s.partitions.of(filter.Prefix)
 		}
@@ -194,15 +198,18 @@ func (s *Store) pieces(filter store.Filter) iter.Seq[[]selected] {
 	}
 }
 
-// put writes the row under a new ETag. p is its partition; nil: there is none. The caller
+// put writes the row under a new ETag, into its partition as it was found. The caller
 // holds mu.
-func (s *Store) put(key store.Key, p *partition, r store.Record) entry {
+func (s *Store) put(key store.Key, p found, r store.Record) entry {
 	s.writes++
 	e := entry{version: s.writes, record: r}
-	if p == nil {
-		s.partitions.add(key.Partition, partition{}.with(key.Row, e))
+	if p.partition == nil {
+		p.place = s.partitions.add(key.Partition, partition{}.with(key.Row, e))
 	} else {
-		*p = p.with(key.Row, e)
+		*p.partition = p.with(key.Row, e)
+	}
+	if r, ok := r.(store.Placed); ok {
+		*r.Place() = p.place
 	}
 	return e
 }

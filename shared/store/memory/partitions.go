@@ -28,24 +28,37 @@ func newPartitions() partitions {
 	return partitions{seed: maphash.MakeSeed(), alike: make(map[beginning]*alike)}
 }
 
-// find returns a partition, which stays where it is until it is removed; nil: there is
-// none.
-func (s partitions) find(name string) *partition {
-	if a := s.alike[beginningOf(name)]; a != nil {
-		if place, ok := a.find(maphash.String(s.seed, name), name); ok {
-			return &a.at(place).partition
-		}
-	}
-	return nil
+// found is a partition, which stays where it is until it is removed; nil: there is none.
+type found struct {
+	*partition
+	place uint32 // Beside those whose names begin alike, from 1 on.
 }
 
-// add adds a partition that there is not.
-func (s partitions) add(name string, p partition) {
+// find returns a partition. It looks first where it was last, if that is not 0.
+func (s partitions) find(name string, last uint32) found {
+	a := s.alike[beginningOf(name)]
+	if a == nil {
+		return found{}
+	}
+	if last > 0 && last <= a.used {
+		if n := a.at(last - 1); n.has() && n.name == name {
+			return found{&n.partition, last}
+		}
+	}
+	place, ok := a.find(maphash.String(s.seed, name), name)
+	if !ok {
+		return found{}
+	}
+	return found{&a.at(place).partition, place + 1}
+}
+
+// add adds a partition that there is not, and returns its place.
+func (s partitions) add(name string, p partition) (place uint32) {
 	b := beginningOf(name)
 	if s.alike[b] == nil {
 		s.alike[b] = newAlike()
 	}
-	s.alike[b].add(maphash.String(s.seed, name), named{name, p})
+	return s.alike[b].add(maphash.String(s.seed, name), named{name, p}) + 1
 }
 
 func (s partitions) remove(name string) {
@@ -127,9 +140,9 @@ func (a *alike) each(first uint32, visit func(name string, p *partition)) (more 
 	return end < a.used
 }
 
-// add adds a partition that there is not.
-func (a *alike) add(hash uint64, n named) {
-	place := a.used
+// add adds a partition that there is not, and returns its place.
+func (a *alike) add(hash uint64, n named) (place uint32) {
+	place = a.used
 	if last := len(a.free) - 1; last >= 0 {
 		place, a.free = a.free[last], a.free[:last]
 	} else {
@@ -144,6 +157,7 @@ func (a *alike) add(hash uint64, n named) {
 	} else {
 		a.places[hash] = place
 	}
+	return place
 }
 
 // remove removes a partition if there is one.

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Partitions are what a map of them is, and a prefix of any length finds all that it
-// begins, whatever bytes they are of.
+// Partitions are what a map of them is, wherever they are looked for first, and a prefix of
+// any length finds all that it begins, whatever bytes they are of.
 func TestPartitionsAreAMap(t *testing.T) {
 	text := rapid.StringMatching("[ab\x00]{0,6}")
 	rapid.Check(t, func(t *rapid.T) {
@@ -17,27 +17,32 @@ func TestPartitionsAreAMap(t *testing.T) {
 		want := make(map[string]partition)
 		for version := uint64(1); version < 30; version++ {
 			name := text.Draw(t, "name")
+			last := rapid.Uint32Range(0, 8).Draw(t, "last") // Most likely of another, or of none.
 			if rapid.Bool().Draw(t, "set") {
 				p := partition{name: "row", row: entry{version: version}}
-				if found := got.find(name); found != nil {
-					*found = p
-				} else {
-					got.add(name, p)
+				if found := got.find(name, last); found.partition != nil {
+					*found.partition = p
+				} else if place := got.add(name, p); place != got.find(name, 0).place {
+					t.Fatalf("%q was put into place %d, and is found at %d", name, place, got.find(name, 0).place)
 				}
 				want[name] = p
 			} else {
 				got.remove(name)
 				delete(want, name)
 			}
-			if p, ok := want[name]; (got.find(name) != nil) != ok || ok && got.find(name).row != p.row {
-				t.Fatalf("%q is %v, want %v", name, got.find(name), want[name])
+			found := got.find(name, last)
+			if p, ok := want[name]; (found.partition != nil) != ok || ok && found.row != p.row {
+				t.Fatalf("%q is %v, want %v", name, found.partition, want[name])
+			}
+			if found != got.find(name, 0) {
+				t.Fatalf("%q is found at %d by the place where it was last, else at %d", name, found.place, got.find(name, 0).place)
 			}
 			prefix := text.Draw(t, "prefix")
-			found, all := make(map[string]entry), make(map[string]entry)
+			begun, all := make(map[string]entry), make(map[string]entry)
 			for _, a := range got.of(prefix) {
 				a.each(0, func(name string, p *partition) {
 					if strings.HasPrefix(name, prefix) {
-						found[name] = p.row
+						begun[name] = p.row
 					}
 				})
 			}
@@ -46,8 +51,8 @@ func TestPartitionsAreAMap(t *testing.T) {
 					all[name] = p.row
 				}
 			}
-			if !maps.Equal(found, all) {
-				t.Fatalf("%q begins %v, want %v", prefix, found, all)
+			if !maps.Equal(begun, all) {
+				t.Fatalf("%q begins %v, want %v", prefix, begun, all)
 			}
 		}
 		if len(want) == 0 && len(got.alike) > 0 {
