@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"strconv"
 	"testing"
 	"time"
@@ -74,10 +75,10 @@ func BenchmarkFirstReserve(b *testing.B) {
 }
 
 // BenchmarkFirstReserveOfAWindow is what a consumer costs that calls about once a minute:
-// each of its limits takes its first units of the window from the row. There are many, so
-// that none is in the processor's cache.
+// each of its limits takes its first units of the window from the row. There are many, and
+// they come in another order than they were made, so that none is in the processor's cache.
 func BenchmarkFirstReserveOfAWindow(b *testing.B) {
-	const consumers = 20_000
+	const consumers = 100_000
 	minutes := 0
 	c := clock.New(func() (time.Time, time.Duration) {
 		passed := time.Duration(minutes) * time.Minute
@@ -95,6 +96,7 @@ func BenchmarkFirstReserveOfAWindow(b *testing.B) {
 			b.Fatal(v)
 		}
 	}
+	rand.New(rand.NewPCG(1, 2)).Shuffle(consumers, func(i, j int) { limits[i], limits[j] = limits[j], limits[i] })
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		if i%consumers == 0 {

@@ -21,14 +21,14 @@ func (e *Engine) Amiss() (amiss []string) {
 	now := e.clock.Read()
 	for l := range e.limits.each {
 		l.mu.Lock()
-		if !l.watched && l.noteworthy() && !l.over(now) {
+		if !l.supply.watched && l.noteworthy() && !l.over(now) {
 			amiss = append(amiss, l.key()+" may have something to give back, and nobody looks")
 		}
 		kept := l.reach
 		if l.sighted(); l.reach != kept {
 			amiss = append(amiss, l.key()+" keeps a reach that is not that of the rows")
 		}
-		if l.supply != nil && len(l.supply.waiters) > 0 && !l.awaited {
+		if l.waiting() && !l.awaited {
 			amiss = append(amiss, l.key()+" has forgotten who waits")
 		}
 		l.mu.Unlock()

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"spillway/shared/quota"
@@ -20,19 +21,23 @@ const (
 // errUnusable says that what the store holds is not a row to work with.
 var errUnusable = errors.New("lease: unusable row")
 
-// flight is the one conversation a limit has with the store. It belongs to
-// whoever has taken the limit's flight slot (supply.flying, under mu): then its
-// fields need no lock.
+// flight is the one conversation a limit has with the store, and who waits for it. It
+// belongs to whoever has taken the limit's flight slot (supply.flying, under mu): then its
+// fields need no lock, but for those that are said to. A limit has one from the first time
+// that it is needed; see land for when it has none again.
 type flight struct {
-	limit   *Limit       // nil while it rests.
-	pending *plan        // A write whose answer was lost.
-	cached  stored       // A row as last seen; the zero value: read it.
-	settled quota.Shards // How many shards there are, by shard 0 as last stored.
-	joined  quota.Window // The last window in which this instance holds of its home shard.
-	visited quota.Window // The last window in which it holds of another shard.
-	trimmed quota.Window // The last window in which it asked for fewer shards.
-	tries   int32        // Failures since the last success.
-	fresh   bool         // A row was read or written in this flight; cached, if set, is that row.
+	limit   *Limit        // nil while it rests.
+	waiters []*waiter     // First come, first served. Guarded by mu.
+	landed  chan struct{} // Closed when the flight slot is free again; nil: nobody waits for that. Guarded by mu.
+	pending *plan         // A write whose answer was lost.
+	cached  stored        // A row as last seen; the zero value: read it.
+	settled quota.Shards  // How many shards there are, by shard 0 as last stored.
+	visited quota.Window  // The last window in which this instance holds of another than its home shard.
+	trimmed quota.Window  // The last window in which it asked for fewer shards.
+	next    ahead         // Units taken ahead. Guarded by mu.
+	calling atomic.Int64  // Monotonic time at which the store call in progress began; 0: none. Needs no lock.
+	tries   int32         // Failures since the last success.
+	fresh   bool          // A row was read or written in this flight; cached, if set, is that row.
 }
 
 // fly works until nobody waits and nothing is left to do: each waiter leaves
@@ -111,12 +116,12 @@ func (f *flight) step() (more bool, pause time.Duration) {
 
 // next answers whom it can, and returns what the flight is to do then.
 func (l *Limit) next() task {
-	s := l.supply
-	if len(s.waiters) > 0 || s.probe || s.prefetch || s.ahead {
+	s := &l.supply
+	if l.waiting() || s.probe || s.prefetch || s.ahead {
 		l.serve(l.engine.clock.Read())
 	}
 	switch {
-	case len(s.waiters) > 0 || s.probe || s.prefetch:
+	case l.waiting() || s.probe || s.prefetch:
 		if l.doubtful && l.remaining > 0 {
 			return recheck
 		}
@@ -145,7 +150,7 @@ func (f *flight) after(err error) (more bool, pause time.Duration) {
 		return false, 0
 	}
 	l.mu.Lock()
-	s := l.supply
+	s := &l.supply
 	if err == nil {
 		// It may have been a step that only read: a conflict before it stands.
 		f.tries = 0
@@ -175,13 +180,13 @@ func (f *flight) giveUp(unusable bool) {
 	pause := shutFor + l.engine.jitter(shutJitter)
 	var total int64
 	l.mu.Lock()
-	s := l.supply
-	for _, w := range s.waiters {
+	s := &l.supply
+	for _, w := range f.waiters {
 		r, v, unmetered := l.alone(w.units, now)
 		w.resolve(r, v)
 		total += unmetered
 	}
-	s.waiters, l.awaited = nil, false
+	f.waiters, l.awaited = nil, false
 	s.probe, s.prefetch, s.ahead = false, false, false
 	if unusable {
 		f.cached = stored{}
@@ -308,16 +313,27 @@ func (f *flight) recall(window quota.Window) error {
 	return nil
 }
 
-// apply adds granted units to the lease they are for.
+// apply adds granted units to the lease they are for, and answers whom it can.
 func (f *flight) apply(p *plan) {
 	l := f.limit
-	kind := EventGrant
 	now := l.engine.clock.Read()
 	l.mu.Lock()
-	s := l.supply
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
+	if p.guest {
+		f.visited = max(f.visited, p.window)
+	}
+	kind := l.gain(p)
+	l.serve(now)
+	l.mu.Unlock()
+	l.engine.emit(Event{Kind: kind, Key: l.key(), Units: p.units})
+}
+
+// gain adds granted units to the lease they are for. It returns what is to be reported.
+func (l *Limit) gain(p *plan) EventKind {
+	kind := EventGrant
+	s := &l.supply
 	switch {
 	case p.window == l.window:
 		l.granted += p.units
@@ -339,23 +355,19 @@ func (f *flight) apply(p *plan) {
 			l.sighted()
 		}
 	case p.window > l.window:
-		s.next = ahead{window: p.window, units: p.units, doubtful: l.inForce() != p.told}
+		l.flight().next = ahead{window: p.window, units: p.units, doubtful: l.inForce() != p.told}
 	default:
 		kind = EventLost
 	}
-	if p.guest {
-		f.visited = max(f.visited, p.window)
-	} else {
-		f.joined = max(f.joined, p.window)
+	if !p.guest {
+		s.joined = max(s.joined, p.window)
 	}
 	s.probe, s.prefetch = false, false
 	if p.ahead {
 		s.ahead = false
 	}
 	l.watch()
-	l.serve(now)
-	l.mu.Unlock()
-	l.engine.emit(Event{Kind: kind, Key: l.key(), Units: p.units})
+	return kind
 }
 
 // conclude ends a task that took nothing. short says that the row cannot serve
@@ -364,7 +376,7 @@ func (f *flight) conclude(what task, window quota.Window, short bool) {
 	l := f.limit
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.supply
+	s := &l.supply
 	if what == reap {
 		s.ahead = false
 		return

@@ -46,6 +46,6 @@ func (l *Limit) dispensable() (forgotten, dispensable bool) {
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
-	s := l.supply
-	return true, s == nil || l.remaining == 0 && s.next.units == 0 && !s.flying
+	s := &l.supply
+	return true, !s.begun || l.remaining == 0 && l.taken().units == 0 && !s.flying
 }

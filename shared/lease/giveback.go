@@ -64,22 +64,22 @@ func (e *Engine) GiveBackIdle(ctx context.Context, idle time.Duration) {
 func (l *Limit) keeps(idle time.Duration, now clock.Instant) (keep int64, gives bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.supply
-	if s == nil || l.over(now) {
+	s := &l.supply
+	if !s.begun || l.over(now) {
 		return 0, false
 	}
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
 	if idle == 0 || l.forgotten {
-		return 0, l.remaining != 0 || s.next.units > 0
+		return 0, l.remaining != 0 || l.taken().units > 0
 	}
 	if now.Monotonic-l.lastUsed < int64(idle) {
 		keep = max(s.demand.expect(horizon(l.period), l.offered, now), l.largest)
 	} else if l.remaining < 0 {
 		return 0, true
 	}
-	return keep, max(l.remaining-keep, 0)+max(s.next.units-keep, 0) > max(keep, l.missed())
+	return keep, max(l.remaining-keep, 0)+max(l.taken().units-keep, 0) > max(keep, l.missed())
 }
 
 // giveBack takes the flight slot, stops what the limit does not keep from being spent,
@@ -87,10 +87,10 @@ func (l *Limit) keeps(idle time.Duration, now clock.Instant) (keep int64, gives 
 // lost answer the units count as given back and are never given back a second time. It
 // takes mu.
 func (l *Limit) giveBack(ctx context.Context, keep int64) {
-	if !l.seize(ctx) {
+	f := l.seize(ctx)
+	if f == nil {
 		return
 	}
-	f := &l.supply.own
 	var err error
 	for range maxTries {
 		if err = f.giveBackOnce(ctx, keep); !errors.Is(err, store.ErrConflict) {
@@ -99,7 +99,7 @@ func (l *Limit) giveBack(ctx context.Context, keep int64) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.supply.waiters) > 0 {
+	if len(f.waiters) > 0 {
 		go f.fly() // They came meanwhile; the slot passes on.
 		return
 	}
@@ -177,7 +177,7 @@ func (f *flight) payOnce(window quota.Window, in setting) error {
 
 // withdrawal is units that may not be spent any more, on their way back.
 type withdrawal struct {
-	generation uint64
+	generation uint32
 	units      int64
 	next       ahead
 }
@@ -191,7 +191,7 @@ func (l *Limit) withdraw(row *quota.Row, keep int64) withdrawal {
 	if row.Window != l.window {
 		return w
 	}
-	l.supply.sharers = row.Sharers() * row.Shards
+	l.supply.sharers = int32(row.Sharers() * row.Shards)
 	// Units of another shard may go to the home row as well: the sum over all
 	// rows is what counts.
 	w.units = min(max(l.remaining-keep, 0), row.Granted)
@@ -201,7 +201,7 @@ func (l *Limit) withdraw(row *quota.Row, keep int64) withdrawal {
 	if l.low != never {
 		l.low = min(l.low, max(keep/4, 2*l.largest)) // Else it took them again at once.
 	}
-	if next := &l.supply.next; row.Shards == row.NextShards && next.window == l.period.Next(l.window) {
+	if next := &l.flight().next; row.Shards == row.NextShards && next.window == l.period.Next(l.window) {
 		// The home shard of the next window is the same.
 		w.next = ahead{window: next.window, units: min(max(next.units-keep, 0), row.NextGranted)}
 		*row, _ = row.GiveBackNext(l.window, w.next.units)
@@ -214,7 +214,7 @@ func (l *Limit) withdraw(row *quota.Row, keep int64) withdrawal {
 func (l *Limit) withdrawn(w withdrawal, err error) {
 	kind := EventGiveBack
 	l.mu.Lock()
-	switch s := l.supply; {
+	switch s := &l.supply; {
 	case errors.Is(err, store.ErrAmbiguous):
 		kind = EventLost
 	case err != nil:
@@ -223,8 +223,8 @@ func (l *Limit) withdrawn(w withdrawal, err error) {
 			l.remaining += w.units
 			l.granted += w.units
 		}
-		if s.next.window == w.next.window {
-			s.next.units += w.next.units
+		if f := l.flight(); f.next.window == w.next.window {
+			f.next.units += w.next.units
 		}
 	case l.generation == w.generation:
 		// There is room in the row again: ask it.

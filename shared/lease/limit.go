@@ -21,34 +21,36 @@ const never = math.MaxInt64
 // they say otherwise.
 //
 // There may be hundreds of thousands, each used now and then, so that a request waits
-// for the memory of its limits. All of one is three lines of the processor's cache, of
-// which the first two are enough for what does not reserve; what the supply has to say
-// meanwhile is kept here as well, since its lines would be more. The garbage collector
-// reads the first alone: nothing behind the pointers.
+// for the memory of its limits. All of one is five lines of the processor's cache, of
+// which the first two are enough for what does not reserve, and three for who reserves
+// what the lease covers. Pointers come first: the garbage collector reads no more.
 type Limit struct {
 	mu        sync.Mutex
 	engine    *Engine
-	supply    *supply  // nil until the first acquisition. Guarded by mu, as all that is not said to stay.
-	backend   *backend // What a backend said; nil: nothing yet.
-	partition string   // Of the row of shard 0; the key is a part of it. It stays.
+	backend   *backend    // What a backend said; nil: nothing yet. Guarded by mu, as all that is not said to stay.
+	own       *flight     // nil: none has been needed, or it had nothing to remember. See takeOff.
+	home      *quota.Kept // The row of shard 0 as this process last saw it; nil: see direct.
+	partition string      // Of the row of shard 0; the key is a part of it. It stays.
 
 	ceilings  uint32       // Numbers the corrections of remaining; odd while one applies.
 	period    quota.Period // It stays.
 	forgotten bool         // Nobody asked for this limit since Engine.Forget.
 	doubtful  bool         // The row may have granted more than is in force: hold the lease against it.
-	awaited   bool         // A Reserve may wait in the supply.
+	awaited   bool         // A Reserve may wait in the flight.
 
 	// The lease: units granted to this instance in one window. remaining is below
 	// zero while the instance owes units (settled for more than it had reserved, or
-	// unmetered). A new window or a dead lease is a new generation.
-	remaining  int64
-	ends       clock.Deadline
-	granted    int64
-	window     quota.Window
-	generation uint64
+	// unmetered).
+	remaining int64
+	ends      clock.Deadline
+	granted   int64
+	window    quota.Window
 
 	configured setting // As told to the engine, or later by a row.
 	reach      int64   // Units beyond remaining that the rows are believed to grant: see sighted.
+
+	generation uint32 // Numbers the leases: a new window or a dead lease is a new one.
+	keyLength  uint32 // It stays.
 
 	low      int64 // Fewer remaining: time to prefetch. At never, to ask the rows again as well.
 	lastUsed int64 // Monotonic time of the last Reserve.
@@ -57,8 +59,7 @@ type Limit struct {
 	largest  int64 // The largest request seen lately.
 	typical  int64 // A running mean of the requests' sizes.
 
-	keyLength uint32 // It stays.
-	watched   bool   // It is in the engine's watch.
+	supply supply
 }
 
 // backend is what a backend said about a limit of its own.
@@ -280,7 +281,7 @@ func (l *Limit) take(n int64) Reservation {
 // settle gives refund units (fewer than zero: takes more) back to the lease and
 // the correction they came from. It takes mu, unless there is nothing to do: of a limit
 // of requests there never is.
-func (l *Limit) settle(generation uint64, correction uint32, refund int64) {
+func (l *Limit) settle(generation, correction uint32, refund int64) {
 	if refund == 0 {
 		return
 	}
@@ -333,17 +334,19 @@ func (l *Limit) enter(w quota.Window, now clock.Instant) {
 	l.doubtful = false
 	l.largest -= l.largest / 8
 	l.early = l.earlyTime(now)
-	if l.supply != nil {
-		l.supply.enter(l)
-	}
+	l.resupply()
 	l.sighted()
 	l.watch()
 }
 
 // earlyTime draws the moment at which to take units of the next window: uniform
 // between half a minute (at most half the period) and a twentieth of that before
-// the edge, so that all instances together spread their writes.
+// the edge, so that all instances together spread their writes. Of a store in this process
+// nothing is taken before it is needed: nobody waits for it.
 func (l *Limit) earlyTime(now clock.Instant) int64 {
+	if l.engine.local != nil {
+		return never
+	}
 	start, end := l.window.Start(), l.period.End(l.window)
 	span := min(end.Sub(start)/2, 30*time.Second)
 	from, to := max(end.Add(-span).UnixNano(), now.Wall), end.Add(-span/10).UnixNano()

@@ -173,3 +173,93 @@ func TestLocalForeignRow(t *testing.T) {
 		}
 	})
 }
+
+// second is a world with a store in this process and a limit of 100 units that took 10 of
+// them in the window before: what it keeps of its row is how the row is.
+func second(t *testing.T) (*world, *lease.Engine, *lease.Limit) {
+	w := newLocalWorld(t)
+	e := w.engine(lease.Deny, nil)
+	l := e.Limit("k", 100, quota.Minute)
+	reserve(t, l, 10, lease.Granted)
+	pass(time.Minute)
+	return w, e, l
+}
+
+// TestLocalRowIsNotRead: who keeps how a row is takes a lease with one write.
+func TestLocalRowIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, l := second(t)
+		calls := callsOfRequests(t, w)
+		reserve(t, l, 10, lease.Granted)
+		if len(calls) != 1 || calls["replace"] != 1 {
+			t.Errorf("%v, want one replace", calls)
+		}
+	})
+}
+
+// TestLocalRowOfOthers: what others wrote to a row since it was seen counts.
+func TestLocalRowOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, l := second(t)
+		reserve(t, l, 10, lease.Granted)
+		w.grant("k", 0, 70)
+		reserve(t, l, 30, lease.Full)
+		reserve(t, l, 20, lease.Granted)
+		if got := w.row("k", quota.Minute, 0).Granted; got != 100 {
+			t.Errorf("the row has granted %d, want 100", got)
+		}
+		if n := w.log.count(lease.EventConflict); n != 1 {
+			t.Errorf("%d conflicts are told of, want 1", n)
+		}
+		w.put("k", quota.Minute, 0, store.Columns{"Format": "none"})
+		pass(time.Minute)
+		reserve(t, l, 1, lease.Refused)
+	})
+}
+
+// TestLocalWriteUnderWay: while a request writes a row, others wait for it, and so does
+// who gives back.
+func TestLocalWriteUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, e, l := second(t)
+		w.store.once("replace", fault{delay: 20 * time.Millisecond})
+		first := make(chan lease.Outcome)
+		go func() {
+			_, v := l.Reserve(context.Background(), 10)
+			first <- v.Outcome
+		}()
+		pass(10 * time.Millisecond)
+		over := make(chan struct{})
+		go func() {
+			e.GiveBack(context.Background())
+			close(over)
+		}()
+		reserve(t, l, 90, lease.Granted)
+		if got := <-first; got != lease.Granted {
+			t.Errorf("the first is %v", got)
+		}
+		<-over
+		reserve(t, l, 1, lease.Full)
+	})
+}
+
+// TestLocalWriteOverTheEdge: what a write took of a window that ended meanwhile is lost,
+// and the request is granted in the next one.
+func TestLocalWriteOverTheEdge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, l := second(t)
+		w.store.once("replace", fault{delay: 70 * time.Second})
+		go func() {
+			pass(time.Minute)
+			l.Headroom()
+		}()
+		reserve(t, l, 10, lease.Granted)
+		if got := w.log.units(lease.EventLost); got < 10 {
+			t.Errorf("%d units are lost, want 10", got)
+		}
+		row := w.row("k", quota.Minute, 0)
+		if row.Window != quota.Minute.Window(time.Now()) || row.Granted < 10 {
+			t.Errorf("the row is %+v", row)
+		}
+	})
+}

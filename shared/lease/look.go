@@ -37,14 +37,14 @@ func (l *Limit) looked(now clock.Instant) {
 // outdated tells whether the rows may have more room by now than when they were last
 // seen. They have not if nobody else held anything of them.
 func (l *Limit) outdated(now clock.Instant) bool {
-	s := l.supply
+	s := &l.supply
 	return s.asking || s.current.PassedAt(now) && (s.shards > 1 || s.granted > l.granted)
 }
 
 // look has the flight of a request ask the rows again, if it is time to, although they
 // had no room. That counts from now on, whatever comes of it. It tells whether it is so.
 func (l *Limit) look(now clock.Instant) bool {
-	s := l.supply
+	s := &l.supply
 	if s.asking || !l.outdated(now) {
 		return false
 	}
@@ -55,6 +55,6 @@ func (l *Limit) look(now clock.Instant) bool {
 
 // short tells whether the rows had no room for n units when they were last seen.
 func (l *Limit) short(n int64) bool {
-	s := l.supply
-	return s != nil && s.exhausted && n-l.remaining > s.left()
+	s := &l.supply
+	return s.exhausted && n-l.remaining > s.left()
 }

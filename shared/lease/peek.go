@@ -25,7 +25,7 @@ func (l *Limit) PeekAt(n int64, now clock.Instant) Verdict {
 	switch {
 	case n <= l.headroom(now):
 		return Verdict{}
-	case l.outdated(now) && l.reachable(now):
+	case l.outdated(now) && l.readiness(now) == open:
 		l.low = never // Whoever comes has the rows asked, even if the lease covers it.
 		return Verdict{}
 	default:

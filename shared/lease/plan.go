@@ -89,7 +89,6 @@ func (f *flight) rolled(before stored, window quota.Window, in setting) quota.Ro
 // them, only what pays a debt. The caller holds the limit's mu.
 func (f *flight) planRefill(p *plan, now clock.Instant) {
 	l := f.limit
-	s := l.supply
 	shard := p.before.shard
 	left := p.row.Left(shard)
 	l.saw(p.row, shard, p.guest)
@@ -98,48 +97,56 @@ func (f *flight) planRefill(p *plan, now clock.Instant) {
 	}
 
 	var need int64
-	for _, w := range s.waiters {
+	for _, w := range f.waiters {
 		if w.units <= l.remaining+left-need && w.units <= l.amount()-l.used()-need {
 			need += w.units
 		}
 	}
-	p.short = need == 0 && len(s.waiters) > 0
+	p.short = need == 0 && len(f.waiters) > 0
 	debt := min(max(-l.remaining, 0), left)
 	switch {
 	case need > 0:
-		p.units = f.chunk(p.row, max(need-l.remaining, 0), left, now)
-	case s.prefetch && !p.short:
+		p.units = l.chunk(p.row, max(need-l.remaining, 0), left, now)
+	case l.supply.prefetch && !p.short:
 		// Less than a request is not worth a write, and would strand it here.
-		if p.units = f.chunk(p.row, debt, left, now); p.units < l.largest {
+		if p.units = l.chunk(p.row, debt, left, now); p.units < l.largest {
 			p.units = debt
 		}
 	default:
 		p.units = debt
 	}
-	first := f.joined < p.window
+	first := l.supply.joined < p.window
 	if p.guest {
 		first = f.visited < p.window
 	}
-	p.row, _ = p.row.Grant(shard, p.units, first)
-	s.sharers = p.row.Sharers() * p.row.Shards
+	l.claim(p, first, now)
+}
+
+// claim takes the units of a plan off its row, and takes note of what that tells of the
+// others. first says that they are the first of this window there. The caller holds mu.
+func (l *Limit) claim(p *plan, first bool, now clock.Instant) {
+	s := &l.supply
+	p.row, _ = p.row.Grant(p.before.shard, p.units, first)
+	sharers := p.row.Sharers() * p.row.Shards
+	s.sharers = int32(sharers)
 	if !p.guest {
-		s.peers = p.row.Sharers()
+		s.peers = int32(p.row.Sharers())
 	}
 	if p.guest || !s.visited { // It is all that counts.
 		l.looked(now)
 	}
-	l.engine.fleet.saw(s.sharers, now)
+	l.engine.fleet.saw(sharers, now)
 	l.watch()
 }
 
 // planAhead takes a chunk of the next window. The caller holds the limit's mu.
 func (f *flight) planAhead(p *plan, now clock.Instant) {
-	shard := p.before.shard
+	l, shard := f.limit, p.before.shard
 	left := p.row.NextLeft(shard)
-	if p.units = f.chunk(p.row, 0, left, now); p.units < f.limit.largest {
+	if p.units = l.chunk(p.row, 0, left, now); p.units < l.largest {
 		p.units = 0
 	}
-	p.row, _ = p.row.GrantNext(shard, p.units, f.joined < p.window)
+	p.row, _ = p.row.GrantNext(shard, p.units, l.supply.joined < p.window)
 }
 
 // chunk is how much to take where want is needed and left is left. The floor is what
@@ -148,9 +155,8 @@ func (f *flight) planAhead(p *plan, now clock.Instant) {
 // once, and is spent before it could be stranded. It is no less than what nobody
 // misses, so that who asks for little, now and then, does not write each time. What
 // goes beyond want is a multiple of the usual request, so that equal requests leave no
-// remainder behind with each instance. The caller holds the limit's mu.
-func (f *flight) chunk(row quota.Row, want, left int64, now clock.Instant) int64 {
-	l := f.limit
+// remainder behind with each instance. The caller holds mu.
+func (l *Limit) chunk(row quota.Row, want, left int64, now clock.Instant) int64 {
 	second := l.supply.demand.expect(time.Second, l.offered, now)
 	sharers := row.Sharers()
 	units := quota.Chunk(quota.Ask{

@@ -58,7 +58,7 @@ func (v Verdict) OK() bool {
 type Reservation struct {
 	limit      *Limit // nil once settled.
 	units      int64
-	generation uint64
+	generation uint32
 	correction uint32
 }
 

@@ -13,17 +13,9 @@ import (
 // stored is the row of one shard as it is in the store.
 type stored struct {
 	row    *quota.Row   // nil: there is none yet. It does not change.
-	record store.Record // What a store in this process keeps of it, if not the row itself.
+	record store.Record // What a store in this process keeps of it.
 	etag   string       // By which the store tells whether it was written since.
 	shard  int64
-}
-
-// kept is what a store in this process keeps of it.
-func (s stored) kept() store.Record {
-	if s.record == nil && s.row != nil {
-		return s.row
-	}
-	return s.record
 }
 
 // sharers is how many instances are believed to share the row.
@@ -166,9 +158,7 @@ func (f *flight) read(shard int64) (stored, error) {
 		row.LimitSince = 0 // By a clock that was wrong; it would rule until that moment comes.
 	}
 	f.cached, f.fresh = stored{shard: shard, row: &row, etag: etag}, true
-	if kept, ok := record.(*quota.Row); ok && *kept == row {
-		f.cached.row = kept
-	} else if l.engine.local != nil {
+	if l.engine.local != nil {
 		f.cached.record = record
 	}
 	return f.cached, nil
@@ -220,7 +210,8 @@ func (e *Engine) put(ctx context.Context, key store.Key, before stored, row *quo
 	after = stored{shard: before.shard, row: row}
 	switch {
 	case e.local != nil:
-		err = e.local.SwapRecord(key, before.kept(), row)
+		after.record = record(row)
+		err = e.local.SwapRecord(key, before.record, after.record)
 	case before.row == nil:
 		after.etag, err = e.store.Insert(ctx, key, row.Columns())
 	default:
@@ -229,14 +220,23 @@ func (e *Engine) put(ctx context.Context, key store.Key, before stored, row *quo
 	return after, err
 }
 
+// record is what a store in this process keeps of a row: all of it if it carries nonces, by
+// which somebody to whom the store is elsewhere may ask for a write.
+func record(row *quota.Row) store.Record {
+	if row.Nonces != "" {
+		return row
+	}
+	kept := row.Keep()
+	return &kept
+}
+
 // call makes one store call of this flight. A store in this process needs no limit of
 // time, and there is nothing that the gate could learn of it.
 func (f *flight) call(a access, do func(context.Context) error) error {
 	if f.limit.engine.local != nil {
 		return do(context.Background())
 	}
-	calling := &f.limit.supply.calling
-	calling.Store(f.limit.engine.clock.Read().Monotonic)
-	defer calling.Store(0)
+	f.calling.Store(f.limit.engine.clock.Read().Monotonic)
+	defer f.calling.Store(0)
 	return f.limit.engine.call(context.Background(), a, do)
 }

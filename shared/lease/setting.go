@@ -47,18 +47,19 @@ func (l *Limit) change(configured setting, cut int64) {
 	if cut != l.cut() {
 		l.said().cut = cut
 	}
-	s, now := l.supply, l.amount()
+	now := l.amount()
 	if now < before || configured.since != since {
 		l.doubtful = true
-		if s != nil {
-			s.next.doubtful = true
+		if l.own != nil {
+			l.own.next.doubtful = true
 		}
 	}
-	if now > before && s != nil {
+	s := &l.supply
+	if now > before {
 		s.exhausted, s.visited = false, false // There may be room in the rows again.
 	}
 	l.watch()
-	if s != nil && s.seen {
+	if s.seen {
 		row := quota.Row{Granted: s.granted, Limit: s.limit, LimitSince: s.since, Shards: int64(s.shards)}
 		l.saw(l.inForce().apply(row, l.period), int64(s.shard), false)
 	}

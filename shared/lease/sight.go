@@ -50,7 +50,7 @@ const boundless = math.MaxInt64 / 2
 // sighted takes over how far the rows reach after what was seen of them has changed.
 func (l *Limit) sighted() {
 	l.reach = boundless
-	if s := l.supply; s != nil && s.seen {
+	if s := &l.supply; s.seen {
 		l.reach = s.reach()
 	}
 }

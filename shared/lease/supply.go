@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"spillway/shared/clock"
@@ -10,32 +9,26 @@ import (
 	"spillway/shared/store"
 )
 
-// supply is how a limit gets units: who waits for them, what the row looked like,
-// and the one flight that talks to the store. A limit has one from its first
-// acquisition on. Guarded by the limit's mu, except own and calling. A request that the
-// lease covers does not look at it: see Limit. Pointers come first, as there.
+// supply is how a limit gets units: what the row looked like, and what the one flight that
+// talks to the store is to do. Guarded by the limit's mu. A request that the lease covers
+// does not look at it: see Limit.
 type supply struct {
-	waiters []*waiter     // First come, first served.
-	landed  chan struct{} // Closed when the flight slot is free again; nil: nobody waits for that.
-	own     flight        // Belongs to whoever has the flight slot.
-
+	joined quota.Window // The last window in which this instance holds of its home shard.
+	demand demand
 	sight
-	next    ahead          // Units taken ahead.
-	sharers int64          // Instances that share the limit, when last seen; 0: never.
-	peers   int64          // Those of them that share the home row.
-	current clock.Deadline // Until then the rows count as they were seen: see looked.
+	current  clock.Deadline // Until then the rows count as they were seen: see looked.
+	unusable clock.Deadline // Until then the row is not asked for.
+	sharers  int32          // Instances that share the limit, when last seen; 0: never.
+	peers    int32          // Those of them that share the home row.
 
-	flying     bool   // The flight slot is taken.
+	conflicts  uint32 // Writes that met a conflict, ever. Only differences count.
 	conflicted bool   // The last write met a conflict.
+	flying     bool   // The flight slot is taken.
 	probe      bool   // Call the store even if nobody waits.
 	prefetch   bool   // Take a chunk before the lease is spent.
 	ahead      bool   // Take units of the next window.
-	conflicts  uint64 // Writes that met a conflict, ever. Only differences count.
-
-	unusable clock.Deadline // Until then the row is not asked for.
-	demand   demand
-
-	calling atomic.Int64 // Monotonic time at which the store call in progress began; 0: none.
+	begun      bool   // Units were wanted of the rows, once: there may be something to give back.
+	watched    bool   // The limit is in the engine's watch.
 }
 
 // ahead is units of a window that has not begun.
@@ -49,7 +42,7 @@ type ahead struct {
 // is closed.
 type waiter struct {
 	units       int64
-	conflicts   uint64        // Of the supply, when the wait began.
+	conflicts   uint32        // Of the supply, when the wait began.
 	done        chan struct{} // Closed when it is resolved; nil: it carries out the flight itself. See flyFor.
 	resolved    bool
 	reservation Reservation
@@ -63,26 +56,29 @@ func (w *waiter) resolve(r Reservation, v Verdict) {
 	}
 }
 
-// enter follows the limit into a new window (or a new lease of the same one).
-func (s *supply) enter(l *Limit) {
-	if s.next.window == l.window {
-		l.granted, l.remaining = s.next.units, s.next.units
-		l.low = s.next.units / 4
-		l.doubtful = s.next.doubtful
+// resupply has the supply follow into a new window (or a new lease of the same one).
+func (l *Limit) resupply() {
+	if f := l.own; f != nil {
+		if f.next.window == l.window {
+			l.granted, l.remaining = f.next.units, f.next.units
+			l.low = f.next.units / 4
+			l.doubtful = f.next.doubtful
+		}
+		if f.next.window <= l.window {
+			f.next = ahead{}
+		}
 	}
-	if s.next.window <= l.window {
-		s.next = ahead{}
-	}
+	s := &l.supply
 	s.sight, s.current = sight{}, clock.Deadline{}
 	s.prefetch, s.ahead = false, false
 }
 
-// supplied returns the supply, made at its first use.
-func (l *Limit) supplied() *supply {
-	if l.supply == nil {
-		l.supply = &supply{}
+// taken is the units taken ahead.
+func (l *Limit) taken() ahead {
+	if l.own == nil {
+		return ahead{}
 	}
-	return l.supply
+	return l.own.next
 }
 
 // acquire is Reserve when the lease does not cover n units. It releases mu.
@@ -98,12 +94,9 @@ func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reserv
 		l.mu.Unlock()
 		return Reservation{}, Verdict{Outcome: Canceled}
 	}
-	s := l.supplied()
-	ready := l.engine.gate.readiness(now)
-	if !s.unusable.PassedAt(now) {
-		ready = closedTo
-	}
-	switch ready {
+	s := &l.supply
+	s.begun = true
+	switch l.readiness(now) {
 	case closedTo:
 		return l.decideAlone(n, now)
 	case due:
@@ -119,9 +112,13 @@ func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reserv
 	case open:
 		l.look(now)
 	}
+	if l.engine.local != nil {
+		if r, ok := l.direct(n, now); ok {
+			return r, Verdict{}
+		}
+	}
 	w := &waiter{units: n, conflicts: s.conflicts}
-	s.waiters = append(s.waiters, w)
-	l.awaited = true
+	l.enqueue(w)
 	if l.engine.local != nil && !s.flying {
 		f := l.takeOff()
 		l.mu.Unlock()
@@ -157,7 +154,7 @@ func (l *Limit) wait(ctx context.Context, w *waiter) (Reservation, Verdict) {
 	l.waited(ctx, w, began)
 	now := l.engine.clock.Read()
 	l.mu.Lock()
-	if !l.supply.leave(w) { // Served at the last moment.
+	if !l.leave(w) { // Served at the last moment.
 		l.mu.Unlock()
 		return w.reservation, w.verdict
 	}
@@ -170,7 +167,7 @@ func (l *Limit) wait(ctx context.Context, w *waiter) (Reservation, Verdict) {
 		l.mu.Unlock()
 		return Reservation{}, Verdict{Outcome: Contended, RetryAt: now.Time().Add(100 * time.Millisecond)}
 	}
-	if began := l.supply.calling.Load(); began != 0 && now.Monotonic-began >= int64(callLimit) {
+	if began := l.calling(); began != 0 && now.Monotonic-began >= int64(callLimit) {
 		// A store that does not even obey its context.
 		l.mu.Unlock()
 		l.engine.report(writing, false, slow, context.DeadlineExceeded, now)
@@ -198,15 +195,40 @@ func (l *Limit) waited(ctx context.Context, w *waiter, began time.Time) {
 	}
 }
 
+// enqueue has a waiter wait for the flight.
+func (l *Limit) enqueue(w *waiter) {
+	f := l.flight()
+	f.waiters = append(f.waiters, w)
+	l.awaited = true
+}
+
 // leave takes a waiter out of the queue; false: it is not there, so it is served.
-func (s *supply) leave(w *waiter) bool {
-	for i, other := range s.waiters {
+func (l *Limit) leave(w *waiter) bool {
+	f := l.own
+	if f == nil {
+		return false
+	}
+	for i, other := range f.waiters {
 		if other == w {
-			s.waiters = append(s.waiters[:i], s.waiters[i+1:]...)
+			f.waiters = append(f.waiters[:i], f.waiters[i+1:]...)
 			return true
 		}
 	}
 	return false
+}
+
+// waiting tells whether somebody waits for the flight.
+func (l *Limit) waiting() bool {
+	return l.own != nil && len(l.own.waiters) > 0
+}
+
+// calling is the monotonic time at which the store call in progress began; 0: there is
+// none.
+func (l *Limit) calling() int64 {
+	if l.own == nil {
+		return 0
+	}
+	return l.own.calling.Load()
 }
 
 // decideAlone answers by the policy, without the store. It releases mu.
@@ -269,13 +291,13 @@ func (l *Limit) alone(n int64, now clock.Instant) (r Reservation, v Verdict, unm
 // its row has granted it and an even part of what that had left. In a window whose row
 // it has not seen, or not since the amount was cut, an even part of the amount.
 func (l *Limit) fairShare() int64 {
-	switch s := l.supply; {
-	case s == nil || s.sharers < 1:
+	switch s := &l.supply; {
+	case s.sharers < 1:
 		return 0
 	case s.seen && !l.doubtful:
-		return max(l.granted, 0) + s.near()/s.peers
+		return max(l.granted, 0) + s.near()/int64(s.peers)
 	default:
-		return l.amount() / s.sharers
+		return l.amount() / int64(s.sharers)
 	}
 }
 
@@ -300,9 +322,12 @@ func (l *Limit) serve(now clock.Instant) {
 	if l.ends.PassedAt(now) {
 		l.roll(now)
 	}
-	s := l.supply
-	kept := s.waiters[:0]
-	for _, w := range s.waiters {
+	f := l.own
+	if f == nil {
+		return // Nobody waits.
+	}
+	kept := f.waiters[:0]
+	for _, w := range f.waiters {
 		if l.fits(w.units, now) {
 			w.resolve(l.take(w.units), Verdict{})
 		} else if v, refused := l.refusal(w.units, now); refused {
@@ -311,21 +336,30 @@ func (l *Limit) serve(now clock.Instant) {
 			kept = append(kept, w)
 		}
 	}
-	clear(s.waiters[len(kept):])
-	if s.waiters = kept; len(kept) == 0 {
-		s.waiters, l.awaited = nil, false // Most limits have nobody waiting, and nothing to keep for that.
+	clear(f.waiters[len(kept):])
+	if f.waiters = kept; len(kept) == 0 {
+		f.waiters, l.awaited = nil, false // Most limits have nobody waiting, and nothing to keep for that.
 	}
 }
 
-// reachable tells whether the store may be asked for this limit.
-func (l *Limit) reachable(now clock.Instant) bool {
-	return l.engine.gate.readiness(now) == open && l.supply.unusable.PassedAt(now)
+// readiness tells whether the store may be asked for this limit. Of a store in this
+// process the gate learns nothing.
+func (l *Limit) readiness(now clock.Instant) readiness {
+	switch {
+	case !l.supply.unusable.PassedAt(now):
+		return closedTo
+	case l.engine.local != nil:
+		return open
+	default:
+		return l.engine.gate.readiness(now)
+	}
 }
 
 // replenish decides, in passing, on units that no request waits for: a chunk
 // before the lease is spent, and units of the next window.
 func (l *Limit) replenish(now clock.Instant) {
-	s := l.supplied()
+	s := &l.supply
+	s.begun = true
 	peeked := l.low == never
 	early := now.Wall >= l.early
 	if early {
@@ -335,15 +369,16 @@ func (l *Limit) replenish(now clock.Instant) {
 	if soon {
 		l.low = l.remaining / 2 // Look again then.
 	}
-	if !l.reachable(now) {
-		return
+	local := l.engine.local != nil
+	if local && !peeked || l.readiness(now) != open {
+		return // Of a store in this process, who runs short takes units itself, at once: see direct.
 	}
 	if peeked && l.look(now) {
 		s.probe = true
 		l.launch()
 	}
-	if l.engine.local != nil {
-		return // Who runs short takes units itself, at once: see flyFor. Nobody waits.
+	if local {
+		return
 	}
 	expected := s.demand.expect(horizon(l.period), l.offered, now)
 	if expected < l.largest {

@@ -21,10 +21,10 @@ type watch struct {
 // to. Whoever adds to what was granted, lowers what nobody misses or runs into debt calls
 // it.
 func (l *Limit) watch() {
-	if l.watched || !l.noteworthy() {
+	if l.supply.watched || !l.noteworthy() {
 		return
 	}
-	l.watched = true
+	l.supply.watched = true
 	w := &l.engine.watch
 	w.mu.Lock()
 	w.limits = append(w.limits, l)
@@ -34,13 +34,12 @@ func (l *Limit) watch() {
 // noteworthy tells whether the limit owes, or may hold what others miss: not more than it
 // was granted.
 func (l *Limit) noteworthy() bool {
-	s := l.supply
-	return s != nil && (l.remaining < 0 || l.granted+s.next.units > l.missed())
+	return l.supply.begun && (l.remaining < 0 || l.granted+l.taken().units > l.missed())
 }
 
 // missed is how many units nobody misses.
 func (l *Limit) missed() int64 {
-	return l.amount() / max(l.supply.sharers, 1) / idleShares
+	return l.amount() / int64(max(l.supply.sharers, 1)) / idleShares
 }
 
 // holders returns the limits that may have something to give back: given a time those
@@ -78,7 +77,7 @@ func (e *Engine) holders(idle time.Duration, now clock.Instant) []*Limit {
 func (l *Limit) rewatch(now clock.Instant) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.watched = false
+	l.supply.watched = false
 	if !l.over(now) {
 		l.watch()
 	}
@@ -86,12 +85,12 @@ func (l *Limit) rewatch(now clock.Instant) {
 
 // over tells whether the lease has ended, and leaves nothing to the next window.
 func (l *Limit) over(now clock.Instant) bool {
-	return l.ends.PassedAt(now) && l.remaining >= 0 && l.supply.next.units == 0
+	return l.ends.PassedAt(now) && l.remaining >= 0 && l.taken().units == 0
 }
 
 // isWatched takes mu.
 func (l *Limit) isWatched() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.watched
+	return l.supply.watched
 }

@@ -3,7 +3,8 @@ package quota
 // Kept is a row as a process keeps it for itself: one line of the processor's cache, in
 // which the garbage collector has nothing to follow. There may be hundreds of thousands,
 // of which each write leaves another one. Who wrote last, and the nonces of writes, are
-// not kept: no answer is lost within a process. It is a store.Placed. Only Keep makes it.
+// not kept: within a process no answer is lost, and a row that has nonces is none to keep.
+// It is a store.Placed. Only Keep makes it.
 type Kept struct {
 	granted, nextGranted, limit, nextLimit, limitSince int64
 
