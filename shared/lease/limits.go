@@ -16,6 +16,7 @@ type limits struct {
 	seed  maphash.Seed        // Of the hashes.
 	place map[uint64]uint32   // By the hash of the id.
 	rest  map[limitKey]*Limit // Those whose hash is that of another one.
+	texts texts               // Their partitions.
 }
 
 // limitKey tells a limit from all others of an engine.
@@ -36,8 +37,9 @@ func (s *limits) get(id limitKey) *Limit {
 	return s.rest[id]
 }
 
-// add adds a limit that there is not.
+// add adds a limit that there is not, and that nobody else has yet.
 func (s *limits) add(l *Limit) {
+	l.partition = s.texts.keep(l.partition)
 	hash := s.hash(l.id())
 	if _, taken := s.place[hash]; taken {
 		s.rest[l.id()] = l
