@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 	// handlers
 	"functions/gateway": {
 		"shared/auth", "shared/tokens", "shared/lease", "shared/breaker", "shared/pool", "shared/upstream",
-		"shared/usage", "shared/openai", "shared/clock", "shared/store", "shared/form", "shared/objects", "shared/lifetime",
+		"shared/usage", "shared/openai", "shared/clock", "shared/quota", "shared/store", "shared/form", "shared/objects", "shared/lifetime",
 	},
 	"functions/console":          {"functions/console/activity", "shared/auth", "shared/config", "shared/consumers", "shared/usage", "shared/openai"},
 	"functions/console/activity": {"shared/usage"},
