@@ -29,19 +29,17 @@ func (l *Limit) direct(n int64, now clock.Instant) (r Reservation, ok bool) {
 	kept := p.row.Keep()
 	err := l.engine.local.SwapRecord(l.row(0), l.home, &kept)
 	l.mu.Lock()
-	l.home = &kept
+	l.home = nil
 	var kind EventKind
 	switch {
 	case err == nil:
-		kind = l.gain(&p)
+		l.home, kind = &kept, l.gain(&p)
 		if ok = l.fits(n, now); ok { // Else its window is over by now.
 			r = l.take(n)
 		}
 	case errors.Is(err, store.ErrConflict):
-		kind, l.home = EventConflict, nil
+		kind = EventConflict
 		l.supply.conflicts++
-	default:
-		l.home = nil
 	}
 	l.depart()
 	l.mu.Unlock()
