@@ -113,24 +113,21 @@ func control(load string) string { return reverseProxy + ", keys as with " + loa
 func (g growth) result(contests []*contest) report.Result {
 	const bound = 1.15
 	figures := []column{perRequest, rate, median, p99}
-	r := report.Result{Columns: []string{"contender"}}
-	for _, f := range figures {
-		r.Columns = append(r.Columns, f.head)
-	}
-	r.Columns = append(r.Columns, "the first as a multiple of the line above")
+	var r report.Result
 	r.Title = fmt.Sprintf("in pairs: %d rounds of %v, in turns, or %v with so many consumers; before them each contender has had a turn at least, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls every few seconds; 16 connections", g.rounds, g.each, time.Duration(g.longer)*g.each)
 	var turns []map[string][]load.Turn
 	for i, c := range contests {
-		turns = append(turns, c.turns)
 		few, many := c.names[0], c.names[1]
-		r.Rows = append(r.Rows, c.row(few, figures, few), c.row(many, figures, few))
-		r.Voids = append(r.Voids, c.reasons()...)
+		pair := c.table("", figures, few)
+		r.Columns, r.Rows, r.Voids = pair.Columns, append(r.Rows, pair.Rows...), append(r.Voids, pair.Voids...)
+		turns = append(turns, c.turns)
 		if i == len(contests)-1 {
 			break // the control is there to compare with
 		}
 		ratio, ok := c.ratio(many, few, load.Turn.PerRequest)
 		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a request with %s, as a multiple of that with %s", many, few), ratio, ok, bound, hundredths))
 	}
+	r.Columns[len(r.Columns)-1] = "the first as a multiple of the line above"
 	r.Figures = turns
 	return r
 }
