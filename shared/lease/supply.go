@@ -112,10 +112,8 @@ func (l *Limit) acquire(ctx context.Context, n int64, now clock.Instant) (Reserv
 	case open:
 		l.look(now)
 	}
-	if l.engine.local != nil {
-		if r, ok := l.direct(n, now); ok {
-			return r, Verdict{}
-		}
+	if r, ok := l.direct(n, now); ok {
+		return r, Verdict{}
 	}
 	w := &waiter{units: n, conflicts: s.conflicts}
 	l.enqueue(w)
