@@ -34,8 +34,13 @@ const (
 	addedP99    = 0.001
 )
 
-// tenth is the part of half load that shows what a request takes by itself.
-const tenth = 0.1
+const (
+	// tenth is the part of half load that shows what a request takes by itself.
+	tenth = 0.1
+	// atHalf is how many connections carry half load. Fewer requests come on fewer of
+	// them, or on a slow machine there would be too few for each.
+	atHalf = 100
+)
 
 func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
 	folder, upstream, err := l.static(ctx, l.name(), progress)
@@ -53,18 +58,18 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 	if err != nil {
 		return report.Result{}, err
 	}
-	under := func(rate float64) *contest {
+	under := func(part float64) *contest {
+		p := pace{rate: half * part, connections: int(atHalf * part), long: l.each}
 		turns := make(map[string]uint64)
 		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
-			turns[c.Name]++ // the same times for all in one round, others in the next
-			t, err := l.undisturbed(func() (load.Turn, error) {
-				return l.paced(ctx, folder, upstream, c, pace{rate: rate, connections: 100, long: l.each, seed: turns[c.Name]})
-			})
-			return t, load.Rules{Rate: rate, Quiet: true, Lag: mostLag}, err
+			turns[c.Name]++
+			p.seed = turns[c.Name] // the same times for all in one round, others in the next
+			t, err := l.undisturbed(func() (load.Turn, error) { return l.paced(ctx, folder, upstream, c, p) })
+			return t, load.Rules{Rate: p.rate, Quiet: true, Lag: mostLag}, err
 		})
 		return &c
 	}
-	r := latencyResult(under(half), under(half*tenth))
+	r := latencyResult(under(1), under(tenth))
 	r.Title = fmt.Sprintf("%.0f requests/s, at which load, Spillway and upstream together keep the processors half busy, and a tenth of that, where hardly any request waits for another.\n"+
 		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered.\n"+
 		"Load, contender and upstream share the processors, and a request that comes alone wakes each of them up, which costs processor time, too (of clients that wait, Spillway carries %.0f requests/s here); %d rounds of %v, in turns", half, full, l.rounds, l.each)
@@ -92,7 +97,7 @@ func (l latency) halfLoad(ctx context.Context, folder string, u *stand.Upstream,
 	rate := full / 4
 	for range 3 {
 		t, err := l.undisturbed(func() (load.Turn, error) {
-			return l.paced(ctx, folder, u, c, pace{rate: rate, connections: 100, long: time.Second, seed: 1})
+			return l.paced(ctx, folder, u, c, pace{rate: rate, connections: atHalf, long: time.Second, seed: 1})
 		})
 		if err != nil {
 			return 0, err
