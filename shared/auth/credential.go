@@ -56,8 +56,15 @@ func bearer(value string) (token string, ok bool) {
 // configuration allows in none. A token is too long for a key.
 func couldBeKey(credential string) bool {
 	const shortest, longest = 16, 256 // keys of other systems that people bring along have 32 to 200 characters
-	return len(credential) >= shortest && len(credential) <= longest &&
-		!strings.ContainsFunc(credential, func(c rune) bool { return c < ' ' || c > '~' })
+	if len(credential) < shortest || len(credential) > longest {
+		return false
+	}
+	for i := range len(credential) {
+		if c := credential[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // looksLikeJWT tells whether a bearer token is a signed token in compact form:

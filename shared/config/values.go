@@ -47,7 +47,10 @@ const minKeyLength = 16
 const maxKeyLength = 256
 
 // String returns the beginning of the hash: enough to tell keys apart.
-func (k KeyHash) String() string { return keyPrefix + hex.EncodeToString(k[:4]) + "…" }
+func (k KeyHash) String() string {
+	var b [32]byte // holds it: of all that is done for a request, this is to be little
+	return string(append(hex.AppendEncode(append(b[:0], keyPrefix...), k[:4]), "…"...))
+}
 
 // Reveal returns the whole hash as a configuration has it, to be stored or
 // looked up. Logs and messages show String.
