@@ -31,28 +31,29 @@ type record struct {
 	entries    int    // That hold this record. Guarded by Directory.mu.
 	// doubted is the generation before which an entry must have been verified.
 	doubted atomic.Uint64
+	used    atomic.Bool // Since the last search for one to forget.
 }
 
 // superseded is the doubt about a record that is no longer the consumer's.
 const superseded = math.MaxUint64
 
-// entry is a credential whose consumer is known.
+// entry is a credential whose consumer is known. It is small, and kept in the map itself:
+// of a hundred thousand credentials hardly one is in a cache of the processor.
 type entry struct {
 	record   *record
 	verified uint64         // The generation when it was looked up.
 	recheck  clock.Deadline // When to look it up again.
-	used     atomic.Bool    // Since the last search for one to forget.
 }
 
 // sound tells whether nothing has been heard since that would change the answer.
-func (e *entry) sound() bool { return e.verified >= e.record.doubted.Load() }
+func (e entry) sound() bool { return e.verified >= e.record.doubted.Load() }
 
 // cache knows whose the credentials of one kind are. All its maps are guarded by
 // Directory.mu.
 type cache[K comparable] struct {
 	directory  *Directory
 	credential func(K) credential
-	entries    map[K]*entry
+	entries    map[K]entry
 	misses     map[K]clock.Deadline // Nobody's, until then.
 	flights    map[K]*flight        // Being looked up.
 }
@@ -60,7 +61,7 @@ type cache[K comparable] struct {
 func newCache[K comparable](d *Directory, credential func(K) credential) cache[K] {
 	return cache[K]{
 		directory: d, credential: credential,
-		entries: make(map[K]*entry), misses: make(map[K]clock.Deadline), flights: make(map[K]*flight),
+		entries: make(map[K]entry), misses: make(map[K]clock.Deadline), flights: make(map[K]*flight),
 	}
 }
 
@@ -70,20 +71,20 @@ func (c *cache[K]) find(ctx context.Context, k K) (*config.Definition, error) {
 	now := d.o.Clock.Read()
 	view := d.freshView(ctx, now)
 	d.mu.RLock()
-	e := c.entries[k]
+	e, known := c.entries[k]
 	miss, missed := c.misses[k]
 	d.mu.RUnlock()
 	switch {
-	case e != nil && e.sound():
-		if !e.used.Load() {
-			e.used.Store(true)
+	case known && e.sound():
+		if !e.record.used.Load() {
+			e.record.used.Store(true)
 		}
 		if e.recheck.PassedAt(now) {
 			_, _ = c.start(k, now, true) // What it finds is for the next one.
 		}
 		return &e.record.definition, nil
-	case e != nil:
-		return c.verify(ctx, k, e, now)
+	case known:
+		return c.verify(ctx, k, e.record, now)
 	case view.none(), missed && !miss.PassedAt(now):
 		return nil, nil
 	}
@@ -99,7 +100,7 @@ func (c *cache[K]) find(ctx context.Context, k K) (*config.Definition, error) {
 
 // verify looks a doubted entry up again. If the store does not say soon, what was
 // known goes on.
-func (c *cache[K]) verify(ctx context.Context, k K, e *entry, now clock.Instant) (*config.Definition, error) {
+func (c *cache[K]) verify(ctx context.Context, k K, r *record, now clock.Instant) (*config.Definition, error) {
 	f, err := c.start(k, now, true)
 	if err == nil {
 		err = f.awaitPatiently(ctx)
@@ -108,21 +109,21 @@ func (c *cache[K]) verify(ctx context.Context, k K, e *entry, now clock.Instant)
 		err = f.err
 	}
 	if err != nil {
-		return c.known(k, e, err)
+		return c.known(k, r, err)
 	}
 	return f.definition, nil
 }
 
 // known is what is known of a credential that cannot be looked up, because of err.
-func (c *cache[K]) known(k K, e *entry, err error) (*config.Definition, error) {
+func (c *cache[K]) known(k K, r *record, err error) (*config.Definition, error) {
 	d := c.directory
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if e.record.doubted.Load() != superseded {
-		return &e.record.definition, nil
+	if r.doubted.Load() != superseded {
+		return &r.definition, nil
 	}
 	// Another credential has told how the consumer is now.
-	switch now := d.records[e.record.definition.Name]; {
+	switch now := d.records[r.definition.Name]; {
 	case now == nil:
 		return nil, err
 	case lists(now.definition.Consumer, c.credential(k)):
@@ -141,7 +142,7 @@ func (c *cache[K]) remember(k K, r *record, generation uint64, now clock.Instant
 	if len(c.entries) >= d.o.Limit {
 		c.evict()
 	}
-	c.entries[k] = &entry{record: r, verified: generation, recheck: now.Until(now.Time().Add(d.jitter(recheckAfter)))}
+	c.entries[k] = entry{record: r, verified: generation, recheck: now.Until(now.Time().Add(d.jitter(recheckAfter)))}
 	delete(c.misses, k)
 }
 
@@ -161,25 +162,25 @@ func (c *cache[K]) miss(k K, now clock.Instant) {
 // drop forgets a credential, and its consumer with the last one. The caller holds
 // mu.
 func (c *cache[K]) drop(k K) {
-	e := c.entries[k]
-	if e == nil {
+	e, known := c.entries[k]
+	if !known {
 		return
 	}
 	delete(c.entries, k)
 	c.directory.release(e.record)
 }
 
-// evict forgets one credential that was not used lately, as far as a few samples
-// tell. The caller holds mu.
+// evict forgets one credential of a consumer that was not heard of lately, as far as a
+// few samples tell. The caller holds mu.
 func (c *cache[K]) evict() {
 	var victim K
 	seen := 0
 	for k, e := range c.entries { // In an order that varies.
 		victim = k
-		if seen++; seen == samples || !e.used.Load() {
+		if seen++; seen == samples || !e.record.used.Load() {
 			break
 		}
-		e.used.Store(false)
+		e.record.used.Store(false)
 	}
 	c.drop(victim)
 }
