@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"spillway/tests/bench/affinity"
 	"spillway/tests/bench/load"
 	"spillway/tests/bench/report"
 	"spillway/tests/bench/stand"
@@ -115,10 +118,10 @@ func TestVerdicts(t *testing.T) {
 		{"prompts, missed", promptsResult(report.Result{}, contestOf(map[string]float64{spillway: 101, reverseProxy: 50}), 1000), "m"},
 		{"streams", streamsResult(contestOf(map[string]float64{direct: 100, spillway: 1100, reverseProxy: 1100})), "rr"},
 		{"streams, missed", streamsResult(contestOf(map[string]float64{direct: 100, spillway: 1101, reverseProxy: 1100})), "mm"},
-		{"latency", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 199, reverseProxy: 340, nginx: 80}), contestOf(nil)), "rrrr"},
-		{"latency, p99 missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 201, reverseProxy: 340, nginx: 81}), contestOf(nil)), "rmrr"},
-		{"latency, missed", latencyResult(contestOf(map[string]float64{direct: 100, spillway: 251, reverseProxy: 415, nginx: 100}), contestOf(nil)), "mmmm"},
-		{"latency, nginx is void", latencyResult(void(contestOf(map[string]float64{direct: 100, spillway: 199, reverseProxy: 340, nginx: 80}), nginx), contestOf(nil)), "rrrv"},
+		{"latency", latencyResult(contestOf(map[string]float64{spillway: 199, reverseProxy: 340, nginx: 80}), contestOf(map[string]float64{direct: 100, spillway: 199}), contestOf(nil)), "rrrr"},
+		{"latency, p99 missed", latencyResult(contestOf(map[string]float64{spillway: 201, reverseProxy: 340, nginx: 81}), contestOf(map[string]float64{direct: 100, spillway: 201}), contestOf(nil)), "rmrr"},
+		{"latency, missed", latencyResult(contestOf(map[string]float64{spillway: 251, reverseProxy: 415, nginx: 100}), contestOf(map[string]float64{direct: 100, spillway: 251}), contestOf(nil)), "mmmm"},
+		{"latency, nginx is void", latencyResult(void(contestOf(map[string]float64{spillway: 199, reverseProxy: 340, nginx: 80}), nginx), contestOf(map[string]float64{direct: 100, spillway: 199}), contestOf(nil)), "rrrv"},
 		{"growth", growth{}.result(pairs(100, 114, 100, 116, 50, 60)), "rm"},
 	} {
 		if got := verdicts(test.got.Goals); got != test.want {
@@ -127,33 +130,76 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Half load is where the processors are half busy with all that takes part.
-func TestHalfBusy(t *testing.T) {
+// Together, the processors are as busy as all that take part make them; apart, those of
+// who is measured are as busy as it makes them.
+func TestBusy(t *testing.T) {
 	turn := load.Turn{Seconds: 2, Contender: 800 * time.Millisecond, Generator: 600 * time.Millisecond, Upstream: 200 * time.Millisecond}
-	for processors, want := range map[int]float64{1: 625, 2: 1250, 8: 5000} {
-		if got := halfBusy(1000, turn, processors); got != want {
-			t.Errorf("%d processors: %v requests/s, want %v", processors, got, want)
+	if got, want := (seats{}).busy(turn), 0.8/float64(runtime.NumCPU()); got != want {
+		t.Errorf("together: got %v, want %v", got, want)
+	}
+	for n, want := range map[int]float64{1: 0.4, 4: 0.1} {
+		if got := (seats{measured: make(affinity.Set, n)}).busy(turn); got != want {
+			t.Errorf("apart, %d processors: got %v, want %v", n, got, want)
 		}
 	}
 }
 
+// The generator must be in time where times are judged, at half load and apart.
+func TestRulesOfLag(t *testing.T) {
+	half, low := pace{rate: 5000, connections: atHalf}, pace{rate: 500, connections: atHalf / 10}
+	apart := seats{measured: affinity.Set{1}}
+	for _, test := range []struct {
+		seats seats
+		pace  pace
+		want  float64
+	}{{seats{}, half, 0}, {apart, half, mostLag}, {apart, low, 0}} {
+		if got := test.seats.rules(test.pace); got.Lag != test.want || got.Rate != test.pace.rate || !got.Quiet {
+			t.Errorf("%+v, %+v: got %+v, want the lag %v", test.seats, test.pace, got, test.want)
+		}
+	}
+}
+
+// Half load is found although a request costs less the more there are; a turn that is no
+// measurement, or fails, ends the search.
+func TestHalfLoad(t *testing.T) {
+	s := seats{measured: affinity.Set{1}}
+	costs := func(p pace) (load.Turn, error) { // 3 ms a second for being awake, and 50 µs for each request
+		busy := 0.003 + 0.00005*p.rate
+		return load.Turn{Requests: int64(p.rate), Reached: int64(p.rate), Seconds: 1, Connections: p.connections, Contender: time.Duration(busy * 1e9)}, nil
+	}
+	const want = 9940
+	if got, err := halfLoad(s, costs); err != nil || math.Abs(got-want) > want/200 {
+		t.Errorf("got %v (%v), want about %v", got, err, want)
+	}
+	few := func(pace) (load.Turn, error) { return load.Turn{Requests: 10, Seconds: 1, Connections: 100}, nil }
+	if _, err := halfLoad(s, few); err == nil || !strings.Contains(err.Error(), "too few") {
+		t.Errorf("too few requests: got %v", err)
+	}
+	broken := errors.New("broken")
+	if _, err := halfLoad(s, func(pace) (load.Turn, error) { return load.Turn{}, broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v, want %v", err, broken)
+	}
+}
+
 // The section latency shows each contender's times, and by how much they exceed those
-// without anybody between, at both loads. One that is void at a load is void there only.
+// without anybody between, at all loads. One that is void at a load is void there only.
 func TestLatencyRows(t *testing.T) {
 	low := contestOf(map[string]float64{direct: 50, nginx: 60, spillway: 150})
 	low.void(nginx, "it was disturbed")
-	got := latencyResult(contestOf(map[string]float64{direct: 100, nginx: 150, spillway: 300}), low)
+	got := latencyResult(contestOf(map[string]float64{spillway: 200}), contestOf(map[string]float64{direct: 100, nginx: 150, spillway: 300}), low)
 	want := [][]string{
-		{"half", spillway, "0.30 ms", "0.60 ms", "3.00 ms", "30.00 ms", "300.0 µs"},
-		{"half", direct, "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms", "100.0 µs"},
-		{"half", nginx, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms", "150.0 µs"},
-		{"half", spillway + ", more than direct", "0.20 ms", "0.40 ms", "2.00 ms", "20.00 ms", ""},
-		{"half", nginx + ", more than direct", "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms", ""},
-		{"a tenth of it", spillway, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms", "150.0 µs"},
-		{"a tenth of it", direct, "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms", "50.0 µs"},
-		{"a tenth of it", nginx, "void", "void", "void", "void", "void"},
-		{"a tenth of it", spillway + ", more than direct", "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms", ""},
-		{"a tenth of it", nginx + ", more than direct", "void", "void", "void", "void", ""},
+		{"half, together", spillway, "0.20 ms", "0.40 ms", "2.00 ms", "20.00 ms", "200.0 µs"},
+		{"half, together", spillway + ", more than direct", "void", "void", "void", "void", ""},
+		{"half, apart", spillway, "0.30 ms", "0.60 ms", "3.00 ms", "30.00 ms", "300.0 µs"},
+		{"half, apart", direct, "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms", "100.0 µs"},
+		{"half, apart", nginx, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms", "150.0 µs"},
+		{"half, apart", spillway + ", more than direct", "0.20 ms", "0.40 ms", "2.00 ms", "20.00 ms", ""},
+		{"half, apart", nginx + ", more than direct", "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms", ""},
+		{"a tenth, apart", spillway, "0.15 ms", "0.30 ms", "1.50 ms", "15.00 ms", "150.0 µs"},
+		{"a tenth, apart", direct, "0.05 ms", "0.10 ms", "0.50 ms", "5.00 ms", "50.0 µs"},
+		{"a tenth, apart", nginx, "void", "void", "void", "void", "void"},
+		{"a tenth, apart", spillway + ", more than direct", "0.10 ms", "0.20 ms", "1.00 ms", "10.00 ms", ""},
+		{"a tenth, apart", nginx + ", more than direct", "void", "void", "void", "void", ""},
 	}
 	for i, row := range want {
 		if i >= len(got.Rows) || !slices.Equal(got.Rows[i], row) {
@@ -161,7 +207,7 @@ func TestLatencyRows(t *testing.T) {
 			break
 		}
 	}
-	if len(got.Rows) != len(want) || !slices.Equal(got.Voids, []string{"a tenth of it: " + nginx + ": it was disturbed"}) {
+	if len(got.Rows) != len(want) || !slices.Equal(got.Voids, []string{"a tenth, apart: " + nginx + ": it was disturbed"}) {
 		t.Errorf("got %d rows and the voids %q", len(got.Rows), got.Voids)
 	}
 }

@@ -5,17 +5,24 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"runtime"
 	"time"
 
+	"spillway/tests/bench/affinity"
 	"spillway/tests/bench/load"
 	"spillway/tests/bench/report"
 	"spillway/tests/bench/stand"
-	"spillway/tests/bench/wrk"
 )
 
-// latency measures what a request waits longer with Spillway between, at a load that keeps
-// the machine half busy, and at a tenth of that.
+// latency measures what a request waits longer with Spillway between, and what it costs, at
+// half load. It does so twice. Together, all processes share all processors, as a sidecar
+// and its neighbours do: that is what the processor time is taken from. Apart, the load has
+// processors of its own, as clients have, and so have those that are measured: that is what
+// times are taken from. Where two processors are shared, Linux often leaves load, contender
+// and upstream on one of them while the other one is idle, and half of two is all of one:
+// for tens of milliseconds the queue grows, and times tell of that rather than of the
+// contender.
 type latency struct {
 	*traffic
 	rounds int
@@ -43,37 +50,115 @@ const (
 )
 
 func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result, error) {
-	folder, upstream, err := l.static(ctx, l.name(), progress)
+	if err := l.ready(ctx, progress); err != nil {
+		return report.Result{}, err
+	}
+	drivers, measured, err := affinity.Halves()
 	if err != nil {
 		return report.Result{}, err
+	}
+	fmt.Fprintln(progress, "  together")
+	together, err := l.under(ctx, progress, seats{folder: "together"}, 1)
+	if err != nil {
+		return report.Result{}, err
+	}
+	fmt.Fprintln(progress, "  apart")
+	apart, err := l.under(ctx, progress, seats{"apart", drivers, measured}, 1, tenth)
+	if err != nil {
+		return report.Result{}, err
+	}
+	r := latencyResult(together.contests[0], apart.contests[0], apart.contests[1])
+	r.Title = fmt.Sprintf("together: all share the processors, which %.0f requests/s keep half busy with Spillway, load and upstream; processor time is judged here.\n"+
+		"apart: %s, which %.0f requests/s keep half busy with Spillway; added times are judged here. A tenth of that: hardly any request waits for another.\n"+
+		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered; one that comes alone wakes everybody up, which costs processor time, too; %d rounds of %v, in turns",
+		together.half, split(drivers, measured), apart.half, l.rounds, l.each)
+	return r, nil
+}
+
+// split says who has which processors.
+func split(drivers, measured affinity.Set) string {
+	if len(measured) == 0 {
+		return "all the same, for this machine has a single processor"
+	}
+	return fmt.Sprintf("the load has %d of the processors, and who is measured has the other %d", len(drivers), len(measured))
+}
+
+// seats say on which processors who is. Without any, all share all.
+type seats struct {
+	folder            string // of its processes
+	drivers, measured affinity.Set
+}
+
+// busy is the part of the processors that a turn has used: of all of them by everybody, or
+// of their own by those that are measured.
+func (s seats) busy(t load.Turn) float64 {
+	if len(s.measured) > 0 {
+		return t.Contender.Seconds() / t.Seconds / float64(len(s.measured))
+	}
+	return (t.Contender + t.Generator + t.Upstream).Seconds() / t.Seconds / float64(runtime.NumCPU())
+}
+
+// rules are those of a turn. The generator must be in time where times are judged: at half
+// load, apart. With a tenth of the requests it has nothing to do, and the few that come
+// while the machine stands still are more than one of a hundred.
+func (s seats) rules(p pace) load.Rules {
+	r := load.Rules{Rate: p.rate, Quiet: true}
+	if len(s.measured) > 0 && p.connections == atHalf {
+		r.Lag = mostLag
+	}
+	return r
+}
+
+// loads are the contests under parts of half load.
+type loads struct {
+	half     float64 // requests a second
+	contests []*contest
+}
+
+// under starts all and has them take their turns under parts of half load.
+func (l latency) under(ctx context.Context, progress io.Writer, s seats, parts ...float64) (all loads, err error) {
+	folder, err := l.section(filepath.Join(l.name(), s.folder))
+	if err != nil {
+		return all, err
+	}
+	upstream, err := stand.StartStatic(ctx, folder, l.tools.nginx, l.files) // anywhere: on the load's own processor it would be sooner without anybody between
+	if err != nil {
+		return all, err
 	}
 	defer upstream.Stop()
-	entries := l.entries(ctx, folder, upstream, direct, nginx, reverseProxy, spillway)
+	var entries []entry
+	err = s.measured.On(func() error {
+		entries = l.entries(ctx, folder, upstream, direct, nginx, reverseProxy, spillway)
+		return entries[len(entries)-1].err
+	})
 	defer stopAll(entries)
-	full, err := l.saturation(ctx, upstream, entries)
 	if err != nil {
-		return report.Result{}, err
+		return all, err
 	}
-	half, err := l.halfLoad(ctx, folder, upstream, entries[len(entries)-1].contender, full)
-	if err != nil {
-		return report.Result{}, err
+	// paced is a turn that nobody has disturbed.
+	paced := func(ctx context.Context, c *stand.Contender, p pace) (t load.Turn, err error) {
+		err = s.drivers.On(func() (err error) {
+			t, err = l.undisturbed(func() (load.Turn, error) { return l.paced(ctx, folder, upstream, c, p) })
+			return err
+		})
+		return t, err
 	}
-	under := func(part float64) *contest {
-		p := pace{rate: half * part, connections: int(atHalf * part), long: l.each}
+	if all.half, err = halfLoad(s, func(p pace) (load.Turn, error) { return paced(ctx, entries[len(entries)-1].contender, p) }); err != nil {
+		return all, err
+	}
+	for _, part := range parts {
 		turns := make(map[string]uint64)
+		p := pace{rate: all.half * part, connections: int(atHalf * part), long: l.each}
+		rules := s.rules(p)
 		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
 			turns[c.Name]++
 			p.seed = turns[c.Name] // the same times for all in one round, others in the next
-			t, err := l.undisturbed(func() (load.Turn, error) { return l.paced(ctx, folder, upstream, c, p) })
-			return t, load.Rules{Rate: p.rate, Quiet: true, Lag: mostLag}, err
+			t, err := paced(ctx, c, p)
+			return t, rules, err
 		})
-		return &c
+		all.contests = append(all.contests, &c)
 	}
-	r := latencyResult(under(1), under(tenth))
-	r.Title = fmt.Sprintf("%.0f requests/s, at which load, Spillway and upstream together keep the processors half busy, and a tenth of that, where hardly any request waits for another.\n"+
-		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered.\n"+
-		"Load, contender and upstream share the processors, and a request that comes alone wakes each of them up, which costs processor time, too (of clients that wait, Spillway carries %.0f requests/s here); %d rounds of %v, in turns", half, full, l.rounds, l.each)
-	return r, nil
+	return all, nil
 }
 
 // mostLag is how late the generator may be, in seconds: a fifth of what is measured.
@@ -90,44 +175,23 @@ func (latency) undisturbed(turn func() (load.Turn, error)) (t load.Turn, err err
 	return t, err
 }
 
-// halfLoad is how many requests a second keep the processors half busy with Spillway, its
-// load and its upstream. It is sought from half of what that should be on, a few times
-// nearer: the more requests there are, the less each of them costs.
-func (l latency) halfLoad(ctx context.Context, folder string, u *stand.Upstream, c *stand.Contender, full float64) (float64, error) {
-	rate := full / 4
-	for range 3 {
-		t, err := l.undisturbed(func() (load.Turn, error) {
-			return l.paced(ctx, folder, u, c, pace{rate: rate, connections: atHalf, long: time.Second, seed: 1})
-		})
+// halfLoad is how many requests a second keep the processors half busy with Spillway. It
+// is sought from little on, a few times nearer: the more requests there are, the less each
+// of them costs.
+func halfLoad(s seats, turn func(pace) (load.Turn, error)) (float64, error) {
+	const little, tries = 2000, 4
+	rate := float64(little)
+	for range tries {
+		t, err := turn(pace{rate: rate, connections: atHalf, long: time.Second, seed: 1})
 		if err != nil {
 			return 0, err
 		}
 		if voids := t.Voids(load.Rules{Rate: rate, Quiet: true}); len(voids) > 0 {
 			return 0, fmt.Errorf("half load: %s", voids[0])
 		}
-		rate = halfBusy(rate, t, runtime.NumCPU())
+		rate = math.Round(rate * 0.5 / s.busy(t))
 	}
 	return rate, nil
-}
-
-// halfBusy is the rate at which so many processors would be half busy if each request
-// went on to cost what it did in a turn at the given rate.
-func halfBusy(rate float64, t load.Turn, processors int) float64 {
-	busy := (t.Contender + t.Generator + t.Upstream).Seconds() / t.Seconds / float64(processors)
-	return math.Round(rate * 0.5 / busy)
-}
-
-// saturation is how many requests a second Spillway carries, of clients that wait.
-func (l latency) saturation(ctx context.Context, u *stand.Upstream, entries []entry) (float64, error) {
-	last := entries[len(entries)-1]
-	if last.err != nil {
-		return 0, last.err
-	}
-	t, err := u.Requests(ctx, last.contender, l.tools.wrk, wrk.Load{Body: stand.Short, Connections: 32, For: l.each})
-	if voids := t.Voids(load.Rules{}); err == nil && len(voids) > 0 {
-		err = fmt.Errorf("the load that Spillway carries: %s", voids[0])
-	}
-	return t.Rate(), err
 }
 
 // times are the figures of one turn that are shown.
@@ -138,9 +202,10 @@ var times = []column{
 	{"p99.9", func(t load.Turn) float64 { return t.P999 }, median.unit},
 }
 
-// latencyResult judges what was seen at half load, and shows a tenth of it beside.
-func latencyResult(half, low *contest) report.Result {
-	r := report.Result{Columns: []string{"load", "contender"}, Figures: map[string]any{"half": half.turns, "tenth": low.turns}}
+// latencyResult judges the processor time of those that share the processors, and the
+// times of those that have their own, and shows a tenth of that load beside.
+func latencyResult(together, apart, low *contest) report.Result {
+	r := report.Result{Columns: []string{"load", "contender"}, Figures: map[string]any{"together": together.turns, "apart": apart.turns, "tenth": low.turns}}
 	for _, t := range times {
 		r.Columns = append(r.Columns, t.head)
 	}
@@ -148,7 +213,7 @@ func latencyResult(half, low *contest) report.Result {
 	for _, one := range []struct {
 		load string
 		*contest
-	}{{"half", half}, {"a tenth of it", low}} {
+	}{{"half, together", together}, {"half, apart", apart}, {"a tenth, apart", low}} {
 		for _, name := range one.names {
 			used, ok := one.spread(name, perRequest.figure)
 			cells := append([]string{one.load, name}, one.times(name)...)
@@ -164,8 +229,8 @@ func latencyResult(half, low *contest) report.Result {
 			r.Voids = append(r.Voids, one.load+": "+why)
 		}
 	}
-	moreMedian, ok := half.added(spillway, direct, median.figure)
-	moreP99, okP99 := half.added(spillway, direct, p99.figure)
+	moreMedian, ok := apart.added(spillway, direct, median.figure)
+	moreP99, okP99 := apart.added(spillway, direct, p99.figure)
 	r.Goals = []report.Goal{
 		goal("added time of a short request at half load, median", moreMedian, ok, addedMedian, median.unit),
 		goal("added time of a short request at half load, p99", moreP99, okP99, addedP99, p99.unit),
@@ -174,7 +239,7 @@ func latencyResult(half, low *contest) report.Result {
 		name  string
 		bound float64
 	}{{reverseProxy, proxyFurther}, {nginx, nginxBound}} {
-		times, ok := half.ratio(spillway, of.name, load.Turn.PerRequest)
+		times, ok := together.ratio(spillway, of.name, load.Turn.PerRequest)
 		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a short request at half load, as a multiple of %s's", of.name), times, ok, of.bound, hundredths))
 	}
 	return r
