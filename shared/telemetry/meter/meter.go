@@ -46,6 +46,8 @@ type Meter struct {
 	mu          sync.Mutex // Guards the sets of all instruments.
 	instruments instruments
 
+	kinds    *cache[requestKind, requestKind]
+	latest   atomic.Pointer[requestKind] // of kinds; nil: none, or one that there is no room for
 	requests *cache[requestKey, requestSeries]
 	attempts *cache[attemptKey, attemptSeries]
 	tables   *cache[tableKey, tableSeries]
@@ -67,6 +69,7 @@ func New(o Options) (*Meter, error) {
 	if err := m.instruments.build(made, limit); err != nil {
 		return nil, err
 	}
+	m.kinds = newCache(limit, func(k requestKind) *requestKind { return &k }, nil)
 	m.requests = newCache(limit, m.newRequestSeries, m.requestSeriesAt(requestPlaces{overflow, overflow, overflow, overflow, overflow, overflow}))
 	m.attempts = newCache(limit, m.newAttempts, m.attemptSeriesAt(overflow))
 	m.tables = newCache(limit, m.newTableSeries, m.tableSeriesAt(overflow))

@@ -15,18 +15,26 @@ import (
 // requestKey is all that a request's series are made of. What a client sent is in it
 // only where the configuration knows it.
 type requestKey struct {
-	consumer, operation, model          string
-	backend, deployment, region         string
+	consumer, backend, deployment, region string
+	kind                                  *requestKind
+}
+
+func (k requestKey) with(own func(string) string) requestKey {
+	return requestKey{own(k.consumer), own(k.backend), own(k.deployment), own(k.region), k.kind}
+}
+
+// requestKind is what many requests have in common, whoever asks and whoever serves. It is
+// kept once for all keys, which are soon hashed and compared then: a hundred backends that
+// take turns are in no cache, and the few kinds of requests are.
+type requestKind struct {
+	operation, model                    string
 	spillover, shadowed, refused, ended string // ended: the last attempt's reason
 	status                              int
 	stream, reserved                    bool
 }
 
-func (k requestKey) with(own func(string) string) requestKey {
-	for _, s := range []*string{
-		&k.consumer, &k.operation, &k.model, &k.backend, &k.deployment, &k.region,
-		&k.spillover, &k.shadowed, &k.refused, &k.ended,
-	} {
+func (k requestKind) with(own func(string) string) requestKind {
+	for _, s := range []*string{&k.operation, &k.model, &k.spillover, &k.shadowed, &k.refused, &k.ended} {
 		*s = own(*s)
 	}
 	return k
@@ -136,8 +144,7 @@ func (m *Meter) Request(r *usage.Record) {
 	if m == nil {
 		return
 	}
-	k := keyOf(r)
-	s := m.requests.get(k)
+	s := m.seriesOf(r)
 	s.note(measuresOf(r))
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
@@ -146,11 +153,11 @@ func (m *Meter) Request(r *usage.Record) {
 	if r.Waited > 0 {
 		s.wait.record(r.Waited.Seconds())
 	}
-	if k.spillover != "" {
+	if r.Spillover != "" {
 		s.spilled.add(1)
 		s.spilledTokens.add(r.Tokens.Total())
 	}
-	if k.shadowed != "" {
+	if r.Shadowed != "" {
 		s.shadowed.add(1)
 	}
 	if !r.Measured && r.Tokens.Total() > 0 {
@@ -181,11 +188,28 @@ func answered(r *usage.Record) bool {
 	return n > 0 && r.Attempts[n-1].Status/100 == 2
 }
 
-func keyOf(r *usage.Record) requestKey {
-	k := requestKey{
-		consumer: r.Consumer, operation: r.Operation,
-		backend: r.Backend, deployment: r.Deployment, region: r.Region,
-		spillover: r.Spillover, shadowed: r.Shadowed, refused: r.Refused,
+// seriesOf finds the series of a request.
+func (m *Meter) seriesOf(r *usage.Record) *requestSeries {
+	kind := m.kind(kindOf(r))
+	if kind == nil { // there is no room for another kind: nor is there for another series
+		return m.requests.rest
+	}
+	return m.requests.get(requestKey{r.Consumer, r.Backend, r.Deployment, r.Region, kind})
+}
+
+// kind is the one that is kept of all that are equal; nil: it is not, for want of room.
+func (m *Meter) kind(k requestKind) *requestKind {
+	if latest := m.latest.Load(); latest != nil && *latest == k { // Most are of the same kind as the one before.
+		return latest
+	}
+	kept := m.kinds.get(k)
+	m.latest.Store(kept)
+	return kept
+}
+
+func kindOf(r *usage.Record) requestKind {
+	k := requestKind{
+		operation: r.Operation, spillover: r.Spillover, shadowed: r.Shadowed, refused: r.Refused,
 		status: r.Status, stream: r.Stream,
 	}
 	if r.Pool != "" { // else the model is one that nobody serves
@@ -202,7 +226,7 @@ func keyOf(r *usage.Record) requestKey {
 const statusClientGone = 499
 
 // outcome sums up how a request ended for its client.
-func (k *requestKey) outcome() string {
+func (k *requestKind) outcome() string {
 	switch {
 	case k.status == statusClientGone:
 		return "client_gone"
@@ -218,7 +242,7 @@ func (k *requestKey) outcome() string {
 }
 
 // errorType is as ErrorType.
-func (k *requestKey) errorType() string {
+func (k *requestKind) errorType() string {
 	switch {
 	case k.refused != "":
 		return k.refused
@@ -234,22 +258,22 @@ func (k *requestKey) errorType() string {
 // ErrorType is the value of error.type for a finished request: our own error's code,
 // else how the answer broke off, else the status; "" if all went well.
 func ErrorType(r *usage.Record) string {
-	k := keyOf(r)
+	k := kindOf(r)
 	return k.errorType()
 }
 
 // attributes are those of a request, of which the conventions name the first.
 func (m *Meter) attributes(k *requestKey) []attribute.KeyValue {
 	var a attributes
-	a.text("gen_ai.operation.name", k.operation)
+	a.text("gen_ai.operation.name", k.kind.operation)
 	a.text("gen_ai.provider.name", m.providers[k.backend])
-	a.text("gen_ai.request.model", k.model)
-	a = append(a, attribute.Bool("gen_ai.request.stream", k.stream))
+	a.text("gen_ai.request.model", k.kind.model)
+	a = append(a, attribute.Bool("gen_ai.request.stream", k.kind.stream))
 	a.text("spillway.consumer", k.consumer)
 	a.text("spillway.backend", k.backend)
 	a.text("spillway.deployment", k.deployment)
 	a.text("spillway.region", k.region)
-	return append(a, attribute.Bool("spillway.spilled", k.spillover != ""))
+	return append(a, attribute.Bool("spillway.spilled", k.kind.spillover != ""))
 }
 
 // requestPlaces are those of a request's series: what all have in common; that with its
@@ -264,19 +288,19 @@ func (m *Meter) newRequestSeries(k requestKey) *requestSeries {
 		output: common.with("gen_ai.token.type", "output").place(),
 	}
 	at.failed, at.why = at.common, at.common
-	if k.spillover != "" {
-		at.why = common.with("spillway.spill.reason", k.spillover).place()
+	if k.kind.spillover != "" {
+		at.why = common.with("spillway.spill.reason", k.kind.spillover).place()
 	}
 	failed := common
-	if why := k.errorType(); why != "" {
+	if why := k.kind.errorType(); why != "" {
 		failed = common.with("error.type", why)
 		at.failed = failed.place()
 	}
-	ended := failed.with("spillway.outcome", k.outcome())
-	ended = append(ended, attribute.Int("http.response.status_code", k.status))
-	if k.status == http.StatusTooManyRequests {
+	ended := failed.with("spillway.outcome", k.kind.outcome())
+	ended = append(ended, attribute.Int("http.response.status_code", k.kind.status))
+	if k.kind.status == http.StatusTooManyRequests {
 		by := "consumer" // its own limits had no room
-		if k.reserved {
+		if k.kind.reserved {
 			by = "capacity" // they had, and no deployment did
 		}
 		ended = ended.with("spillway.limited_by", by)
