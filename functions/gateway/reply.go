@@ -221,7 +221,7 @@ func handedOn(h http.Header) string {
 	if headerValue(h, "X-Ms-Spillover-From-Deployment") == "" || len(by) > longest || !plain(by) {
 		return ""
 	}
-	return by
+	return strings.Clone(by) // the header's memory is not for whoever keeps the name
 }
 
 // regionOf is the region that a backend says it is in, as Azure writes names of

@@ -15,13 +15,11 @@ import (
 // requestKey is all that a request's series are made of. What a client sent is in it
 // only where the configuration knows it.
 type requestKey struct {
-	consumer, backend, deployment, region string
+	consumer, backend, deployment, region string // As records have them, no copies: where they are the same texts none is read.
 	kind                                  *requestKind
 }
 
-func (k requestKey) with(own func(string) string) requestKey {
-	return requestKey{own(k.consumer), own(k.backend), own(k.deployment), own(k.region), k.kind}
-}
+func (k requestKey) with(func(string) string) requestKey { return k }
 
 // requestKind is what many requests have in common, whoever asks and whoever serves. It is
 // kept once for all keys, which are soon hashed and compared then: a hundred backends that
@@ -111,11 +109,11 @@ func (s *requestSeries) tell() {
 	s.batch = s.batch[:0]
 }
 
-// attemptKey is how one attempt ended.
+// attemptKey is how one attempt ended. The deployment is no copy, as in a requestKey.
 type attemptKey struct{ deployment, reason string }
 
 func (k attemptKey) with(own func(string) string) attemptKey {
-	return attemptKey{own(k.deployment), own(k.reason)}
+	return attemptKey{k.deployment, own(k.reason)}
 }
 
 // attemptSeries counts the attempts that ended in one way. They are noted until somebody

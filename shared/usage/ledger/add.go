@@ -95,21 +95,21 @@ func (l *Ledger) counter(written usage.Dimensions) counter {
 func (l *Ledger) kind(d usage.Dimensions) *usage.Dimensions {
 	d.Consumer = ""
 	if l.kinds[d] == nil {
+		d.Model, d.Tags = strings.Clone(d.Model), strings.Clone(d.Tags) // No pieces of a request.
 		d = l.unify(d)
-		d.Tags = strings.Clone(d.Tags)
 		l.kinds[d] = &d
 	}
 	return l.kinds[d]
 }
 
 // unify puts the same texts in place of names that other kinds have as well: tags are
-// many, models few. None is a piece of some large text. The caller holds mu.
+// many, models few. Who served is named by the texts of the first record: where the next
+// one has the same, they are not read. The caller holds mu.
 func (l *Ledger) unify(d usage.Dimensions) usage.Dimensions {
 	for _, name := range []*string{&d.Model, &d.Deployment, &d.Backend, &d.Region, &d.Status} {
 		if known, ok := l.names[*name]; ok {
 			*name = known
 		} else {
-			*name = strings.Clone(*name)
 			l.names[*name] = *name
 		}
 	}
