@@ -49,13 +49,14 @@ func (l *Ledger) add(d usage.Dimensions, n usage.Counts) {
 func (l *Ledger) find(d usage.Dimensions) counter {
 	consumer := d.Consumer
 	d.Consumer = ""
-	if l.latest == nil || *l.latest != d { // Most are of the same kind as the one before.
-		l.latest = l.kinds[d]
+	kind := l.latest[d.Backend] // Most are of the same kind as the one before.
+	if kind == nil || *kind != d {
+		if kind = l.kinds[d]; kind == nil {
+			return counter{}
+		}
+		l.latest[kind.Backend] = kind
 	}
-	if l.latest == nil {
-		return counter{}
-	}
-	return l.counters.find(counterKey{consumer, l.latest})
+	return l.counters.find(counterKey{consumer, kind})
 }
 
 // touch notes that a page has something to write. The caller holds mu.
@@ -176,7 +177,7 @@ func (l *Ledger) roll(hour time.Time) {
 	l.open, l.bounded = nil, false
 	l.counters.clear()
 	clear(l.kinds)
-	l.latest = nil
+	clear(l.latest)
 	clear(l.tags)
 	clear(l.names)
 	var unsent []*page

@@ -56,6 +56,26 @@ func BenchmarkAddOfManyConsumers(b *testing.B) {
 	}
 }
 
+// BenchmarkAddOfManyBackends is a request where so many backends take turns in serving
+// ten consumers, so that it is of another kind than the one before.
+func BenchmarkAddOfManyBackends(b *testing.B) {
+	for _, backends := range []int{1, 100} {
+		b.Run(fmt.Sprintf("backends=%d", backends), func(b *testing.B) {
+			l := start(b, ledger.Options{Store: memory.New()})
+			records := make([]*usage.Record, 10*backends)
+			for n := range records {
+				records[n] = request("team-"+strconv.Itoa(n%10), 10)
+				records[n].Backend = "backend-" + strconv.Itoa(n/10)
+				l.Add(records[n])
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				l.Add(records[i*617%len(records)]) // all of them, in no order
+			}
+		})
+	}
+}
+
 // BenchmarkFlush is a flush while so many consumers are active, and the calls of the
 // store that it takes.
 func BenchmarkFlush(b *testing.B) {

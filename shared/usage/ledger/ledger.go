@@ -181,7 +181,7 @@ type Ledger struct {
 	hourEnd  int64                                  // Its end, in Unix seconds. Guarded by mu.
 	counters counters                               // Of this hour. Guarded by mu.
 	kinds    map[usage.Dimensions]*usage.Dimensions // Of this hour: what counters have in common, once. Guarded by mu.
-	latest   *usage.Dimensions                      // Of kinds: that of the latest request; nil: none. Guarded by mu.
+	latest   map[string]*usage.Dimensions           // Of kinds, by the backend: that of its latest request, and mostly of its next. Guarded by mu.
 	tags     map[string]map[string]bool             // Of this hour: those of each consumer that are told apart. Guarded by mu.
 	names    map[string]string                      // Of this hour: what kinds have in common, once. Guarded by mu.
 	open     *page                                  // The page that takes new counters. Guarded by mu.
@@ -204,7 +204,7 @@ func New(o Options) (*Ledger, error) {
 	}
 	l := &Ledger{
 		o: o, share: foldShare, wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
-		counters: newCounters(), kinds: make(map[usage.Dimensions]*usage.Dimensions),
+		counters: newCounters(), kinds: make(map[usage.Dimensions]*usage.Dimensions), latest: make(map[string]*usage.Dimensions),
 		tags: make(map[string]map[string]bool), names: make(map[string]string),
 	}
 	l.boot = l.newBoot()
