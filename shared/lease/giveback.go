@@ -192,6 +192,7 @@ func (l *Limit) withdraw(row *quota.Row, keep int64) withdrawal {
 		return w
 	}
 	l.supply.sharers = int32(row.Sharers() * row.Shards)
+	l.watch() // Nobody may look afterwards: see payOnce.
 	// Units of another shard may go to the home row as well: the sum over all
 	// rows is what counts.
 	w.units = min(max(l.remaining-keep, 0), row.Granted)

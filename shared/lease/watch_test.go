@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"testing"
@@ -94,6 +95,27 @@ func TestDebtIsLookedFor(t *testing.T) {
 		e.GiveBackIdle(t.Context(), 5*time.Second)
 		if got := w.row("k", quota.Minute, 0).Granted; got != 3 {
 			t.Errorf("the row counts %d, want 3", got)
+		}
+	})
+}
+
+// TestWatchAfterGiveBackOfNothing: who has nothing left to give back, and learns then that
+// others share the limit, is watched for what comes back to it later.
+func TestWatchAfterGiveBackOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLocalWorld(t)
+		e := w.engine(lease.Deny, nil)
+		l := e.Limit("k", 48, quota.Minute)
+		r := reserve(t, l, 2, lease.Granted) // Nobody misses three, as long as nobody else is there.
+		reserve(t, w.engine(lease.Deny, nil).Limit("k", 48, quota.Minute), 1, lease.Granted)
+		r.Settle(1)
+		w.store.once("get", fault{delay: 10 * time.Millisecond})
+		go e.GiveBack(context.Background())
+		pass(5 * time.Millisecond)
+		reserve(t, l, 1, lease.Granted)
+		pass(time.Second)
+		if amiss := e.Amiss(); len(amiss) > 0 {
+			t.Error(amiss)
 		}
 	})
 }
