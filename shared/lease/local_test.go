@@ -263,3 +263,24 @@ func TestLocalWriteOverTheEdge(t *testing.T) {
 		}
 	})
 }
+
+// TestLocalDebtIsPaid: what was settled beyond its reservation is paid by the write that
+// takes a lease; a request for which there is too little left besides takes nothing, and
+// does not count as one more who shares the row.
+func TestLocalDebtIsPaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, l := second(t)
+		r := reserve(t, l, 10, lease.Granted)
+		r.Settle(30)
+		calls := callsOfRequests(t, w)
+		r = reserve(t, l, 20, lease.Granted)
+		if got := w.row("k", quota.Minute, 0); len(calls) != 1 || calls["replace"] != 1 || got.Granted != 50 || got.Holders != 1 {
+			t.Errorf("%v left %+v, want one replace, and 50 granted to one", calls, got)
+		}
+		r.Settle(60)
+		reserve(t, l, 20, lease.Full) // There are 50 left, and 40 are owed.
+		if got := w.row("k", quota.Minute, 0); got.Granted > 90 || got.Holders != 1 {
+			t.Errorf("the row is %+v, want at most 90 granted to one", got)
+		}
+	})
+}
