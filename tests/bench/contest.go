@@ -70,7 +70,7 @@ func play(ctx context.Context, progress io.Writer, entries []entry, rounds int, 
 			if e.err != nil || ctx.Err() != nil {
 				continue
 			}
-			t, rules, err := turn(ctx, e.contender)
+			t, rules, err := again(func() (load.Turn, load.Rules, error) { return turn(ctx, e.contender) })
 			if err != nil {
 				c.void(e.name, fmt.Sprintf("round %d: %v", n+1, err))
 				continue
@@ -83,6 +83,17 @@ func play(ctx context.Context, progress io.Writer, entries []entry, rounds int, 
 		fmt.Fprintf(progress, "  round %d of %d\n", n+1, rounds)
 	}
 	return c
+}
+
+// again takes a turn again, twice at most, if its generator was at its limit and what it
+// drives was not: where both are near it, as without anybody between, chance decides.
+func again(turn func() (load.Turn, load.Rules, error)) (t load.Turn, rules load.Rules, err error) {
+	for range 3 {
+		if t, rules, err = turn(); err != nil || !t.Outpaced() {
+			break
+		}
+	}
+	return t, rules, err
 }
 
 func (c *contest) void(name, why string) { c.voids[name] = append(c.voids[name], why) }

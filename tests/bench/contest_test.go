@@ -212,6 +212,35 @@ func TestLatencyRows(t *testing.T) {
 	}
 }
 
+// A turn whose generator was at its limit is taken again, twice at most: whose is at its
+// limit each time is void.
+func TestOutpacedTurnsAreTakenAgain(t *testing.T) {
+	good, outpaced := turnWith(10), turnWith(10)
+	outpaced.Generator = time.Duration(0.95 * outpaced.Seconds * float64(time.Second))
+	outpaced.Contender = outpaced.Generator / 2
+	for _, test := range []struct {
+		name  string
+		turns []load.Turn
+		err   error
+		taken int
+		void  bool
+	}{
+		{"at once", []load.Turn{good}, nil, 1, false},
+		{"the third time", []load.Turn{outpaced, outpaced, good}, nil, 3, false},
+		{"never", slices.Repeat([]load.Turn{outpaced}, 9), nil, 3, true},
+		{"an error", []load.Turn{{}}, errors.New("broken"), 1, true},
+	} {
+		taken := 0
+		c := play(t.Context(), io.Discard, []entry{{name: direct}}, 1, func(context.Context, *stand.Contender) (load.Turn, load.Rules, error) {
+			taken++
+			return test.turns[taken-1], load.Rules{}, test.err
+		})
+		if taken != test.taken || c.counts(direct) == test.void {
+			t.Errorf("%s: taken %d times, void: %q; want %d, %t", test.name, taken, c.voids[direct], test.taken, test.void)
+		}
+	}
+}
+
 // A turn that others have disturbed, or whose generator was late, is taken again until it
 // is not, or so often that the machine must be busy with something else; an error ends it
 // at once.

@@ -40,6 +40,11 @@ func (t Turn) PerRequest() float64 { return t.Contender.Seconds() / float64(t.Re
 // bear. That is no fault of those who took the turn.
 func (t Turn) Disturbed() bool { return t.Foreign.Seconds() > foreign*t.Seconds }
 
+// Outpaced says that the generator was at its limit, and what it drives was not.
+func (t Turn) Outpaced() bool {
+	return t.Generator.Seconds() >= busy*t.Seconds && t.Contender.Seconds() < busy*t.Seconds
+}
+
 // Rules are what a turn must keep to. The zero value holds what each must.
 type Rules struct {
 	// Rate, if positive, is the rate that was to be reached, within a sixth.
@@ -83,8 +88,8 @@ func (t Turn) Voids(r Rules) (voids []string) {
 	if t.Contender < leastTime && !r.Quiet {
 		void("%v of processor time are too little to be told", t.Contender)
 	}
-	if generator, contender := t.Generator.Seconds()/t.Seconds, t.Contender.Seconds()/t.Seconds; generator >= busy && contender < busy {
-		void("the generator was the bottleneck: it used %.0f %% of a processor, what it drives %.0f %%", 100*generator, 100*contender)
+	if t.Outpaced() {
+		void("the generator was the bottleneck: it used %.0f %% of a processor, what it drives %.0f %%", 100*t.Generator.Seconds()/t.Seconds, 100*t.Contender.Seconds()/t.Seconds)
 	}
 	if r.Lag > 0 && t.Lag > r.Lag {
 		void("the generator was the bottleneck: one request of a hundred was sent %.2f ms late or more, of %.2f that are allowed", 1e3*t.Lag, 1e3*r.Lag)
