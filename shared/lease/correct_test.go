@@ -66,6 +66,25 @@ func TestCorrectionsNeverRaise(t *testing.T) {
 	})
 }
 
+// TestCorrectionOfTheNextWindow: an instance whose clock is behind came to the next window by
+// its row. What a backend had said of the window before still held by that clock, so that a
+// figure of the new window that was not lower was dropped, and forgotten at the edge.
+func TestCorrectionOfTheNextWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		pass(59 * time.Second)
+		ahead := w.engine(lease.Deny, skewed(time.Second)).Limit("k", 100, quota.Minute)
+		behind := w.engine(lease.Deny, nil).Limit("k", 100, quota.Minute)
+		behind.CorrectRemaining(10, behind.Status().ResetAt)
+		reserve(t, ahead, 1, lease.Granted)
+		reserve(t, behind, 10, lease.Granted) // The row is of the next window.
+		behind.CorrectRemaining(10, behind.Status().ResetAt)
+		pass(30 * time.Second)
+		reserve(t, behind, 11, lease.Full)
+		reserve(t, behind, 10, lease.Granted)
+	})
+}
+
 // TestSettleUnderALaterCorrection: units reserved before the figure that rules do not
 // lift it when they come back, also if an earlier figure had counted them.
 func TestSettleUnderALaterCorrection(t *testing.T) {

@@ -326,6 +326,8 @@ func (l *Limit) enter(w quota.Window, now clock.Instant) {
 	var used, owed int64
 	if w == l.window {
 		used, owed = l.used(), max(-l.remaining, 0)
+	} else {
+		l.ceilings += l.ceilings & 1 // A correction ends with its window, even if the own clock is behind.
 	}
 	l.window = w
 	l.ends = now.Until(l.end(w, now.Time()))
