@@ -51,15 +51,9 @@ func (f *Fields) Parse(lines []byte, heed func(name, value []byte) (plain bool))
 	}
 }
 
-// Header makes a header of the fields; text are the lines that were parsed.
-func (f *Fields) Header(text string) http.Header {
-	header := make(http.Header, f.count)
-	f.Fill(header, text, "")
-	return header
-}
-
-// Fill is Header for a header that is there and empty: to make one takes longer. The field
-// that is called apart does not get into it, and its value is returned; "": there is none.
+// Fill fills a header, which is empty, with the fields; text are the lines that were parsed.
+// The field that is called apart does not get into it, and its value is returned; "": there
+// is none.
 func (f *Fields) Fill(header http.Header, text, apart string) (value string) {
 	values := make([]string, f.count)
 	for i, p := range f.places[:f.count] {

@@ -24,7 +24,8 @@ func parsed(t *testing.T, text string) (header http.Header, rest string, plain b
 	if !plain {
 		return nil, "", false
 	}
-	header = f.Header(string(lines[:length]))
+	header = make(http.Header)
+	f.Fill(header, string(lines[:length]), "")
 	rest = text[length:]
 	oracle := bufio.NewReader(strings.NewReader(text))
 	want, err := textproto.NewReader(oracle).ReadMIMEHeader()

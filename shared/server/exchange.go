@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"spillway/shared/http1"
 	"spillway/shared/lifetime"
 )
 
@@ -37,18 +38,10 @@ type exchange struct {
 	unsent  *unsent // guarded by mu; nil: nothing is held back
 }
 
-// usualFields is room for the fields of an answer of a cloud's service and for those of a
-// gateway before it: to make room one by one costs twice as much.
-const usualFields = 24
-
-// headers recycles the handlers' headers, each of which is larger than all else that is
-// made for a usual request.
-var headers = sync.Pool{New: func() any { return make(http.Header, usualFields) }}
-
 // receive takes the request, and completes it.
 func (x *exchange) receive(r *http.Request) {
 	c := x.conn
-	x.header, x.head, x.last, x.length = headers.Get().(http.Header), r.Method == http.MethodHead, r.Close, -1
+	x.header, x.head, x.last, x.length = http1.TakeHeader(), r.Method == http.MethodHead, r.Close, -1
 	x.life.Begin(c.ctx)
 	*r = *r.WithContext(&x.life) // in place, for its body knows it
 	r.RemoteAddr = c.remote
@@ -223,17 +216,9 @@ func (x *exchange) finish() bool {
 		x.conn.linger()
 	}
 	x.conn.finish()
-	x.releaseHeader()
-	return good && whole
-}
-
-// releaseHeader gives the handler's header back, unless it has become large.
-func (x *exchange) releaseHeader() {
-	if len(x.header) <= usualFields {
-		clear(x.header)
-		headers.Put(x.header)
-	}
+	http1.GiveHeader(x.header)
 	x.header = nil
+	return good && whole
 }
 
 // end sends the rest of the answer, and tells whether another one may follow it.

@@ -11,6 +11,8 @@ import (
 	"testing/iotest"
 	"testing/synctest"
 	"time"
+
+	"spillway/shared/http1"
 )
 
 // A handler that keeps what it was given can do no harm with it when it has
@@ -70,7 +72,7 @@ func TestFreshHeader(t *testing.T) {
 				w.Header().Set(fmt.Sprintf("X-%d", i), "x")
 			}
 		}).dial()
-		for _, n := range []int{1, usualFields, usualFields + 1, 100, 1} {
+		for _, n := range []int{1, http1.UsualFields, http1.UsualFields + 1, 100, 1} {
 			if answer := c.ask(at("/"+strings.Repeat("x", n-1)), ""); len(answer.Header) != n+2 { // Date and Content-Length
 				t.Errorf("%d fields, want %d", len(answer.Header), n+2)
 			}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"spillway/shared/http1"
 	"spillway/shared/openai"
 )
 
@@ -103,8 +104,8 @@ type Result struct {
 	// Status is the backend's HTTP status, 0 if none came. For an error inside a
 	// 200 it is the status that the error stands for.
 	Status int
-	// Header is the backend's. Its Content-Length is that of what Relay will
-	// write, and absent if that is not known beforehand.
+	// Header is the backend's, until Close. Its Content-Length is that of what Relay
+	// will write, and absent if that is not known beforehand. Its values may be kept.
 	Header http.Header
 	// RetryAfter is how long the backend asked to be left alone, uncapped.
 	RetryAfter    time.Duration
@@ -144,6 +145,7 @@ type Result struct {
 	object         bool // the answer is a JSON object, or begins like one
 
 	watch
+	ours    bool          // our own transport has made Header, which nobody else has
 	started time.Time     // of sending
 	memory  memoryBody    // the request's body, if it is sent from memory
 	read    *readBody     // the same, if it is read; nil: it is not
@@ -207,6 +209,10 @@ func (r *Result) Close() {
 	r.release()
 	r.buf = r.client.buffers.give(r.buf)
 	r.filled = 0
+	if r.ours {
+		http1.GiveHeader(r.Header)
+	}
+	r.Header = nil
 }
 
 // release ends the exchange with the backend and keeps what was read of it. It is

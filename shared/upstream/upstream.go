@@ -156,7 +156,8 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 	var room [usualFields]wire.Field
 	header := appendFields(room[:0], call.Header, b.Header, credential)
 	r.started = time.Now()
-	response, err := r.send(by, b.address(call.target(b.APIVersion), by), header, call.Body)
+	to := b.address(call.target(b.APIVersion), by)
+	response, err := r.send(by, to, header, call.Body)
 	answered := time.Now()
 	r.TimeToFirstByte = answered.Sub(r.started)
 	if err != nil {
@@ -169,7 +170,7 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 	r.Sent = true
 	r.body = response.Body
 	response.Request = nil // the body of a long stream would hold it, and its header
-	r.Status, r.Header = response.StatusCode, response.Header
+	r.Status, r.Header, r.ours = response.StatusCode, response.Header, to.by != nil
 	r.RateLimit = ParseRateLimit(response.Header)
 	if r.Status >= 400 {
 		r.RetryAfter, r.HasRetryAfter = RetryAfter(response.Header, answered)

@@ -46,8 +46,9 @@ func readCommon(r *bufio.Reader, req *http.Request) *http.Response {
 	}{body: http1.NewBody(r, h.length)}
 	answer.Response = http.Response{
 		Status: text[len(proto):len(first)], StatusCode: code, Proto: proto[:len(proto)-1], ProtoMajor: 1, ProtoMinor: 1,
-		Header: h.Header(text[len(text)-length:]), ContentLength: h.length, Body: &answer.body, Request: req,
+		Header: http1.TakeHeader(), ContentLength: h.length, Body: &answer.body, Request: req,
 	}
+	h.Fill(answer.Header, text[len(text)-length:], "")
 	return &answer.Response
 }
 

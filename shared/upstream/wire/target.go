@@ -70,7 +70,7 @@ var ErrNotOrdinary = errors.New("wire: not an ordinary request")
 // The names in the header must be different ones; a nil body is none. When the context
 // ends, the connection is closed at once, and what goes on with it (also reading the
 // answer's body) returns the cause. Closing the answer's body before its end closes the
-// connection. The answer's Request is of no use.
+// connection. The answer's Request is of no use, and its Header is the caller's alone.
 //
 // A request whose kept connection was lost before any of the answer came is sent
 // again, once, if net/http would do so, too: if nothing had been sent, or if
