@@ -226,7 +226,7 @@ func (t *turn) call(ctx context.Context, m *Member, pass breaker.Pass, askUsage 
 		// A trial that outlived its claim would overlap with the next one's.
 		call.Within = max(time.Millisecond, deadline.Sub(start.Time()))
 	}
-	result := t.gateway.Upstream.Do(ctx, m.Backend, call)
+	result := t.gateway.Upstream.DoIn(ctx, &t.req.space.result, m.Backend, call)
 	t.answered = t.gateway.Clock.Read()
 	t.record.Attempts = append(t.record.Attempts, usage.Attempt{
 		Deployment: m.ID,

@@ -8,11 +8,12 @@ import (
 	"spillway/shared/lease"
 	"spillway/shared/lifetime"
 	"spillway/shared/store"
+	"spillway/shared/upstream"
 	"spillway/shared/usage"
 )
 
 // workspace is the memory for what lives as long as a request does. It serves one request
-// after another: made anew, this would be a sixth of the bytes that a request allocates.
+// after another: made anew, this would nearly double the bytes that a request allocates.
 type workspace struct {
 	response response
 	record   usage.Record
@@ -21,7 +22,8 @@ type workspace struct {
 	hold     hold
 	turns    [1]turn // more, where there are fallbacks, are made anew
 	trail    trail
-	answer   answer // of the last attempt
+	answer   answer          // of the last attempt
+	result   upstream.Result // of the same
 	bill     bill
 
 	limits       [4]*Limit            // of request, where they suffice

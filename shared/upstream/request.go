@@ -100,7 +100,7 @@ func (r *Result) sendOnce(by http.RoundTripper, to *address, header []wire.Field
 		r.memory.body, r.memory.started = inMemory, r.started
 		direct = &r.memory
 	}
-	response, err := to.direct.Send(&r.life, r.started, header, direct)
+	response, err := to.direct.Send(r.life, r.started, header, direct)
 	if err == wire.ErrNotOrdinary {
 		return r.roundTrip(by, to, header, body)
 	}
@@ -124,7 +124,7 @@ func (r *Result) roundTrip(by http.RoundTripper, to *address, fields []wire.Fiel
 		}
 		request.Body, request.ContentLength, request.GetBody = reader, body.Size(), r.read.open
 	}
-	return by.RoundTrip(request.WithContext(&r.life))
+	return by.RoundTrip(request.WithContext(r.life))
 }
 
 // taken tells whether a transport has looked at the request's body.

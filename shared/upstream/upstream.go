@@ -136,7 +136,13 @@ func New(o Options) *Client {
 // The Result is never nil and must be closed. The answer lives under ctx until
 // then: when ctx ends, so does the backend's request.
 func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
-	r := &Result{client: c, parent: ctx, dropUsage: call.DropUsage, op: call.Operation, RateLimit: unknownRateLimit}
+	return c.DoIn(ctx, new(Result), b, call)
+}
+
+// DoIn is Do for who has the memory for the Result, such as a Result that has been closed
+// and is not used any more. It returns r.
+func (c *Client) DoIn(ctx context.Context, r *Result, b *Backend, call Call) *Result {
+	*r = Result{client: c, parent: ctx, dropUsage: call.DropUsage, op: call.Operation, RateLimit: unknownRateLimit}
 	r.clientsVersion = b.Dialect == openai.Azure && b.APIVersion == "" && call.APIVersion != ""
 	if ctx.Err() != nil {
 		return r.fail(r.interrupted(ctx.Err(), ReasonReset))
@@ -145,7 +151,7 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 		return r.fail(Broken, ReasonEndpoint, errNoEndpoint)
 	}
 	r.start(ctx, &c.alarms, c.options.ResponseHeaders, call.Within)
-	credential, err := b.credential(&r.life)
+	credential, err := b.credential(r.life)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return r.fail(r.interrupted(err, ReasonCredential))

@@ -12,7 +12,7 @@ import (
 // serves all phases of the attempt; the phase that it interrupts knows what it was
 // waiting for.
 type watch struct {
-	life   lifetime.Lifetime // the attempt's
+	life   *lifetime.Lifetime // the attempt's, and of no other: who was given it may keep it
 	alarm  *lifetime.Alarm
 	alarms *lifetime.Alarms // where alarm is from
 	runs   bool             // a phase has been started, and has not ended
@@ -25,6 +25,7 @@ var errStalled = errors.New("no progress in time")
 // start begins to watch an attempt under ctx: its first phase may last patience,
 // and the start of the answer may take within, if that is positive.
 func (w *watch) start(ctx context.Context, alarms *lifetime.Alarms, patience, within time.Duration) {
+	w.life = new(lifetime.Lifetime)
 	w.life.Begin(ctx)
 	w.alarms, w.alarm = alarms, alarms.Take()
 	now := time.Now()
@@ -41,7 +42,7 @@ func (w *watch) expect(now time.Time, patience time.Duration) {
 	if !w.limit.IsZero() && w.limit.Before(due) {
 		due = w.limit
 	}
-	w.alarm.Set(due, &w.life, context.Canceled, errStalled)
+	w.alarm.Set(due, w.life, context.Canceled, errStalled)
 }
 
 // rest stops the clock: what follows is not the backend's time.
@@ -54,7 +55,7 @@ func (w *watch) rest() {
 func (w *watch) committed() { w.limit = time.Time{} }
 
 // stalled tells whether the watch has ended the attempt.
-func (w *watch) stalled() bool { return w.life.Cause() == errStalled }
+func (w *watch) stalled() bool { return w.life != nil && w.life.Cause() == errStalled }
 
 // end stops the watch and ends whatever of the attempt still goes on.
 func (w *watch) end() {
