@@ -52,8 +52,9 @@ type contest struct {
 	voids map[string][]string // those that have one have no figures
 }
 
-// turnOf lets one contender take its turn, and says what the turn must keep to.
-type turnOf func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error)
+// turnOf lets one contender take its turn in a round, 1 for the first and 0 before it, and says what
+// the turn must keep to.
+type turnOf func(ctx context.Context, round int, c *stand.Contender) (load.Turn, load.Rules, error)
 
 // play lets all entries take their turns in each round. One that did not start, or
 // whose turn is no measurement, is out.
@@ -65,31 +66,32 @@ func play(ctx context.Context, progress io.Writer, entries []entry, rounds int, 
 			c.void(e.name, e.err.Error())
 		}
 	}
-	for n := range rounds {
+	for round := 1; round <= rounds; round++ {
 		for _, e := range entries {
 			if e.err != nil || ctx.Err() != nil {
 				continue
 			}
-			t, rules, err := again(func() (load.Turn, load.Rules, error) { return turn(ctx, e.contender) })
+			t, rules, err := again(func() (load.Turn, load.Rules, error) { return turn(ctx, round, e.contender) })
 			if err != nil {
-				c.void(e.name, fmt.Sprintf("round %d: %v", n+1, err))
+				c.void(e.name, fmt.Sprintf("round %d: %v", round, err))
 				continue
 			}
 			for _, void := range t.Voids(rules) {
-				c.void(e.name, fmt.Sprintf("round %d: %s", n+1, void))
+				c.void(e.name, fmt.Sprintf("round %d: %s", round, void))
 			}
 			c.turns[e.name] = append(c.turns[e.name], t)
 		}
-		fmt.Fprintf(progress, "  round %d of %d\n", n+1, rounds)
+		fmt.Fprintf(progress, "  round %d of %d\n", round, rounds)
 	}
 	return c
 }
 
-// again takes a turn again, twice at most, if its generator was at its limit and what it
-// drives was not: where both are near it, as without anybody between, chance decides.
+// again takes a turn again, a few times at most, if others have disturbed it, or its
+// generator was late, or at its limit while what it drives was not: where both are near
+// it, as without anybody between, chance decides.
 func again(turn func() (load.Turn, load.Rules, error)) (t load.Turn, rules load.Rules, err error) {
-	for range 3 {
-		if t, rules, err = turn(); err != nil || !t.Outpaced() {
+	for range 5 {
+		if t, rules, err = turn(); err != nil || !t.Unlucky(rules) {
 			break
 		}
 	}

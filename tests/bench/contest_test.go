@@ -51,7 +51,7 @@ func TestVoidContenders(t *testing.T) {
 		{name: "slow", contender: &stand.Contender{Name: "slow"}},
 		{name: "lost", contender: &stand.Contender{Name: "lost"}},
 	}
-	c := play(t.Context(), io.Discard, entries, 2, func(_ context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+	c := play(t.Context(), io.Discard, entries, 2, func(_ context.Context, _ int, c *stand.Contender) (load.Turn, load.Rules, error) {
 		if c.Name == "lost" {
 			return load.Turn{}, load.Rules{}, errors.New("the generator broke")
 		}
@@ -146,15 +146,15 @@ func TestBusy(t *testing.T) {
 
 // The generator must be in time where times are judged, at half load and apart.
 func TestRulesOfLag(t *testing.T) {
-	half, low := pace{rate: 5000, connections: atHalf}, pace{rate: 500, connections: atHalf / 10}
+	const rate = 5000
 	apart := seats{measured: affinity.Set{1}}
 	for _, test := range []struct {
 		seats seats
-		pace  pace
+		part  float64
 		want  float64
-	}{{seats{}, half, 0}, {apart, half, mostLag}, {apart, low, 0}} {
-		if got := test.seats.rules(test.pace); got.Lag != test.want || got.Rate != test.pace.rate || !got.Quiet {
-			t.Errorf("%+v, %+v: got %+v, want the lag %v", test.seats, test.pace, got, test.want)
+	}{{seats{}, full, 0}, {apart, full, mostLag}, {apart, tenth, 0}} {
+		if got := test.seats.rules(test.part, rate); got.Lag != test.want || got.Rate != rate || !got.Quiet {
+			t.Errorf("%+v, %v of half load: got %+v, want the lag %v", test.seats, test.part, got, test.want)
 		}
 	}
 }
@@ -212,64 +212,40 @@ func TestLatencyRows(t *testing.T) {
 	}
 }
 
-// A turn whose generator was at its limit is taken again, twice at most: whose is at its
-// limit each time is void.
-func TestOutpacedTurnsAreTakenAgain(t *testing.T) {
-	good, outpaced := turnWith(10), turnWith(10)
+// A turn that says nothing about the contender is taken again, a few times at most: whose is
+// no measurement then is void. An error ends it at once.
+func TestUnluckyTurnsAreTakenAgain(t *testing.T) {
+	good, outpaced, disturbed, late := turnWith(10), turnWith(10), turnWith(10), turnWith(10)
 	outpaced.Generator = time.Duration(0.95 * outpaced.Seconds * float64(time.Second))
 	outpaced.Contender = outpaced.Generator / 2
+	disturbed.Foreign = time.Second
+	late.Lag = 0.0003
 	for _, test := range []struct {
 		name  string
 		turns []load.Turn
+		rules load.Rules
 		err   error
 		taken int
 		void  bool
 	}{
-		{"at once", []load.Turn{good}, nil, 1, false},
-		{"the third time", []load.Turn{outpaced, outpaced, good}, nil, 3, false},
-		{"never", slices.Repeat([]load.Turn{outpaced}, 9), nil, 3, true},
-		{"an error", []load.Turn{{}}, errors.New("broken"), 1, true},
+		{"at once", []load.Turn{good}, load.Rules{}, nil, 1, false},
+		{"the third time", []load.Turn{outpaced, outpaced, good}, load.Rules{}, nil, 3, false},
+		{"never", slices.Repeat([]load.Turn{outpaced}, 9), load.Rules{}, nil, 5, true},
+		{"disturbed", []load.Turn{disturbed, good}, load.Rules{Quiet: true}, nil, 2, false},
+		{"disturbed, and no time is measured", []load.Turn{disturbed}, load.Rules{}, nil, 1, false},
+		{"late", []load.Turn{late, disturbed, good}, load.Rules{Quiet: true, Lag: 0.0002}, nil, 3, false},
+		{"late, as it may be", []load.Turn{late}, load.Rules{Quiet: true}, nil, 1, false},
+		{"an error", []load.Turn{{}}, load.Rules{}, errors.New("broken"), 1, true},
 	} {
 		taken := 0
-		c := play(t.Context(), io.Discard, []entry{{name: direct}}, 1, func(context.Context, *stand.Contender) (load.Turn, load.Rules, error) {
-			taken++
-			return test.turns[taken-1], load.Rules{}, test.err
+		c := play(t.Context(), io.Discard, []entry{{name: direct}}, 1, func(_ context.Context, round int, _ *stand.Contender) (load.Turn, load.Rules, error) {
+			if taken++; round != 1 {
+				t.Errorf("%s: round %d of one", test.name, round)
+			}
+			return test.turns[taken-1], test.rules, test.err
 		})
 		if taken != test.taken || c.counts(direct) == test.void {
 			t.Errorf("%s: taken %d times, void: %q; want %d, %t", test.name, taken, c.voids[direct], test.taken, test.void)
-		}
-	}
-}
-
-// A turn that others have disturbed, or whose generator was late, is taken again until it
-// is not, or so often that the machine must be busy with something else; an error ends it
-// at once.
-func TestUndisturbed(t *testing.T) {
-	disturbed := turnWith(10)
-	disturbed.Foreign = time.Second
-	late := turnWith(10)
-	late.Lag = 0.0003
-	broken := errors.New("broken")
-	for _, test := range []struct {
-		name  string
-		turns []load.Turn
-		err   error
-		taken int
-		want  bool // disturbed
-	}{
-		{"at once", []load.Turn{turnWith(10)}, nil, 1, false},
-		{"the third time", []load.Turn{disturbed, disturbed, turnWith(10)}, nil, 3, false},
-		{"after a late generator", []load.Turn{late, turnWith(10)}, nil, 2, false},
-		{"never", slices.Repeat([]load.Turn{disturbed}, 9), nil, 5, true},
-		{"an error", []load.Turn{disturbed}, broken, 1, true},
-	} {
-		taken := 0
-		got, err := latency{}.undisturbed(func() (load.Turn, error) {
-			taken++
-			return test.turns[taken-1], test.err
-		})
-		if taken != test.taken || got.Disturbed() != test.want || !errors.Is(err, test.err) {
-			t.Errorf("%s: taken %d times, disturbed: %t, %v; want %d, %t, %v", test.name, taken, got.Disturbed(), err, test.taken, test.want, test.err)
 		}
 	}
 }

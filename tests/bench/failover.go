@@ -45,7 +45,7 @@ func (f failover) measure(ctx context.Context, progress io.Writer) (report.Resul
 	failing, err = stand.StartSpillway(ctx, folder, f.tools.spillway, upstream, stand.Settings{Limited: true})
 	entries = append(entries, enter(spillwayFailing, failing, err))
 	defer stopAll(entries)
-	c := play(ctx, progress, entries, f.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+	c := play(ctx, progress, entries, f.rounds, func(ctx context.Context, _ int, c *stand.Contender) (load.Turn, load.Rules, error) {
 		t, err := upstream.Requests(ctx, c, f.tools.wrk, wrk.Load{Body: stand.Short, Connections: 16, For: f.each})
 		rules := load.Rules{}
 		if c.Name == spillwayFailing || c.Name == nginxFailing {

@@ -59,7 +59,7 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 		keys[control(name)] = keys[name]
 	}
 	next := make(map[string]int64) // whose turn it is
-	turn := func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+	turn := func(ctx context.Context, _ int, c *stand.Contender) (load.Turn, load.Rules, error) {
 		long := g.each
 		if len(keys[c.Name]) == g.consumers {
 			long *= time.Duration(g.longer)
@@ -92,7 +92,7 @@ func (g growth) firstCalls(ctx context.Context, e entry, consumers int, turn tur
 	}
 	c := e.contender
 	for calls := int64(0); calls < int64(consumers); {
-		t, _, err := turn(ctx, c)
+		t, _, err := turn(ctx, 0, c)
 		if err != nil {
 			return err
 		}

@@ -42,8 +42,8 @@ const (
 )
 
 const (
-	// tenth is the part of half load that shows what a request takes by itself.
-	tenth = 0.1
+	// full is half load itself, and tenth the part of it that shows what a request takes by itself.
+	full, tenth = 1, 0.1
 	// atHalf is how many connections carry half load. Fewer requests come on fewer of
 	// them, or on a slow machine there would be too few for each.
 	atHalf = 100
@@ -58,12 +58,12 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 		return report.Result{}, err
 	}
 	fmt.Fprintln(progress, "  together")
-	together, err := l.under(ctx, progress, seats{folder: "together"}, 1)
+	together, err := l.under(ctx, progress, seats{folder: "together"}, full)
 	if err != nil {
 		return report.Result{}, err
 	}
 	fmt.Fprintln(progress, "  apart")
-	apart, err := l.under(ctx, progress, seats{"apart", drivers, measured}, 1, tenth)
+	apart, err := l.under(ctx, progress, seats{"apart", drivers, measured}, full, tenth)
 	if err != nil {
 		return report.Result{}, err
 	}
@@ -98,12 +98,12 @@ func (s seats) busy(t load.Turn) float64 {
 	return (t.Contender + t.Generator + t.Upstream).Seconds() / t.Seconds / float64(runtime.NumCPU())
 }
 
-// rules are those of a turn. The generator must be in time where times are judged: at half
+// rules are those of a turn under a part of half load. The generator must be in time where times are judged: at half
 // load, apart. With a tenth of the requests it has nothing to do, and the few that come
 // while the machine stands still are more than one of a hundred.
-func (s seats) rules(p pace) load.Rules {
-	r := load.Rules{Rate: p.rate, Quiet: true}
-	if len(s.measured) > 0 && p.connections == atHalf {
+func (s seats) rules(part, rate float64) load.Rules {
+	r := load.Rules{Rate: rate, Quiet: true}
+	if len(s.measured) > 0 && part == full {
 		r.Lag = mostLag
 	}
 	return r
@@ -135,10 +135,9 @@ func (l latency) under(ctx context.Context, progress io.Writer, s seats, parts .
 	if err != nil {
 		return all, err
 	}
-	// paced is a turn that nobody has disturbed.
 	paced := func(ctx context.Context, c *stand.Contender, p pace) (t load.Turn, err error) {
 		err = s.drivers.On(func() (err error) {
-			t, err = l.undisturbed(func() (load.Turn, error) { return l.paced(ctx, folder, upstream, c, p) })
+			t, err = l.paced(ctx, folder, upstream, c, p)
 			return err
 		})
 		return t, err
@@ -147,12 +146,10 @@ func (l latency) under(ctx context.Context, progress io.Writer, s seats, parts .
 		return all, err
 	}
 	for _, part := range parts {
-		turns := make(map[string]uint64)
 		p := pace{rate: all.half * part, connections: int(atHalf * part), long: l.each}
-		rules := s.rules(p)
-		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
-			turns[c.Name]++
-			p.seed = turns[c.Name] // the same times for all in one round, others in the next
+		rules := s.rules(part, p.rate)
+		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, round int, c *stand.Contender) (load.Turn, load.Rules, error) {
+			p.seed = uint64(round) // the same times for all in one round, others in the next
 			t, err := paced(ctx, c, p)
 			return t, rules, err
 		})
@@ -164,17 +161,6 @@ func (l latency) under(ctx context.Context, progress io.Writer, s seats, parts .
 // mostLag is how late the generator may be, in seconds: a fifth of what is measured.
 const mostLag = addedP99 / 5
 
-// undisturbed takes a turn again, a few times at most, if other processes have disturbed
-// it, or its generator was late: neither says anything about the contender.
-func (latency) undisturbed(turn func() (load.Turn, error)) (t load.Turn, err error) {
-	for range 5 {
-		if t, err = turn(); err != nil || !t.Disturbed() && t.Lag <= mostLag {
-			break
-		}
-	}
-	return t, err
-}
-
 // halfLoad is how many requests a second keep the processors half busy with Spillway. It
 // is sought from little on, a few times nearer: the more requests there are, the less each
 // of them costs.
@@ -182,11 +168,14 @@ func halfLoad(s seats, turn func(pace) (load.Turn, error)) (float64, error) {
 	const little, tries = 2000, 4
 	rate := float64(little)
 	for range tries {
-		t, err := turn(pace{rate: rate, connections: atHalf, long: time.Second, seed: 1})
+		t, rules, err := again(func() (load.Turn, load.Rules, error) {
+			t, err := turn(pace{rate: rate, connections: atHalf, long: time.Second, seed: 1})
+			return t, load.Rules{Rate: rate, Quiet: true}, err
+		})
 		if err != nil {
 			return 0, err
 		}
-		if voids := t.Voids(load.Rules{Rate: rate, Quiet: true}); len(voids) > 0 {
+		if voids := t.Voids(rules); len(voids) > 0 {
 			return 0, fmt.Errorf("half load: %s", voids[0])
 		}
 		rate = math.Round(rate * 0.5 / s.busy(t))

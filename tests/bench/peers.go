@@ -58,7 +58,7 @@ func (p peers) measure(ctx context.Context, progress io.Writer) (report.Result, 
 	}
 	defer stopAll(entries)
 	const connections = 16
-	c := play(ctx, progress, entries, p.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+	c := play(ctx, progress, entries, p.rounds, func(ctx context.Context, _ int, c *stand.Contender) (load.Turn, load.Rules, error) {
 		t, err := upstream.Requests(ctx, c, p.tools.wrk, wrk.Load{Body: stand.Short, Connections: connections, For: p.each})
 		return t, load.Rules{}, err
 	})

@@ -64,7 +64,7 @@ func (p prompts) measure(ctx context.Context, progress io.Writer) (report.Result
 	var result report.Result
 	for _, size := range promptSizes {
 		body := prompt(size)
-		c := play(ctx, progress, entries, p.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+		c := play(ctx, progress, entries, p.rounds, func(ctx context.Context, _ int, c *stand.Contender) (load.Turn, load.Rules, error) {
 			t, err := upstream.Requests(ctx, c, p.tools.wrk, wrk.Load{Body: body, Connections: connections, For: p.each})
 			return t, load.Rules{}, err
 		})

@@ -41,7 +41,7 @@ func (s streaming) measure(ctx context.Context, progress io.Writer) (report.Resu
 	defer upstream.Stop()
 	entries := s.entries(ctx, folder, upstream, direct, nginx, reverseProxy, spillway, portkey)
 	defer stopAll(entries)
-	c := play(ctx, progress, entries, s.rounds, func(ctx context.Context, c *stand.Contender) (load.Turn, load.Rules, error) {
+	c := play(ctx, progress, entries, s.rounds, func(ctx context.Context, _ int, c *stand.Contender) (load.Turn, load.Rules, error) {
 		t, err := s.turn(ctx, folder, upstream, c)
 		return t, load.Rules{Attempts: 1.0 / (streamEvents + 1)}, err
 	})

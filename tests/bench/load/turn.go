@@ -45,6 +45,13 @@ func (t Turn) Outpaced() bool {
 	return t.Generator.Seconds() >= busy*t.Seconds && t.Contender.Seconds() < busy*t.Seconds
 }
 
+// Unlucky says that a turn does not keep to the rules for a reason that says nothing about
+// who took it: chance decides whether the next one does.
+func (t Turn) Unlucky(r Rules) bool { return t.Outpaced() || t.late(r) || r.Quiet && t.Disturbed() }
+
+// late says that the generator was later than it may be.
+func (t Turn) late(r Rules) bool { return r.Lag > 0 && t.Lag > r.Lag }
+
 // Rules are what a turn must keep to. The zero value holds what each must.
 type Rules struct {
 	// Rate, if positive, is the rate that was to be reached, within a sixth.
@@ -91,7 +98,7 @@ func (t Turn) Voids(r Rules) (voids []string) {
 	if t.Outpaced() {
 		void("the generator was the bottleneck: it used %.0f %% of a processor, what it drives %.0f %%", 100*t.Generator.Seconds()/t.Seconds, 100*t.Contender.Seconds()/t.Seconds)
 	}
-	if r.Lag > 0 && t.Lag > r.Lag {
+	if t.late(r) {
 		void("the generator was the bottleneck: one request of a hundred was sent %.2f ms late or more, of %.2f that are allowed", 1e3*t.Lag, 1e3*r.Lag)
 	}
 	if r.Quiet && t.Disturbed() {
