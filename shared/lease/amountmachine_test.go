@@ -34,10 +34,6 @@ func (o *office) tell(i int) {
 	o.limits[i] = o.engines[i].LimitSince("k", o.set[o.known[i]], o.period, o.at[o.known[i]])
 }
 
-func (o *office) window(l *lease.Limit) quota.Window {
-	return o.period.Window(l.Status().ResetAt.Add(-time.Second))
-}
-
 // reserve checks the rule: whoever knows an amount spends within it, or within one that
 // was set later.
 func (o *office) reserve(t *rapid.T) {
@@ -48,7 +44,7 @@ func (o *office) reserve(t *rapid.T) {
 	if !v.OK() {
 		return
 	}
-	w := o.window(l)
+	w := window(l, o.period)
 	o.spent[w] += n
 	o.open = append(o.open, reserved{r, l, w, n})
 	if most := slices.Max(o.set[o.known[i]:]); o.spent[w] > most {
@@ -68,7 +64,7 @@ func (o *office) settle(t *rapid.T) {
 	o.open = slices.Delete(o.open, i, i+1)
 	actual := rapid.Int64Range(0, r.units).Draw(t, "actual")
 	r.reservation.Settle(actual)
-	if o.window(r.limit) == r.window {
+	if window(r.limit, o.period) == r.window {
 		o.spent[r.window] -= r.units - actual
 	}
 }

@@ -250,15 +250,7 @@ func (h *house) complain(format string, args ...any) {
 
 // stored is a row as it is stored, if there is one.
 func (h *house) stored(partition string) (quota.Row, bool) {
-	got, err := h.rows.Get(context.Background(), store.Key{Partition: partition, Row: quota.RowKey})
-	if err != nil {
-		return quota.Row{}, false
-	}
-	row, err := quota.Decode(h.period, got.Columns)
-	if err != nil {
-		panic(err)
-	}
-	return row, true
+	return stored(h.rows, h.period, partition)
 }
 
 // book books a write of a tenant, which knew the amounts from told on when it began. The

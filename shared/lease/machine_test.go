@@ -34,22 +34,9 @@ type reserved struct {
 	units       int64
 }
 
-// window is the window that the limit is in.
-func window(l *lease.Limit) quota.Window {
-	return quota.Minute.Window(l.Status().ResetAt.Add(-time.Second))
-}
-
 // stored is the row as it is stored, or the zero row.
 func (f *fleet) stored() quota.Row {
-	key := store.Key{Partition: quota.Partition("k", quota.Minute, 0), Row: quota.RowKey}
-	got, err := f.world.store.Store.Get(context.Background(), key)
-	if err != nil {
-		return quota.Row{}
-	}
-	row, err := quota.Decode(quota.Minute, got.Columns)
-	if err != nil {
-		panic(err)
-	}
+	row, _ := stored(f.world.store.Store, quota.Minute, quota.Partition("k", quota.Minute, 0))
 	return row
 }
 
@@ -63,8 +50,8 @@ func (f *fleet) reserve(t *rapid.T) {
 		t.Fatal("unmetered under deny")
 	}
 	if v.OK() {
-		f.spent[window(l)] += n
-		f.open = append(f.open, reserved{r, l, window(l), n})
+		f.spent[window(l, quota.Minute)] += n
+		f.open = append(f.open, reserved{r, l, window(l, quota.Minute), n})
 		return
 	}
 	if n > f.amount != (v.Outcome == lease.TooLarge) {
@@ -86,7 +73,7 @@ func (f *fleet) settle(t *rapid.T) {
 	actual := rapid.Int64Range(0, r.units).Draw(t, "actual")
 	f.open = append(f.open[:i], f.open[i+1:]...)
 	f.spent[r.window] -= r.units - actual
-	if window(r.limit) != r.window {
+	if window(r.limit, quota.Minute) != r.window {
 		f.spent[r.window] += r.units - actual // Too late to come back.
 	}
 	r.reservation.Settle(actual)
@@ -256,9 +243,9 @@ func TestAnyHistoryIsExactAlone(t *testing.T) {
 			defer pass(time.Second) // The flights end.
 			var used int64
 			var open []reserved
-			current := window(l)
+			current := window(l, quota.Minute)
 			roll := func() {
-				if now := window(l); now != current {
+				if now := window(l, quota.Minute); now != current {
 					current, used = now, 0
 				}
 			}

@@ -239,15 +239,29 @@ func (w *world) engine(policy lease.Policy, clk *clock.Clock) *lease.Engine {
 // row reads a shard's row as it is stored.
 func (w *world) row(key string, p quota.Period, shard int64) quota.Row {
 	w.tb.Helper()
-	got, err := w.store.Store.Get(context.Background(), store.Key{Partition: quota.Partition(key, p, shard), Row: quota.RowKey})
+	row, ok := stored(w.store.Store, p, quota.Partition(key, p, shard))
+	if !ok {
+		w.tb.Fatalf("there is no row of %s", key)
+	}
+	return row
+}
+
+// stored is a row as it is stored, if there is one.
+func stored(s store.Store, p quota.Period, partition string) (quota.Row, bool) {
+	got, err := s.Get(context.Background(), store.Key{Partition: partition, Row: quota.RowKey})
 	if err != nil {
-		w.tb.Fatalf("row of %s: %v", key, err)
+		return quota.Row{}, false
 	}
 	row, err := quota.Decode(p, got.Columns)
 	if err != nil {
-		w.tb.Fatal(err)
+		panic(err)
 	}
-	return row
+	return row, true
+}
+
+// window is the window that a limit is in.
+func window(l *lease.Limit, p quota.Period) quota.Window {
+	return p.Window(l.Status().ResetAt.Add(-time.Second))
 }
 
 // put replaces a shard's row by force.

@@ -10,12 +10,7 @@ import (
 )
 
 // window is the window that a tenant is in. Only the test may ask: it alone changes limits.
-func (n *tenant) window() quota.Window { return n.house.window(n.limit) }
-
-// window is the window that a limit is in.
-func (h *house) window(l *lease.Limit) quota.Window {
-	return h.period.Window(l.Status().ResetAt.Add(-time.Second))
-}
+func (n *tenant) window() quota.Window { return window(n.limit, n.house.period) }
 
 // knows is the amount that a tenant was told last.
 func (n *tenant) knows() int64 {
@@ -41,7 +36,7 @@ func (n *tenant) writes() bool {
 // reserve makes a request of a tenant and books the answer.
 func (n *tenant) reserve(l *lease.Limit, units int64) lease.Outcome {
 	h := n.house
-	from := h.window(l)
+	from := window(l, h.period)
 	h.mu.Lock()
 	h.note("a request while a direct write is under way", n.directly)
 	told, said, flights := n.told, n.ceiling.number, n.flights
@@ -55,7 +50,7 @@ func (n *tenant) reserve(l *lease.Limit, units int64) lease.Outcome {
 		}
 		return v.Outcome
 	}
-	w := h.window(l)
+	w := window(l, h.period)
 	current := r.Current(n.clock.Read())
 	h.mu.Lock()
 	defer h.mu.Unlock()
