@@ -241,3 +241,32 @@ func TestLimitChanges(t *testing.T) {
 		reserve(t, l, 1, lease.Full)
 	})
 }
+
+// TestRaiseThatNobodyCouldWaitFor: a row learned of a raise by the first request that it
+// could serve. Where each needed more than the limit had been, or it had been nothing, there
+// was none, and all were refused, window after window.
+func TestRaiseThatNobodyCouldWaitFor(t *testing.T) {
+	for _, local := range []bool{false, true} {
+		for _, before := range []int64{0, 1} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.local = local
+				e := w.engine(lease.Deny, nil)
+				first := reserve(t, e.Limit("k", 50, quota.Minute), 50, lease.Granted)
+				l := e.Limit("k", before, quota.Minute)
+				first.Settle(0)
+				e.GiveBack(t.Context()) // The row learns of the cut.
+				pass(time.Minute)
+				e.Limit("k", 50, quota.Minute)
+				reserve(t, l, 50, lease.Full)
+				w.store.count()
+				reserve(t, l, 50, lease.Full)
+				if calls := w.store.count(); calls > 0 {
+					t.Errorf("who is told that there is no room asks the store %d times again", calls)
+				}
+				pass(time.Minute)
+				reserve(t, l, 50, lease.Granted)
+			})
+		}
+	}
+}

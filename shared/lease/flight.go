@@ -218,6 +218,11 @@ func (f *flight) work(what task, window quota.Window, in setting) error {
 		f.cached = stored{} // Nobody is refused by a row that was not read for it.
 		return nil
 	}
+	if p.short {
+		if err := f.announce(&p); err != nil {
+			return err
+		}
+	}
 	if p.short && shards > 1 {
 		if served, err := f.visit(home, shards, window); served || err != nil {
 			return err
@@ -228,6 +233,17 @@ func (f *flight) work(what task, window quota.Window, in setting) error {
 	}
 	f.conclude(what, window, p.short)
 	return nil
+}
+
+// announce tells a row of a raise that it does not know of, where nobody takes anything from
+// it: who needs more than it had before would wait for ever for a raise that acts from the
+// next edge on.
+func (f *flight) announce(p *plan) error {
+	row := f.rolled(p.before, p.window, p.told)
+	if p.before.row == nil || row.NextLimit <= p.before.row.NextLimit {
+		return nil
+	}
+	return f.write(p.before, f.limit.engine.signed(row))
 }
 
 // visits is how many other shards are asked before a limit counts as exhausted. The
