@@ -38,8 +38,8 @@ package-lambda: ## bin/lambda/: bootstrap and the configuration (CONFIG=gateway.
 
 test: ## everything: unit, contract, end-to-end tests with the race detector; model search and simulation
 	$(GO) test -race -shuffle=on -count=1 $$($(GO) list ./... | grep -v /tests/model)
-	@# Connections make raw system calls only without the race detector: what uses them runs both ways.
-	$(GO) test -count=1 ./shared/rawconn ./shared/server ./shared/upstream/...
+	@# Connections make raw system calls only without the race detector, and stacks are larger with it: what this is about runs both ways.
+	$(GO) test -count=1 ./shared/rawconn ./shared/server ./shared/upstream/... ./functions/app
 	$(GO) test -count=1 -timeout 20m ./tests/model/... ./tests/sim/...
 
 test-short: ## the tests that need neither npm nor minutes

@@ -8,6 +8,7 @@ import (
 
 	"spillway/shared/http1"
 	"spillway/shared/openai"
+	"spillway/shared/upstream/wire"
 )
 
 // Outcome says whose matter an attempt's end is, and so what to do next.
@@ -145,11 +146,12 @@ type Result struct {
 	object         bool // the answer is a JSON object, or begins like one
 
 	watch
-	ours    bool          // our own transport has made Header, which nobody else has
-	started time.Time     // of sending
-	memory  memoryBody    // the request's body, if it is sent from memory
-	read    *readBody     // the same, if it is read; nil: it is not
-	body    io.ReadCloser // the backend's answer; nil once it is read or given up
+	ours    bool                    // our own transport has made Header, which nobody else has
+	room    [usualFields]wire.Field // for the header that is sent
+	started time.Time               // of sending
+	memory  memoryBody              // the request's body, if it is sent from memory
+	read    *readBody               // the same, if it is read; nil: it is not
+	body    io.ReadCloser           // the backend's answer; nil once it is read or given up
 
 	announced int64 // the length of the answer, −1 if its header does not tell
 

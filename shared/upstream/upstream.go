@@ -16,7 +16,6 @@ import (
 
 	"spillway/shared/lifetime"
 	"spillway/shared/openai"
-	"spillway/shared/upstream/wire"
 )
 
 // Backend is one endpoint. It is not changed or copied after it has been made, and
@@ -142,7 +141,8 @@ func (c *Client) Do(ctx context.Context, b *Backend, call Call) *Result {
 // DoIn is Do for who has the memory for the Result, such as a Result that has been closed
 // and is not used any more. It returns r.
 func (c *Client) DoIn(ctx context.Context, r *Result, b *Backend, call Call) *Result {
-	*r = Result{client: c, parent: ctx, dropUsage: call.DropUsage, op: call.Operation, RateLimit: unknownRateLimit}
+	*r = Result{} // with values in it, it would be made on the stack first
+	r.client, r.parent, r.dropUsage, r.op, r.RateLimit = c, ctx, call.DropUsage, call.Operation, unknownRateLimit
 	r.clientsVersion = b.Dialect == openai.Azure && b.APIVersion == "" && call.APIVersion != ""
 	if ctx.Err() != nil {
 		return r.fail(r.interrupted(ctx.Err(), ReasonReset))
@@ -159,8 +159,7 @@ func (c *Client) DoIn(ctx context.Context, r *Result, b *Backend, call Call) *Re
 		return r.fail(Broken, ReasonCredential, err)
 	}
 	by := cmp.Or(b.Transport, c.options.Transport)
-	var room [usualFields]wire.Field
-	header := appendFields(room[:0], call.Header, b.Header, credential)
+	header := appendFields(r.room[:0], call.Header, b.Header, credential)
 	r.started = time.Now()
 	to := b.address(call.target(b.APIVersion), by)
 	response, err := r.send(by, to, header, call.Body)
