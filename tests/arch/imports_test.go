@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	// steps
 	"shared/auth":          {"shared/config"},
 	"shared/tokens":        {"shared/openai"},
-	"shared/upstream":      {"shared/upstream/wire", "shared/openai", "shared/lifetime"},
+	"shared/upstream":      {"shared/upstream/wire", "shared/openai", "shared/http1", "shared/lifetime"},
 	"shared/upstream/wire": {"shared/http1", "shared/rawconn", "shared/lifetime"},
 	"shared/lease":         {"shared/quota", "shared/store", "shared/clock"},
 	"shared/breaker":       {"shared/breaker/rule", "shared/store", "shared/clock"},
