@@ -55,7 +55,7 @@ func sections(t *traffic) []section {
 		open{t, 2, []int{1000, 10_000}},
 		latency{t, 7, time.Second}, failover{t, 3, time.Second}, growth{t, 7, time.Second, 100_000, 3},
 		operations{shared}, refresh{shared}, hotKey{}, local{rounds: 9, each: 150 * time.Millisecond},
-		observed{rounds: 15, each: 200 * time.Millisecond}, callers{inFile: 10_000, inTable: 90_000, active: 10_000, rounds: 9}, process{rounds: 5},
+		observed{rounds: 61, each: 50 * time.Millisecond}, callers{inFile: 10_000, inTable: 90_000, active: 10_000, rounds: 9}, process{rounds: 5},
 	}
 }
 
