@@ -67,7 +67,9 @@ func (o observed) measure(ctx context.Context, progress io.Writer) (report.Resul
 		}
 		without, with = append(without, nanoseconds(a)), append(with, nanoseconds(b))
 		ratios = append(ratios, nanoseconds(b)/nanoseconds(a))
-		fmt.Fprintf(progress, "  round %d of %d\n", n+1, o.rounds)
+		if (n+1)%100 == 0 {
+			fmt.Fprintf(progress, "  round %d of %d\n", n+1, o.rounds)
+		}
 	}
 	itself := func(v float64) float64 { return v }
 	ratio, percent := report.SpreadOf(ratios, itself), report.Unit{Digits: 3}
