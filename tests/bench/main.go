@@ -53,7 +53,7 @@ func sections(t *traffic) []section {
 	return []section{
 		peers{t, 5, 2 * time.Second}, prompts{t, 3, time.Second}, streaming{t, 3, 150},
 		open{t, 2, []int{1000, 10_000}},
-		latency{t, 7, time.Second}, failover{t, 3, time.Second}, growth{t, 15, time.Second / 2, 100_000, 3},
+		latency{t, 7, time.Second}, failover{t, 3, time.Second}, growth{t, 11, time.Second, 100_000, 3},
 		operations{shared}, refresh{shared}, hotKey{}, local{rounds: 9, each: 150 * time.Millisecond},
 		observed{rounds: 401, each: 10 * time.Millisecond}, callers{inFile: 10_000, inTable: 90_000, active: 10_000, rounds: 9}, process{rounds: 5},
 	}
