@@ -235,17 +235,6 @@ func (f *flight) work(what task, window quota.Window, in setting) error {
 	return nil
 }
 
-// announce tells a row of a raise that it does not know of, where nobody takes anything from
-// it: who needs more than it had before would wait for ever for a raise that acts from the
-// next edge on.
-func (f *flight) announce(p *plan) error {
-	row := f.rolled(p.before, p.window, p.told)
-	if p.before.row == nil || row.NextLimit <= p.before.row.NextLimit {
-		return nil
-	}
-	return f.write(p.before, f.limit.engine.signed(row))
-}
-
 // visits is how many other shards are asked before a limit counts as exhausted. The
 // fewer instances share one, the more each may ask: the last one of a fleet that
 // shrank asks them all.

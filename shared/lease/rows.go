@@ -93,6 +93,20 @@ func (f *flight) touch(zero stored, row quota.Row) error {
 	return nil
 }
 
+// announce tells a row of a raise that it does not know of, where nobody takes anything from
+// it: who needs more than it had before would wait for ever for a raise that acts from the
+// next edge on.
+func (f *flight) announce(p *plan) error {
+	if p.before.row == nil {
+		return nil // It will be made with the amount.
+	}
+	row := f.rolled(p.before, p.window, p.told) // As nobody has taken anything.
+	if row.NextLimit <= p.before.row.NextLimit {
+		return nil
+	}
+	return f.write(p.before, f.limit.engine.signed(row))
+}
+
 // trim asks for fewer shards if a request is too large for one, once a window.
 func (f *flight) trim(shards int64, window quota.Window, in setting) error {
 	l := f.limit

@@ -147,7 +147,7 @@ type Result struct {
 
 	watch
 	ours    bool                    // our own transport has made Header, which nobody else has
-	room    [usualFields]wire.Field // for the header that is sent
+	room    [usualFields]wire.Field // for the header that is sent; on the stack it would be an eighth of that
 	started time.Time               // of sending
 	memory  memoryBody              // the request's body, if it is sent from memory
 	read    *readBody               // the same, if it is read; nil: it is not

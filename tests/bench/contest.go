@@ -52,8 +52,8 @@ type contest struct {
 	voids map[string][]string // those that have one have no figures
 }
 
-// turnOf lets one contender take its turn in a round, 1 for the first and 0 before it, and says what
-// the turn must keep to.
+// turnOf lets one contender take its turn in a round, 1 for the first and 0 before it, and
+// says what the turn must keep to.
 type turnOf func(ctx context.Context, round int, c *stand.Contender) (load.Turn, load.Rules, error)
 
 // play lets all entries take their turns in each round. One that did not start, or

@@ -42,7 +42,8 @@ const (
 )
 
 const (
-	// full is half load itself, and tenth the part of it that shows what a request takes by itself.
+	// full is half load itself, and tenth the part of it that shows what a request takes
+	// by itself.
 	full, tenth = 1, 0.1
 	// atHalf is how many connections carry half load. Fewer requests come on fewer of
 	// them, or on a slow machine there would be too few for each.
@@ -98,9 +99,9 @@ func (s seats) busy(t load.Turn) float64 {
 	return (t.Contender + t.Generator + t.Upstream).Seconds() / t.Seconds / float64(runtime.NumCPU())
 }
 
-// rules are those of a turn under a part of half load. The generator must be in time where times are judged: at half
-// load, apart. With a tenth of the requests it has nothing to do, and the few that come
-// while the machine stands still are more than one of a hundred.
+// rules are those of a turn under a part of half load. The generator must be in time where
+// times are judged: at half load, apart. With a tenth of the requests it has nothing to do,
+// and the few that come while the machine stands still are more than one of a hundred.
 func (s seats) rules(part, rate float64) load.Rules {
 	r := load.Rules{Rate: rate, Quiet: true}
 	if len(s.measured) > 0 && part == full {

@@ -36,21 +36,20 @@ func (t Turn) Rate() float64 { return float64(t.Requests) / t.Seconds }
 // PerRequest is the contender's processor time per request, in seconds.
 func (t Turn) PerRequest() float64 { return t.Contender.Seconds() / float64(t.Requests) }
 
-// Disturbed says that other processes used more of the machine than measured times can
-// bear. That is no fault of those who took the turn.
-func (t Turn) Disturbed() bool { return t.Foreign.Seconds() > foreign*t.Seconds }
+// Unlucky says that a turn does not keep to the rules for a reason that says nothing about
+// who took it: chance decides whether the next one does.
+func (t Turn) Unlucky(r Rules) bool { return t.outpaced() || t.late(r) || t.disturbed(r) }
 
-// Outpaced says that the generator was at its limit, and what it drives was not.
-func (t Turn) Outpaced() bool {
+// outpaced says that the generator was at its limit, and what it drives was not.
+func (t Turn) outpaced() bool {
 	return t.Generator.Seconds() >= busy*t.Seconds && t.Contender.Seconds() < busy*t.Seconds
 }
 
-// Unlucky says that a turn does not keep to the rules for a reason that says nothing about
-// who took it: chance decides whether the next one does.
-func (t Turn) Unlucky(r Rules) bool { return t.Outpaced() || t.late(r) || r.Quiet && t.Disturbed() }
-
 // late says that the generator was later than it may be.
 func (t Turn) late(r Rules) bool { return r.Lag > 0 && t.Lag > r.Lag }
+
+// disturbed says that other processes used more of the machine than measured times can bear.
+func (t Turn) disturbed(r Rules) bool { return r.Quiet && t.Foreign.Seconds() > foreign*t.Seconds }
 
 // Rules are what a turn must keep to. The zero value holds what each must.
 type Rules struct {
@@ -95,13 +94,13 @@ func (t Turn) Voids(r Rules) (voids []string) {
 	if t.Contender < leastTime && !r.Quiet {
 		void("%v of processor time are too little to be told", t.Contender)
 	}
-	if t.Outpaced() {
+	if t.outpaced() {
 		void("the generator was the bottleneck: it used %.0f %% of a processor, what it drives %.0f %%", 100*t.Generator.Seconds()/t.Seconds, 100*t.Contender.Seconds()/t.Seconds)
 	}
 	if t.late(r) {
 		void("the generator was the bottleneck: one request of a hundred was sent %.2f ms late or more, of %.2f that are allowed", 1e3*t.Lag, 1e3*r.Lag)
 	}
-	if r.Quiet && t.Disturbed() {
+	if t.disturbed(r) {
 		void("other processes used %.0f %% of a processor", 100*t.Foreign.Seconds()/t.Seconds)
 	}
 	if got := t.Rate(); r.Rate > 0 && (got < r.Rate*5/6 || got > r.Rate*7/6) {
