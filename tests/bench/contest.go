@@ -88,14 +88,21 @@ func play(ctx context.Context, progress io.Writer, entries []entry, rounds int, 
 
 // again takes a turn again, a few times at most, if others have disturbed it, or its
 // generator was late, or at its limit while what it drives was not: where both are near
-// it, as without anybody between, chance decides.
-func again(turn func() (load.Turn, load.Rules, error)) (t load.Turn, rules load.Rules, err error) {
-	for range 5 {
-		if t, rules, err = turn(); err != nil || !t.Unlucky(rules) {
+// it, as without anybody between, chance decides. The luckiest one counts.
+func again(turn func() (load.Turn, load.Rules, error)) (luckiest load.Turn, rules load.Rules, err error) {
+	for n := range 5 {
+		var t load.Turn
+		if t, rules, err = turn(); err != nil {
+			break
+		}
+		if n == 0 || t.Luckier(luckiest, rules) {
+			luckiest = t
+		}
+		if !t.Unlucky(rules) {
 			break
 		}
 	}
-	return t, rules, err
+	return luckiest, rules, err
 }
 
 func (c *contest) void(name, why string) { c.voids[name] = append(c.voids[name], why) }

@@ -213,13 +213,19 @@ func TestLatencyRows(t *testing.T) {
 }
 
 // A turn that says nothing about the contender is taken again, a few times at most: whose is
-// no measurement then is void. An error ends it at once.
+// no measurement then is void. Of those from which the host took time, the best one counts.
+// An error ends it at once.
 func TestUnluckyTurnsAreTakenAgain(t *testing.T) {
 	good, outpaced, disturbed, late := turnWith(10), turnWith(10), turnWith(10), turnWith(10)
 	outpaced.Generator = time.Duration(0.95 * outpaced.Seconds * float64(time.Second))
 	outpaced.Contender = outpaced.Generator / 2
 	disturbed.Foreign = time.Second
 	late.Lag = 0.0003
+	robbed := func(ms int) load.Turn {
+		t := turnWith(10)
+		t.Stolen = time.Duration(ms) * time.Millisecond
+		return t
+	}
 	for _, test := range []struct {
 		name  string
 		turns []load.Turn
@@ -235,6 +241,8 @@ func TestUnluckyTurnsAreTakenAgain(t *testing.T) {
 		{"disturbed, and no time is measured", []load.Turn{disturbed}, load.Rules{}, nil, 1, false},
 		{"late", []load.Turn{late, disturbed, good}, load.Rules{Quiet: true, Lag: 0.0002}, nil, 3, false},
 		{"late, as it may be", []load.Turn{late}, load.Rules{Quiet: true}, nil, 1, false},
+		{"robbed", []load.Turn{robbed(30), robbed(20), robbed(10), good}, load.Rules{Stolen: 0.015}, nil, 3, false},
+		{"always robbed", []load.Turn{robbed(30), late, robbed(10), robbed(50), disturbed}, load.Rules{Quiet: true, Lag: 0.0002, Stolen: 0.005}, nil, 5, false},
 		{"an error", []load.Turn{{}}, load.Rules{}, errors.New("broken"), 1, true},
 	} {
 		taken := 0
@@ -246,6 +254,9 @@ func TestUnluckyTurnsAreTakenAgain(t *testing.T) {
 		})
 		if taken != test.taken || c.counts(direct) == test.void {
 			t.Errorf("%s: taken %d times, void: %q; want %d, %t", test.name, taken, c.voids[direct], test.taken, test.void)
+		}
+		if test.rules.Stolen > 0 && c.turns[direct][0] != robbed(10) {
+			t.Errorf("%s: %+v counts, want the best one", test.name, c.turns[direct])
 		}
 	}
 }

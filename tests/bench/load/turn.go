@@ -28,6 +28,8 @@ type Turn struct {
 	Contender, Generator, Upstream time.Duration
 	// Foreign is the processor time of all other processes of the machine.
 	Foreign time.Duration
+	// Stolen is what this machine wanted and its host gave to others, of all processors.
+	Stolen time.Duration
 }
 
 // Rate is requests per second.
@@ -38,7 +40,22 @@ func (t Turn) PerRequest() float64 { return t.Contender.Seconds() / float64(t.Re
 
 // Unlucky says that a turn does not keep to the rules for a reason that says nothing about
 // who took it: chance decides whether the next one does.
-func (t Turn) Unlucky(r Rules) bool { return t.outpaced() || t.late(r) || t.disturbed(r) }
+func (t Turn) Unlucky(r Rules) bool { return t.broken(r) || t.robbed(r) }
+
+// Luckier says that a turn is worth more than another one under the same rules, both being
+// unlucky or not: that it breaks none by chance, or else that less was stolen from it.
+func (t Turn) Luckier(than Turn, r Rules) bool {
+	if broken := t.broken(r); broken != than.broken(r) {
+		return !broken
+	}
+	return t.Stolen < than.Stolen
+}
+
+// broken says that a turn is no measurement by chance.
+func (t Turn) broken(r Rules) bool { return t.outpaced() || t.late(r) || t.disturbed(r) }
+
+// robbed says that the host took more than may be if a better turn can be had.
+func (t Turn) robbed(r Rules) bool { return r.Stolen > 0 && t.Stolen.Seconds() > r.Stolen*t.Seconds }
 
 // outpaced says that the generator was at its limit, and what it drives was not.
 func (t Turn) outpaced() bool {
@@ -60,6 +77,10 @@ type Rules struct {
 	Quiet bool
 	// Lag, if positive, is the most that Lag may be, in seconds.
 	Lag float64
+	// Stolen, if positive, is the part of one processor that the host should take at most.
+	// A turn from which it took more is unlucky, and yet a measurement: there may be hosts
+	// that always do.
+	Stolen float64
 	// Attempts are the requests that the upstream gets per request; 0 is 1.
 	Attempts float64
 	// Slack is the part of the requests by which those that reach the upstream may

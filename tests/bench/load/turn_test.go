@@ -67,3 +67,22 @@ func TestVoids(t *testing.T) {
 		}
 	}
 }
+
+// A turn from which the host took time is a measurement, and one from which it took less is
+// a better one; but not than one that is none.
+func TestStolenTime(t *testing.T) {
+	rules := Rules{Quiet: true, Stolen: 0.015}
+	little, much, disturbed := good, good, good
+	little.Stolen, much.Stolen, disturbed.Foreign = 10*time.Millisecond, 20*time.Millisecond, time.Second
+	if little.Unlucky(rules) || !much.Unlucky(rules) || much.Unlucky(Rules{Quiet: true}) {
+		t.Errorf("unlucky: %t with little and %t with much, %t where it does not matter", little.Unlucky(rules), much.Unlucky(rules), much.Unlucky(Rules{Quiet: true}))
+	}
+	if voids := much.Voids(rules); voids != nil {
+		t.Errorf("void: %q", voids)
+	}
+	for _, pair := range [][2]Turn{{good, little}, {little, much}, {much, disturbed}} {
+		if better, worse := pair[0], pair[1]; !better.Luckier(worse, rules) || worse.Luckier(better, rules) || better.Luckier(better, rules) {
+			t.Errorf("%+v is to be luckier than %+v", better, worse)
+		}
+	}
+}

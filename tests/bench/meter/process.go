@@ -57,13 +57,21 @@ func Resident(pid int) (float64, error) {
 	return sum, nil
 }
 
-// MachineTime returns the processor time that all processes of the machine have used
-// so far, with what interrupts took: where the system does not tell the two apart, the
-// times of processes hold it, too.
-func MachineTime() (time.Duration, error) {
+// Machine is the processor time of a whole machine so far.
+type Machine struct {
+	// Used is what all processes have used, with what interrupts took: where the system
+	// does not tell the two apart, the times of processes hold it, too.
+	Used time.Duration
+	// Stolen is what a virtual machine wanted and its host gave to others, as far as the
+	// host tells; see proc(5).
+	Stolen time.Duration
+}
+
+// ReadMachine reads the times of this machine.
+func ReadMachine() (Machine, error) {
 	content, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0, err
+		return Machine{}, err
 	}
 	return parseMachine(string(content))
 }
@@ -95,14 +103,18 @@ func parseStat(stat string) (time.Duration, error) {
 }
 
 // parseMachine reads the times of all processors that were not idle.
-func parseMachine(stat string) (time.Duration, error) {
+func parseMachine(stat string) (m Machine, err error) {
 	line, _, _ := strings.Cut(stat, "\n")
 	fields := strings.Fields(line)
-	const interrupts = 6 // after user, nice, system, idle and iowait; then come soft ones
-	if len(fields) < interrupts+2 || fields[0] != "cpu" {
-		return 0, errNotTold
+	const interrupts, steal = 6, 8 // after user, nice, system, idle and iowait; then come soft ones
+	if len(fields) <= steal || fields[0] != "cpu" {
+		return Machine{}, errNotTold
 	}
-	return ticks(append(fields[1:4:4], fields[interrupts:interrupts+2]...))
+	if m.Used, err = ticks(append(fields[1:4:4], fields[interrupts:steal]...)); err != nil {
+		return Machine{}, err
+	}
+	m.Stolen, err = ticks(fields[steal : steal+1])
+	return m, err
 }
 
 func ticks(fields []string) (sum time.Duration, err error) {

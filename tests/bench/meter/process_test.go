@@ -24,10 +24,11 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestParseMachine(t *testing.T) {
-	if got, err := parseMachine("cpu  100 20 3 9999 9 50 6 9\ncpu0 1 1 1 1\n"); err != nil || got != 1790*time.Millisecond {
-		t.Errorf("got %v, %v; want 1.79 s", got, err)
+	want := Machine{Used: 1790 * time.Millisecond, Stolen: 90 * time.Millisecond}
+	if got, err := parseMachine("cpu  100 20 3 9999 9 50 6 9 0 0\ncpu0 1 1 1 1\n"); err != nil || got != want {
+		t.Errorf("got %v, %v; want %v", got, err, want)
 	}
-	for _, stat := range []string{"", "cpu0 1 2 3", "cpu 1 2 3 4 5 6", "cpu 1 2 x 4 5 6 7"} {
+	for _, stat := range []string{"", "cpu0 1 2 3", "cpu 1 2 3 4 5 6 7", "cpu 1 2 x 4 5 6 7 8", "cpu 1 2 3 4 5 6 7 x"} {
 		if got, err := parseMachine(stat); err == nil {
 			t.Errorf("%q is taken for %v", stat, got)
 		}
@@ -72,9 +73,9 @@ func TestFamilyIsCounted(t *testing.T) {
 }
 
 func TestMachineIsAtLeastAsBusyAsThisProcess(t *testing.T) {
-	used, err := MachineTime()
-	if err != nil || used < ProcessorTime()-time.Second {
-		t.Errorf("%v, %v; this process has used %v", used, err, ProcessorTime())
+	machine, err := ReadMachine()
+	if err != nil || machine.Used < ProcessorTime()-time.Second || machine.Stolen < 0 {
+		t.Errorf("%v, %v; this process has used %v", machine, err, ProcessorTime())
 	}
 	if _, err := ProcessTime(os.Getpid()); err != nil {
 		t.Error(err)
@@ -83,14 +84,14 @@ func TestMachineIsAtLeastAsBusyAsThisProcess(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add("123 (a) b) S 1 2 3 4 5 6 7 8 9 10 100 20 3 1 20")
-	f.Add("cpu  100 20 3 9999 9 9 9\n")
+	f.Add("cpu  100 20 3 9999 9 9 9 9\n")
 	f.Add("VmRSS:\t    2048 kB\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if used, err := parseStat(text); err == nil && used < 0 {
 			t.Errorf("parseStat(%q) = %v", text, used)
 		}
-		if used, err := parseMachine(text); err == nil && used < 0 {
-			t.Errorf("parseMachine(%q) = %v", text, used)
+		if machine, err := parseMachine(text); err == nil && (machine.Used < 0 || machine.Stolen < 0) {
+			t.Errorf("parseMachine(%q) = %v", text, machine)
 		}
 		_, _ = parseResident(text)
 	})

@@ -21,7 +21,7 @@ import (
 	"spillway/tests/bench/tool"
 )
 
-// Process is a program that runs. What it prints is in a file, for it is much.
+// Process is a program that runs. What it prints is in a file, for it is much; see forget.
 type Process struct {
 	name    string
 	command *exec.Cmd
@@ -33,7 +33,7 @@ type Process struct {
 // start starts a program in a folder, where its output stays as name.log.
 func start(ctx context.Context, name, folder string, t tool.Tool, args ...string) (*Process, error) {
 	p := &Process{name: name, output: filepath.Join(folder, strings.ReplaceAll(name, "/", "-")+".log"), ended: make(chan struct{})}
-	out, err := os.Create(p.output)
+	out, err := os.OpenFile(p.output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,13 @@ func (p *Process) Stop() {
 	<-p.ended
 }
 
-// said is the end of what it has printed.
+// forget throws away what it has printed. It is written before each turn: the memory that
+// holds a file is the machine's and comes back by this, while a log that grows takes a new
+// page for every ten requests, and a virtual machine has to get each from its host. Where
+// gateways run, their logs go to pipes, which use few pages again and again.
+func (p *Process) forget() error { return os.Truncate(p.output, 0) }
+
+// said is the end of what it has printed, or of what it has since that was thrown away.
 func (p *Process) said() string {
 	content, _ := os.ReadFile(p.output) // none is nothing
 	const most = 2000

@@ -12,8 +12,9 @@ import (
 
 // used is what everybody has used so far.
 type used struct {
-	contender, upstream, machine, self time.Duration
-	reached                            int64
+	contender, upstream, self time.Duration
+	machine                   meter.Machine
+	reached                   int64
 }
 
 func (u *Upstream) used(ctx context.Context, c *Contender) (now used, err error) {
@@ -27,7 +28,7 @@ func (u *Upstream) used(ctx context.Context, c *Contender) (now used, err error)
 		return now, err
 	}
 	now.self = meter.ProcessorTime()
-	now.machine, err = meter.MachineTime()
+	now.machine, err = meter.ReadMachine()
 	return now, err
 }
 
@@ -36,6 +37,9 @@ func (u *Upstream) used(ctx context.Context, c *Contender) (now used, err error)
 func (u *Upstream) Measure(ctx context.Context, c *Contender, run func(context.Context) (load.Turn, error)) (load.Turn, error) {
 	before, err := u.used(ctx, c)
 	if err != nil {
+		return load.Turn{}, err
+	}
+	if err := c.forget(); err != nil {
 		return load.Turn{}, err
 	}
 	turn, err := run(ctx)
@@ -52,7 +56,8 @@ func (u *Upstream) Measure(ctx context.Context, c *Contender, run func(context.C
 	if c.PID() != u.PID() {
 		ours += turn.Contender
 	}
-	turn.Foreign = max(0, after.machine-before.machine-ours)
+	turn.Foreign = max(0, after.machine.Used-before.machine.Used-ours)
+	turn.Stolen = after.machine.Stolen - before.machine.Stolen
 	return turn, nil
 }
 
