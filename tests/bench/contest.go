@@ -124,6 +124,27 @@ func (c *contest) reasons() (all []string) {
 	return all
 }
 
+// mostStolen is the part of one processor that the host of a virtual machine should take at
+// most. What waits for a processor that is not there is late: from the time of one request of
+// a hundred on, that is what the p99 tells of. And who takes it takes the caches, too. The
+// system counts in steps of 10 ms.
+const mostStolen = 0.005
+
+// stolen says what the host took from the turns of contests that keep to mostStolen.
+func stolen(contests ...*contest) string {
+	var turns []load.Turn
+	for _, c := range contests {
+		for _, name := range c.names {
+			turns = append(turns, c.turns[name]...)
+		}
+	}
+	took := "no turns are left"
+	if len(turns) > 0 {
+		took = "it took " + report.SpreadOf(turns, func(t load.Turn) float64 { return t.Stolen.Seconds() / t.Seconds }).Text(report.Unit{Name: "%", Scale: 100, Digits: 1}) + " from those"
+	}
+	return fmt.Sprintf("a turn from which the host of this machine takes more than %.1f %% of one processor's time is taken again, a few times at most, and the best one counts; %s", 100*mostStolen, took)
+}
+
 // figure is a figure of a turn.
 type figure func(load.Turn) float64
 

@@ -66,7 +66,7 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 		}
 		t, err := upstream.Requests(ctx, c, g.tools.wrk, wrk.Load{Body: stand.Short, Keys: keys[c.Name], First: next[c.Name], Connections: 16, For: long})
 		next[c.Name] += t.Requests
-		return t, load.Rules{}, err
+		return t, load.Rules{Stolen: mostStolen}, err
 	}
 	var contests []*contest
 	for _, pair := range [][2]string{{small, manyBackends}, {small, manyConsumers}, {control(small), control(manyConsumers)}} {
@@ -77,21 +77,30 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 				return report.Result{}, err
 			}
 		}
-		c := play(ctx, progress, both, g.rounds, turn)
+		rounds := g.rounds
+		if pair[0] == control(small) {
+			rounds = g.controlRounds()
+		}
+		c := play(ctx, progress, both, rounds, turn)
 		contests = append(contests, &c)
 	}
 	return g.result(contests), nil
 }
 
-// firstCalls lets all consumers of a contender call, in a turn at least. What the first
-// call of a consumer, or to a backend, costs beside, to make its limits and series, is
+// warmUp is how many turns a contender has at least before it is measured: metrics of one
+// consumer and one backend take memory until there have been 64 requests, which with a
+// hundred backends and ten consumers are 64,000.
+const warmUp = 3
+
+// firstCalls lets all consumers of a contender call, in a few turns at least. What the first
+// calls of a consumer, or to a backend, cost beside, to make its limits and series, is
 // paid once, and so is the start of a program: neither is what is measured.
 func (g growth) firstCalls(ctx context.Context, e entry, consumers int, turn turnOf) error {
 	if e.err != nil {
 		return nil // which makes it void
 	}
 	c := e.contender
-	for calls := int64(0); calls < int64(consumers); {
+	for calls, turns := int64(0), 0; calls < int64(consumers) || turns < warmUp; turns++ {
 		t, _, err := turn(ctx, 0, c)
 		if err != nil {
 			return err
@@ -108,13 +117,17 @@ func (g growth) firstCalls(ctx context.Context, e entry, consumers int, turn tur
 // what their keys cost there is the load's own, such as memory that is not in a cache.
 func control(load string) string { return reverseProxy + ", keys as with " + load }
 
+// controlRounds are fewer: nothing is judged by them.
+func (g growth) controlRounds() int { return g.rounds/2 + 1 }
+
 // result judges what was seen, in contests of two, the first with few of what the second
 // has many of: of backends, of consumers, and of consumers of whom a program knows nothing.
 func (g growth) result(contests []*contest) report.Result {
 	const bound = 1.15
 	figures := []column{perRequest, rate, median, p99}
 	var r report.Result
-	r.Title = fmt.Sprintf("in pairs: %d rounds of %v, in turns, or %v with so many consumers; before them each contender has had a turn at least, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls every few seconds; 16 connections", g.rounds, g.each, time.Duration(g.longer)*g.each)
+	r.Title = fmt.Sprintf("in pairs: %d rounds of %v, in turns, or %v with so many consumers, and %d of %s; before them each contender has had %d turns at least, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls every few seconds; 16 connections; %s",
+		g.rounds, g.each, time.Duration(g.longer)*g.each, g.controlRounds(), reverseProxy, warmUp, stolen(contests...))
 	var turns []map[string][]load.Turn
 	for i, c := range contests {
 		few, many := c.names[0], c.names[1]

@@ -72,8 +72,8 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 	r.Title = fmt.Sprintf("together: all share the processors, which %.0f requests/s keep half busy with Spillway, load and upstream; processor time is judged here.\n"+
 		"apart: %s, which %.0f requests/s keep half busy with Spillway; added times are judged here. A tenth of that: hardly any request waits for another.\n"+
 		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered; one that comes alone wakes everybody up, which costs processor time, too; %d rounds of %v, in turns.\n"+
-		"A turn apart, at half load, from which the host of this machine takes more than %.1f %% of one processor's time is taken again, a few times at most, and the best one counts; from those it took %s",
-		together.half, split(drivers, measured), apart.half, l.rounds, l.each, 100*mostStolen, apart.contests[0].stolen())
+		"At half load, apart, %s",
+		together.half, split(drivers, measured), apart.half, l.rounds, l.each, stolen(apart.contests[0]))
 	return r, nil
 }
 
@@ -163,12 +163,6 @@ func (l latency) under(ctx context.Context, progress io.Writer, s seats, parts .
 // mostLag is how late the generator may be, in seconds: a fifth of what is measured.
 const mostLag = addedP99 / 5
 
-// mostStolen is the part of one processor that the host of a virtual machine should take at
-// most while times are judged. What waits for a processor that is not there is late: from
-// the time of one request of a hundred on that is what the p99 tells of. The system counts in
-// steps of 10 ms: one in a second may be.
-const mostStolen = 0.015
-
 // halfLoad is how many requests a second keep the processors half busy with Spillway. It
 // is sought from little on, a few times nearer: the more requests there are, the less each
 // of them costs.
@@ -240,18 +234,6 @@ func latencyResult(together, apart, low *contest) report.Result {
 		r.Goals = append(r.Goals, goal(fmt.Sprintf("processor time of a short request at half load, as a multiple of %s's", of.name), times, ok, of.bound, hundredths))
 	}
 	return r
-}
-
-// stolen is the part of one processor that the host took from all turns.
-func (c *contest) stolen() string {
-	var all []load.Turn
-	for _, turns := range c.turns {
-		all = append(all, turns...)
-	}
-	if len(all) == 0 {
-		return "nothing, for there were none"
-	}
-	return report.SpreadOf(all, func(t load.Turn) float64 { return t.Stolen.Seconds() / t.Seconds }).Text(report.Unit{Name: "%", Scale: 100, Digits: 1})
 }
 
 // times are the cells of a contender.
