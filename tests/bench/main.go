@@ -88,7 +88,7 @@ func parse(t *traffic, o offer, args []string, stderr io.Writer) (settings, erro
 	flags.StringVar(&s.json, "json", "", "`file` for everything measured, as JSON")
 	flags.StringVar(&s.markdown, "markdown", "", "`file` for the tables, as markdown")
 	flags.Usage = func() {
-		fmt.Fprint(stderr, "Usage: go run ./tests/bench [flags]\n\nMeasures, in about eight minutes, and prints the figures. Exit code 1: a measurement is void.\n")
+		fmt.Fprint(stderr, "Usage: go run ./tests/bench [flags]\n\nMeasures, in about nine minutes, and prints the figures. Exit code 1: a measurement is void.\n")
 		for _, list := range []struct {
 			head     string
 			sections []section
