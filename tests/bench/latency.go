@@ -101,8 +101,9 @@ func (s seats) busy(t load.Turn) float64 {
 }
 
 // rules are those of a turn under a part of half load. The generator must be in time, and the
-// host should leave the machine alone, where times are judged: at half load, apart. With a tenth of the requests it has nothing to do,
-// and the few that come while the machine stands still are more than one of a hundred.
+// host should leave the machine alone, where times are judged: at half load, apart. With a
+// tenth of the requests the generator has nothing to do, and the few that come while the
+// machine stands still are more than one of a hundred.
 func (s seats) rules(part, rate float64) load.Rules {
 	r := load.Rules{Rate: rate, Quiet: true}
 	if len(s.measured) > 0 && part == full {

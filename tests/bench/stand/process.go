@@ -77,10 +77,10 @@ func (p *Process) Stop() {
 	<-p.ended
 }
 
-// forget throws away what it has printed. It is written before each turn: the memory that
-// holds a file is the machine's and comes back by this, while a log that grows takes a new
-// page for every ten requests, and a virtual machine has to get each from its host. Where
-// gateways run, their logs go to pipes, which use few pages again and again.
+// forget throws away what it has printed, before each turn: so the memory that holds the file
+// is used again, while a log that grows takes a new page for every ten requests, and a
+// virtual machine has to get each from its host. Where gateways run, their logs go to pipes,
+// which use few pages again and again.
 func (p *Process) forget() error { return os.Truncate(p.output, 0) }
 
 // said is the end of what it has printed, or of what it has since that was thrown away.
