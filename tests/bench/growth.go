@@ -69,19 +69,22 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 		return t, load.Rules{Stolen: mostStolen}, err
 	}
 	var contests []*contest
-	for _, pair := range [][2]string{{small, manyBackends}, {small, manyConsumers}, {control(small), control(manyConsumers)}} {
-		fmt.Fprintf(progress, "  %s, %s\n", pair[0], pair[1])
-		both := slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.name != pair[0] && e.name != pair[1] })
+	for _, pair := range []struct {
+		few, many string
+		rounds    int
+	}{
+		{small, manyBackends, g.rounds},
+		{small, manyConsumers, g.rounds},
+		{control(small), control(manyConsumers), g.controlRounds()},
+	} {
+		fmt.Fprintf(progress, "  %s, %s\n", pair.few, pair.many)
+		both := slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.name != pair.few && e.name != pair.many })
 		for _, e := range both {
 			if err := g.firstCalls(ctx, e, len(keys[e.name]), turn); err != nil {
 				return report.Result{}, err
 			}
 		}
-		rounds := g.rounds
-		if pair[0] == control(small) {
-			rounds = g.controlRounds()
-		}
-		c := play(ctx, progress, both, rounds, turn)
+		c := play(ctx, progress, both, pair.rounds, turn)
 		contests = append(contests, &c)
 	}
 	return g.result(contests), nil
