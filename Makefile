@@ -76,7 +76,7 @@ azurite: ## Microsoft's storage emulator on its usual ports, in memory; prints t
 # LiteLLM takes part where Python can install it: a minute and 750 MB, the first time.
 LITELLM ?= $(shell python3 -c 'import ensurepip, venv' 2>/dev/null && echo 1)
 
-bench: ## what Spillway costs, in ratios, against ReverseProxy, nginx, Portkey, LiteLLM (LITELLM=: without); writes tests/bench/RESULTS.md (8 minutes)
+bench: ## what Spillway costs, in ratios, against ReverseProxy, nginx, Portkey, LiteLLM (LITELLM=: without); writes tests/bench/RESULTS.md (7 minutes)
 	@$(GO) build -o bin/bench ./tests/bench && exec bin/bench $(if $(LITELLM),--litellm) --markdown tests/bench/RESULTS.md --json tests/bench/results.json
 
 bench-compare: ## the micro benchmarks against a commit, by benchstat: make bench-compare BASE=HEAD~1 (BENCH=regexp COUNT=6 TIME=50ms)

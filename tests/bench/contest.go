@@ -52,6 +52,10 @@ type contest struct {
 	voids map[string][]string // those that have one have no figures
 }
 
+// shownRounds is how many rounds there are of what is only shown beside, and by which
+// nothing is judged.
+const shownRounds = 3
+
 // turnOf lets one contender take its turn in a round, 1 for the first and 0 before it, and
 // says what the turn must keep to.
 type turnOf func(ctx context.Context, round int, c *stand.Contender) (load.Turn, load.Rules, error)

@@ -71,20 +71,24 @@ func (g growth) measure(ctx context.Context, progress io.Writer) (report.Result,
 	var contests []*contest
 	for _, pair := range []struct {
 		few, many string
-		rounds    int
+		judged    bool
 	}{
-		{small, manyBackends, g.rounds},
-		{small, manyConsumers, g.rounds},
-		{control(small), control(manyConsumers), g.controlRounds()},
+		{small, manyBackends, true},
+		{small, manyConsumers, true},
+		{control(small), control(manyConsumers), false},
 	} {
 		fmt.Fprintf(progress, "  %s, %s\n", pair.few, pair.many)
 		both := slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.name != pair.few && e.name != pair.many })
-		for _, e := range both {
-			if err := g.firstCalls(ctx, e, len(keys[e.name]), turn); err != nil {
-				return report.Result{}, err
+		rounds := shownRounds
+		if pair.judged {
+			rounds = g.rounds
+			for _, e := range both {
+				if err := g.firstCalls(ctx, e, len(keys[e.name]), turn); err != nil {
+					return report.Result{}, err
+				}
 			}
 		}
-		c := play(ctx, progress, both, pair.rounds, turn)
+		c := play(ctx, progress, both, rounds, turn)
 		contests = append(contests, &c)
 	}
 	return g.result(contests), nil
@@ -120,17 +124,14 @@ func (g growth) firstCalls(ctx context.Context, e entry, consumers int, turn tur
 // what their keys cost there is the load's own, such as memory that is not in a cache.
 func control(load string) string { return reverseProxy + ", keys as with " + load }
 
-// controlRounds are fewer: nothing is judged by them.
-func (g growth) controlRounds() int { return g.rounds/2 + 1 }
-
 // result judges what was seen, in contests of two, the first with few of what the second
 // has many of: of backends, of consumers, and of consumers of whom a program knows nothing.
 func (g growth) result(contests []*contest) report.Result {
 	const bound = 1.15
 	figures := []column{perRequest, rate, median, p99}
 	var r report.Result
-	r.Title = fmt.Sprintf("in pairs: %d rounds of %v, in turns, or %v with so many consumers, and %d of %s; before them each contender has had %d turns at least, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls every few seconds; 16 connections; %s",
-		g.rounds, g.each, time.Duration(g.longer)*g.each, g.controlRounds(), reverseProxy, warmUp, stolen(contests...))
+	r.Title = fmt.Sprintf("in pairs: %d rounds of %v, in turns, or %v with so many consumers, and %d of %s; before them each Spillway has had %d turns at least, in which each consumer has called; their keys take turns, and go on from turn to turn, so that each of many calls every few seconds; 16 connections; %s",
+		g.rounds, g.each, time.Duration(g.longer)*g.each, shownRounds, reverseProxy, warmUp, stolen(contests...))
 	var turns []map[string][]load.Turn
 	for i, c := range contests {
 		few, many := c.names[0], c.names[1]

@@ -25,8 +25,8 @@ import (
 // contender.
 type latency struct {
 	*traffic
-	rounds int
-	each   time.Duration
+	together, apart int // rounds
+	each            time.Duration
 }
 
 func (latency) name() string { return "latency" }
@@ -59,21 +59,21 @@ func (l latency) measure(ctx context.Context, progress io.Writer) (report.Result
 		return report.Result{}, err
 	}
 	fmt.Fprintln(progress, "  together")
-	together, err := l.under(ctx, progress, seats{folder: "together"}, full)
+	together, err := l.under(ctx, progress, seats{folder: "together"}, part{full, l.together})
 	if err != nil {
 		return report.Result{}, err
 	}
 	fmt.Fprintln(progress, "  apart")
-	apart, err := l.under(ctx, progress, seats{"apart", drivers, measured}, full, tenth)
+	apart, err := l.under(ctx, progress, seats{"apart", drivers, measured}, part{full, l.apart}, part{tenth, shownRounds})
 	if err != nil {
 		return report.Result{}, err
 	}
 	r := latencyResult(together.contests[0], apart.contests[0], apart.contests[1])
 	r.Title = fmt.Sprintf("together: all share the processors, which %.0f requests/s keep half busy with Spillway, load and upstream; processor time is judged here.\n"+
 		"apart: %s, which %.0f requests/s keep half busy with Spillway; added times are judged here. A tenth of that: hardly any request waits for another.\n"+
-		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered; one that comes alone wakes everybody up, which costs processor time, too; %d rounds of %v, in turns.\n"+
+		"A request is sent when it is due, whether or not others have been answered, for a client that waits sends the fewer requests the slower it is answered; one that comes alone wakes everybody up, which costs processor time, too; turns of %v: %d rounds together, %d apart, %d with a tenth.\n"+
 		"At half load, apart, %s",
-		together.half, split(drivers, measured), apart.half, l.rounds, l.each, stolen(apart.contests[0]))
+		together.half, split(drivers, measured), apart.half, l.each, l.together, l.apart, shownRounds, stolen(apart.contests[0]))
 	return r, nil
 }
 
@@ -112,6 +112,12 @@ func (s seats) rules(part, rate float64) load.Rules {
 	return r
 }
 
+// part is a part of half load, for so many rounds.
+type part struct {
+	of     float64
+	rounds int
+}
+
 // loads are the contests under parts of half load.
 type loads struct {
 	half     float64 // requests a second
@@ -119,7 +125,7 @@ type loads struct {
 }
 
 // under starts all and has them take their turns under parts of half load.
-func (l latency) under(ctx context.Context, progress io.Writer, s seats, parts ...float64) (all loads, err error) {
+func (l latency) under(ctx context.Context, progress io.Writer, s seats, parts ...part) (all loads, err error) {
 	folder, err := l.section(filepath.Join(l.name(), s.folder))
 	if err != nil {
 		return all, err
@@ -149,9 +155,9 @@ func (l latency) under(ctx context.Context, progress io.Writer, s seats, parts .
 		return all, err
 	}
 	for _, part := range parts {
-		p := pace{rate: all.half * part, connections: int(atHalf * part), long: l.each}
-		rules := s.rules(part, p.rate)
-		c := play(ctx, progress, entries, l.rounds, func(ctx context.Context, round int, c *stand.Contender) (load.Turn, load.Rules, error) {
+		p := pace{rate: all.half * part.of, connections: int(atHalf * part.of), long: l.each}
+		rules := s.rules(part.of, p.rate)
+		c := play(ctx, progress, entries, part.rounds, func(ctx context.Context, round int, c *stand.Contender) (load.Turn, load.Rules, error) {
 			p.seed = uint64(round) // the same times for all in one round, others in the next
 			t, err := paced(ctx, c, p)
 			return t, rules, err

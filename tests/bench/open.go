@@ -17,8 +17,8 @@ import (
 // open measures what streams that are open cost in memory, and what they leave.
 type open struct {
 	*traffic
-	rounds int
-	counts []int // of streams; the last is the figure's
+	few, many int // streams
+	rounds    int // of Spillway with many; all else is only shown, and has one
 }
 
 func (open) name() string { return "open" }
@@ -42,33 +42,28 @@ func (o open) measure(ctx context.Context, progress io.Writer) (report.Result, e
 		Columns: []string{"contender", "streams", "memory per stream", "goroutines left"},
 	}
 	figures := make(map[string][]held)
-	for i, count := range o.counts {
-		last := i == len(o.counts)-1
-		count = min(count, o.most())
-		names := []string{spillway}
-		if last {
-			names = []string{reverseProxy, spillway}
-		}
-		shown := make(map[string][]held)
-		for n := range o.rounds {
-			for _, name := range names {
-				h, err := o.round(ctx, fmt.Sprintf("%d-%d", count, n), name, count)
-				if err != nil {
-					result.Voids = append(result.Voids, fmt.Sprintf("%s, %d streams, round %d: %v", name, count, n+1, err))
-					continue
-				}
-				shown[name] = append(shown[name], h)
+	many := min(o.many, o.most())
+	for _, one := range []struct {
+		name          string
+		count, rounds int
+	}{{spillway, o.few, 1}, {reverseProxy, many, 1}, {spillway, many, o.rounds}} {
+		what := fmt.Sprintf("%s, %d streams", one.name, one.count)
+		var shown []held
+		for n := range one.rounds {
+			h, err := o.round(ctx, fmt.Sprintf("%d-%d", one.count, n), one.name, one.count)
+			if err != nil {
+				result.Voids = append(result.Voids, fmt.Sprintf("%s, round %d: %v", what, n+1, err))
+				continue
 			}
-			fmt.Fprintf(progress, "  %d streams, round %d of %d\n", count, n+1, o.rounds)
+			shown = append(shown, h)
+			fmt.Fprintf(progress, "  %s, round %d of %d\n", what, n+1, one.rounds)
 		}
-		for _, name := range names {
-			figures[fmt.Sprintf("%s, %d", name, count)] = shown[name]
-			whole := len(shown[name]) == o.rounds
-			result.Rows = append(result.Rows, openRow(name, count, shown[name], whole))
-			if last && name == spillway {
-				goals, voids := openGoals(count, shown[name], whole)
-				result.Goals, result.Voids = goals, append(result.Voids, voids...)
-			}
+		figures[what] = shown
+		all := len(shown) == one.rounds
+		result.Rows = append(result.Rows, openRow(one.name, one.count, shown, all))
+		if one.name == spillway && one.count == many {
+			goals, voids := openGoals(many, shown, all)
+			result.Goals, result.Voids = goals, append(result.Voids, voids...)
 		}
 	}
 	result.Figures = figures
@@ -122,7 +117,7 @@ func (o open) round(ctx context.Context, id, name string, count int) (h held, er
 	}
 	// What is kept of idle connections is to end soon, so that it can be told from what
 	// streams have left.
-	upstream, err := stand.StartReading(ctx, folder, o.tools.upstream, "--hold", "--every", "2s", "--idle", "3s")
+	upstream, err := stand.StartReading(ctx, folder, o.tools.upstream, "--hold", "--every", "2s", "--idle", "1s")
 	if err != nil {
 		return h, err
 	}

@@ -20,9 +20,9 @@ import (
 // What tests/bench measures.
 const (
 	Writers  = 16
-	Rounds   = 5
-	Warm     = time.Second
-	Measured = 2 * time.Second
+	Rounds   = 3
+	Warm     = time.Second / 2
+	Measured = time.Second
 )
 
 // MaxBusy is how busy this process may be for the table service to be what a
